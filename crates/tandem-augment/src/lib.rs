@@ -1,0 +1,1 @@
+//! Preprocessing, augmentation and synthetic subjects: transforms drawn first and applied after.

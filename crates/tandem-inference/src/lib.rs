@@ -1,0 +1,1 @@
+//! Whole-volume prediction: sliding window, aggregation, ensembling.

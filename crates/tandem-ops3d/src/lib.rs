@@ -1,0 +1,1 @@
+//! 3-D tensor operations as candle custom ops.

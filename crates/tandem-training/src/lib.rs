@@ -1,0 +1,1 @@
+//! The training loop: dataset, two-stream sampler, batch, optimiser, schedule, checkpoint, run log.

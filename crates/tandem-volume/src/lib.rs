@@ -1,0 +1,1 @@
+//! Voxel arrays with physical geometry, resampling, and their files.

@@ -1,0 +1,2 @@
+//! Every `cargo xtask VERB`.
+fn main() {}
