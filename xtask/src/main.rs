@@ -1,2 +1,48 @@
 //! Every `cargo xtask VERB`.
-fn main() {}
+//!
+//! `ci` and `tidy` are its own; any other verb is one of `tandem`, which is built in release mode and then takes this
+//! process over, so that signals such as Ctrl-C reach the run itself. It depends on no crate of the workspace and so
+//! builds in seconds.
+#![forbid(unsafe_code)]
+
+mod ci;
+mod tandem;
+mod tidy;
+
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+
+const OWN_VERBS: &str = "\
+Verbs of xtask itself:
+  ci        every gate, cheapest first: format, tidy, clippy, docs, each crate alone, tests
+  tidy      the rules of the house: who may import whom, file sizes and names, links in the docs
+
+Every other verb is one of tandem:
+";
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let root = workspace_root()?;
+    match arguments.first().map(String::as_str) {
+        Some("ci") => ci::run(&root),
+        Some("tidy") => tidy::run(&root),
+        None | Some("help" | "--help" | "-h") => {
+            print!("{OWN_VERBS}");
+            tandem::become_it(&root, &["--help".to_owned()])
+        }
+        Some(_) => tandem::become_it(&root, &arguments),
+    }
+}
+
+/// The folder of the workspace: that of this crate's manifest, one up.
+fn workspace_root() -> Result<PathBuf> {
+    let manifest =
+        std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let root = Path::new(&manifest).parent().context("xtask has no parent folder")?;
+    Ok(root.to_owned())
+}
+
+/// The cargo that runs this program, or the one on the path.
+fn cargo() -> std::process::Command {
+    std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
