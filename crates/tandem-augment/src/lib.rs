@@ -1,1 +1,28 @@
 //! Preprocessing, augmentation and synthetic subjects: transforms drawn first and applied after.
+//!
+//! A [`RandomTransform`] looks at the shape of a volume, takes what it needs from a [`Draws`](tandem_random::Draws)
+//! and returns a [`Transform`]: plain data that can be logged, stored and applied again. Nothing random happens while a
+//! transform is applied. A crop is drawn before any voxel is read, so that a dataset reads no more than the patch:
+//!
+//! ```
+//! use tandem_augment::{RandomCrop, RandomTransform};
+//! use tandem_random::Draws;
+//!
+//! let random_crop = RandomCrop::new([112, 112, 80])?;
+//! let crop = random_crop.draw([190, 142, 88], &mut Draws::new(1337, "crop", 12, 3));
+//! assert!((0..78).contains(&crop.start[0]));
+//! // Now read `crop.size` voxels from `crop.start`, zeros where the crop leaves the volume.
+//! # Ok::<(), tandem_augment::AugmentError>(())
+//! ```
+//!
+//! What this crate does not do: it reads and writes no files, and it knows nothing of tensors or networks.
+#![forbid(unsafe_code)]
+
+mod crop;
+mod error;
+pub mod testing;
+mod transform;
+
+pub use crop::{Crop, RandomCrop};
+pub use error::{AugmentError, Result};
+pub use transform::{Patch, RandomTransform, Transform};
