@@ -1,0 +1,366 @@
+//! The one schema of an experiment's settings, and the checks that a run makes before it starts.
+
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The version of the schema that this crate reads and writes.
+pub const CONFIG_VERSION: u32 = 1;
+
+/// All settings of a run. Unknown fields are refused, so that a misspelt one cannot be ignored.
+///
+/// The crate does not care which file format it came from: the command line reads TOML, a run folder keeps JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Version of the schema: 1.
+    pub version: u32,
+    /// What the experiment is called in tables and folders.
+    pub name: String,
+    /// Arithmetic of the networks.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Where the networks run.
+    #[serde(default)]
+    pub device: DeviceChoice,
+    /// The semi-supervised method.
+    pub method: MethodConfig,
+    /// Which scans, and what is known of them.
+    pub data: DataConfig,
+    /// Size of the networks.
+    #[serde(default)]
+    pub network: NetworkSize,
+    /// The optimisation.
+    pub training: TrainingConfig,
+    /// The sliding window.
+    pub inference: InferenceConfig,
+}
+
+/// Arithmetic of the networks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floating point throughout.
+    #[default]
+    F32,
+}
+
+/// Where the networks run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceChoice {
+    /// A CUDA device where there is one, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The first CUDA device.
+    Cuda,
+}
+
+/// The semi-supervised method and its options.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MethodConfig {
+    /// A name that the registry of `tandem-objectives` knows.
+    pub name: String,
+    /// Options of the method; the registry refuses those it does not know.
+    #[serde(default)]
+    pub options: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Which scans, and what is known of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Names of prepared sets in order of preference; a run uses the first that is prepared.
+    pub dataset: Vec<String>,
+    /// How many scans are labelled: the first ones of the training list that have a label and do not validate.
+    pub labelled: usize,
+    /// Which scans of the training list validate. They leave the unlabelled pool.
+    pub validation: CaseList,
+    /// The test list, where it is not the prepared set's own. A run never opens it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<Vec<String>>,
+    /// Spacing of the working grid in mm, where it is not the scans' own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spacing_mm: Option<[f64; 3]>,
+    /// Classes of the label maps, background included.
+    #[serde(default = "two")]
+    pub classes: usize,
+}
+
+/// Some scans of the training list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CaseList {
+    /// The last so many that have a label.
+    Last(usize),
+    /// These, by id.
+    Ids(Vec<String>),
+}
+
+/// Size of the networks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSize {
+    /// Channels of the first stage; deeper stages have multiples of it. The paper: 16.
+    pub filters: usize,
+}
+
+impl Default for NetworkSize {
+    fn default() -> Self {
+        NetworkSize { filters: 16 }
+    }
+}
+
+/// The optimisation. Defaults are the paper's where it has one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// Steps of the run. Every schedule is a function of step / iterations.
+    pub iterations: u64,
+    /// Labelled patches of a batch.
+    #[serde(default = "two")]
+    pub batch_labelled: usize,
+    /// Unlabelled patches of a batch.
+    #[serde(default = "two")]
+    pub batch_unlabelled: usize,
+    /// Sides of a patch in voxels of the working grid, along i, j, k.
+    pub patch: [usize; 3],
+    /// Learning rate of the first step.
+    #[serde(default = "default_learning_rate")]
+    pub learning_rate: f64,
+    /// Momentum of the gradient.
+    #[serde(default = "default_momentum")]
+    pub momentum: f64,
+    /// Whether the momentum is Nesterov's.
+    #[serde(default)]
+    pub nesterov: bool,
+    /// L2 penalty, added to the gradient of every weight.
+    #[serde(default = "default_weight_decay")]
+    pub weight_decay: f64,
+    /// Shares of the run at which the learning rate falls to a tenth. The default is the paper's 2500 and 5000 of
+    /// 6000 steps: step 2500 (counted from 0) is the first at the lower rate. The released code lowers the rate one
+    /// step later, because it compares before it counts; for that reading give 2501/6000 and 5001/6000.
+    #[serde(default = "default_learning_rate_steps")]
+    pub learning_rate_steps: Vec<f64>,
+    /// Steps between two validations; 0 validates at the end only.
+    #[serde(default)]
+    pub validate_every: u64,
+    /// Steps between two checkpoints; 0 writes one at the end (and where the run is interrupted) only.
+    #[serde(default)]
+    pub checkpoint_every: u64,
+    /// What every random number of the run is keyed by.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+}
+
+/// The sliding window of validation and prediction. Its patch is the training patch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InferenceConfig {
+    /// Steps of the window in voxels, along i, j, k.
+    pub stride: [usize; 3],
+    /// Windows that pass a network at once.
+    #[serde(default = "default_window_batch")]
+    pub batch: usize,
+}
+
+fn two() -> usize {
+    2
+}
+
+fn default_learning_rate() -> f64 {
+    0.01
+}
+
+fn default_momentum() -> f64 {
+    0.9
+}
+
+fn default_weight_decay() -> f64 {
+    1e-4
+}
+
+fn default_learning_rate_steps() -> Vec<f64> {
+    vec![2500.0 / 6000.0, 5000.0 / 6000.0]
+}
+
+fn default_seed() -> u64 {
+    1337
+}
+
+fn default_window_batch() -> usize {
+    4
+}
+
+impl Config {
+    /// Checks what can be checked without the data.
+    ///
+    /// # Errors
+    /// Names the first field that is out of range, and says what would do.
+    pub fn check(&self) -> Result<()> {
+        if self.version != CONFIG_VERSION {
+            return Err(Error::config(
+                "version",
+                format!("is {}, this program reads version {CONFIG_VERSION}", self.version),
+            ));
+        }
+        self.check_data()?;
+        self.check_training()?;
+        require(self.network.filters > 0, "network.filters", "must be at least 1")?;
+        require(
+            self.inference.stride.iter().all(|&s| s > 0),
+            "inference.stride",
+            "needs three numbers of at least 1",
+        )?;
+        let reaches =
+            self.inference.stride.iter().zip(&self.training.patch).all(|(stride, side)| stride <= side);
+        require(
+            reaches,
+            "inference.stride",
+            "must not exceed training.patch, else voxels between windows are missed",
+        )?;
+        require(self.inference.batch > 0, "inference.batch", "must be at least 1")
+    }
+
+    /// SHA-256 of the settings, hexadecimal: tells whether a checkpoint belongs to them.
+    ///
+    /// # Errors
+    /// Where a number of the method's options has no JSON form.
+    pub fn digest(&self) -> Result<String> {
+        let bytes = serde_json::to_vec(self).map_err(|error| Error::config("config", error.to_string()))?;
+        Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    fn check_data(&self) -> Result<()> {
+        let data = &self.data;
+        require(
+            !data.dataset.is_empty(),
+            "data.dataset",
+            "is empty; name a prepared set, such as \"phantom\"",
+        )?;
+        require(data.labelled > 0, "data.labelled", "must be at least 1")?;
+        require((2..=255).contains(&data.classes), "data.classes", "must be 2 to 255, background included")?;
+        let spacing = data.spacing_mm.iter().flatten().all(|mm| mm.is_finite() && *mm > 0.0);
+        require(spacing, "data.spacing_mm", "needs three positive numbers of millimetres")
+    }
+
+    fn check_training(&self) -> Result<()> {
+        let training = &self.training;
+        require(training.iterations > 0, "training.iterations", "must be at least 1")?;
+        require(training.batch_labelled > 0, "training.batch_labelled", "must be at least 1")?;
+        // Both backbones halve the patch four times.
+        let patch = training.patch.iter().all(|side| *side > 0 && side % 16 == 0);
+        require(patch, "training.patch", "needs three positive multiples of 16, such as [64, 64, 32]")?;
+        let rate = training.learning_rate;
+        require(
+            rate.is_finite() && rate > 0.0,
+            "training.learning_rate",
+            "must be a positive number, such as 0.01",
+        )?;
+        let momentum = training.momentum;
+        require(
+            (0.0..1.0).contains(&momentum),
+            "training.momentum",
+            "must be at least 0 and below 1, such as 0.9",
+        )?;
+        let nesterov = !training.nesterov || momentum > 0.0;
+        require(nesterov, "training.nesterov", "needs a positive training.momentum")?;
+        let decay = training.weight_decay;
+        require(
+            decay.is_finite() && decay >= 0.0,
+            "training.weight_decay",
+            "must be 0 or a positive number",
+        )?;
+        let shares = &training.learning_rate_steps;
+        let rising = shares.windows(2).all(|pair| pair[0] < pair[1]);
+        let inside = shares.iter().all(|share| (0.0..=1.0).contains(share));
+        require(
+            rising && inside,
+            "training.learning_rate_steps",
+            "needs rising shares of the run between 0 and 1",
+        )
+    }
+}
+
+fn require(holds: bool, field: &'static str, problem: &'static str) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::config(field, problem)) }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The smallest config that passes its checks.
+    pub(crate) fn tiny() -> Config {
+        serde_json::from_value(serde_json::json!({
+            "version": 1,
+            "name": "tiny",
+            "method": { "name": "supervised-ensemble" },
+            "data": { "dataset": ["phantom"], "labelled": 2, "validation": 1 },
+            "network": { "filters": 1 },
+            "training": { "iterations": 6, "patch": [16, 16, 16] },
+            "inference": { "stride": [8, 8, 8] },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_paper() {
+        let config = tiny();
+        config.check().unwrap();
+        let training = &config.training;
+        assert_eq!((training.batch_labelled, training.batch_unlabelled), (2, 2));
+        assert_eq!((training.learning_rate, training.momentum, training.weight_decay), (0.01, 0.9, 1e-4));
+        assert_eq!(training.seed, 1337);
+        assert_eq!((config.precision, config.device), (Precision::F32, DeviceChoice::Auto));
+    }
+
+    #[test]
+    fn json_round_trip_keeps_the_digest_and_a_change_moves_it() {
+        let config = tiny();
+        let again: Config = serde_json::from_str(&serde_json::to_string(&config).unwrap()).unwrap();
+        assert_eq!(config, again);
+        assert_eq!(config.digest().unwrap(), again.digest().unwrap());
+        let mut other = again;
+        other.training.seed += 1;
+        assert_ne!(config.digest().unwrap(), other.digest().unwrap());
+    }
+
+    #[test]
+    fn unknown_fields_are_refused_at_every_level() {
+        for path in ["", "/method", "/data", "/network", "/training", "/inference"] {
+            let mut value = serde_json::to_value(tiny()).unwrap();
+            value.pointer_mut(path).unwrap()["iteratoins"] = 3.into();
+            let message = serde_json::from_value::<Config>(value).unwrap_err().to_string();
+            assert!(message.contains("iteratoins"), "{path}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_named() {
+        type Change = fn(&mut Config);
+        let wrong: [(&str, Change); 12] = [
+            ("version", |c| c.version = 2),
+            ("data.dataset", |c| c.data.dataset.clear()),
+            ("data.labelled", |c| c.data.labelled = 0),
+            ("data.classes", |c| c.data.classes = 1),
+            ("data.spacing_mm", |c| c.data.spacing_mm = Some([1.0, f64::NAN, 1.0])),
+            ("training.iterations", |c| c.training.iterations = 0),
+            ("training.patch", |c| c.training.patch = [16, 24, 16]),
+            ("training.learning_rate", |c| c.training.learning_rate = f64::INFINITY),
+            ("training.momentum", |c| c.training.momentum = 1.0),
+            ("training.learning_rate_steps", |c| c.training.learning_rate_steps = vec![0.5, 0.4]),
+            ("inference.stride", |c| c.inference.stride = [8, 17, 8]),
+            ("inference.batch", |c| c.inference.batch = 0),
+        ];
+        for (field, change) in wrong {
+            let mut config = tiny();
+            change(&mut config);
+            let message = config.check().unwrap_err().to_string();
+            assert!(message.starts_with(field), "{field}: {message}");
+        }
+    }
+}

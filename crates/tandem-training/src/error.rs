@@ -1,0 +1,93 @@
+//! What can go wrong in a run.
+
+use std::path::{Path, PathBuf};
+
+/// What can go wrong in a run. Each message names the file or field and, where there is one, the remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is out of range or does not suit the data.
+    #[error("{field} {problem}")]
+    Config {
+        /// The setting, as `section.name`.
+        field: String,
+        /// What is wrong and what would do.
+        problem: String,
+    },
+    /// A file or folder could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file of a run folder is not what this program writes.
+    #[error("{}: {problem}", path.display())]
+    RunFile {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong and what would do.
+        problem: String,
+    },
+    /// A scan could not be read or resampled.
+    #[error("case {id}: {source}")]
+    Case {
+        /// The scan's id.
+        id: String,
+        /// What is wrong with it.
+        source: tandem_volume::Error,
+    },
+    /// A prepared set could not be opened or written.
+    #[error(transparent)]
+    Volume(#[from] tandem_volume::Error),
+    /// A loss is no longer a number, so that training further would be noise.
+    #[error(
+        "the loss of {network} is {value} at step {step}; lower training.learning_rate, or look for bad scans"
+    )]
+    NotFinite {
+        /// The trained network.
+        network: String,
+        /// NaN or an infinity.
+        value: f32,
+        /// The step, counted from 0.
+        step: u64,
+    },
+    /// The run was asked to stop; it can go on from the checkpoint.
+    #[error("stopped after {steps} steps; the run can go on from {}", checkpoint.display())]
+    Interrupted {
+        /// Steps that are done.
+        steps: u64,
+        /// Where they are kept.
+        checkpoint: PathBuf,
+    },
+    /// A thread that reads batches died.
+    #[error("the thread that reads batches died: {0}")]
+    Reader(String),
+    /// A tensor operation, a network or a method refused its input.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// Results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub(crate) fn config(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Error::Config { field: field.into(), problem: problem.into() }
+    }
+
+    pub(crate) fn run_file(path: &Path, problem: impl Into<String>) -> Self {
+        Error::RunFile { path: path.to_owned(), problem: problem.into() }
+    }
+
+    /// For `map_err`: an I/O error with its path.
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Error::Io { path: path.to_owned(), source }
+    }
+
+    /// For `map_err`: an error of the volume crate with its case.
+    pub(crate) fn case(id: &str) -> impl FnOnce(tandem_volume::Error) -> Self + '_ {
+        move |source| Error::Case { id: id.to_owned(), source }
+    }
+}

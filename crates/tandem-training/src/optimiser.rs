@@ -1,0 +1,229 @@
+//! Stochastic gradient descent with momentum and weight decay, as PyTorch defines it.
+
+use candle_core::backprop::GradStore;
+use candle_core::{CpuStorage, Layout, Result, Tensor, bail};
+use candle_core::{InplaceOpN, Var};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use tandem_networks::Parameters;
+
+/// Elements of a unit of parallel work. The update is elementwise: the split cannot change a bit.
+const CHUNK: usize = 1 << 14;
+
+/// Stochastic gradient descent for the weights of one network, with a momentum buffer for each, kept by name.
+///
+/// For gradient `g`, weight `p`, buffer `b` (Sutskever et al., "On the importance of initialization and momentum in
+/// deep learning", ICML 2013, in the form of `torch.optim.SGD`):
+///
+/// ```text
+/// d = g + weight_decay * p
+/// b = d on the first step, else momentum * b + d
+/// p = p - rate * b                    (Nesterov: p - rate * (d + momentum * b))
+/// ```
+///
+/// The decay is on every weight, those of the normalisation and the biases included. A weight without a gradient is
+/// left alone. Each weight costs two passes over memory and no allocation, its first step apart.
+#[derive(Debug)]
+pub struct Sgd {
+    momentum: f64,
+    weight_decay: f64,
+    nesterov: bool,
+    buffers: BTreeMap<String, Tensor>,
+}
+
+impl Sgd {
+    /// An optimiser without history.
+    pub fn new(momentum: f64, weight_decay: f64, nesterov: bool) -> Self {
+        Sgd { momentum, weight_decay, nesterov, buffers: BTreeMap::new() }
+    }
+
+    /// Moves every weight that has a gradient.
+    ///
+    /// # Errors
+    /// Where a gradient is not of its weight's shape, or the device has no such operation.
+    pub fn step(&mut self, parameters: &Parameters, gradients: &GradStore, rate: f64) -> Result<()> {
+        for (name, var) in parameters.weights() {
+            if let Some(gradient) = gradients.get(var) {
+                self.update(name, var, &gradient.contiguous()?, rate)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The momentum buffers by the names of their weights.
+    pub fn buffers(&self) -> &BTreeMap<String, Tensor> {
+        &self.buffers
+    }
+
+    /// Takes back what [`Self::buffers`] gave.
+    ///
+    /// # Errors
+    /// Where a name or shape is not that of a weight.
+    pub fn restore(&mut self, buffers: BTreeMap<String, Tensor>, parameters: &Parameters) -> Result<()> {
+        for (name, buffer) in &buffers {
+            match parameters.get(name) {
+                Some(parameter) if parameter.var.shape() == buffer.shape() => {}
+                Some(_) => {
+                    bail!("the momentum of {name:?} has shape {:?}, which is not its weight's", buffer.dims())
+                }
+                None => bail!("there is momentum for {name:?}, which is no weight of this network"),
+            }
+        }
+        self.buffers = buffers;
+        Ok(())
+    }
+
+    fn update(&mut self, name: &str, var: &Var, gradient: &Tensor, rate: f64) -> Result<()> {
+        let momentum = if self.buffers.contains_key(name) { self.momentum } else { 0.0 };
+        let buffer = match self.buffers.get(name) {
+            Some(buffer) => buffer,
+            None => self.buffers.entry(name.to_owned()).or_insert(var.zeros_like()?),
+        };
+        let weight_decay = self.weight_decay as f32;
+        buffer.inplace_op3(gradient, var, &Accumulate { momentum: momentum as f32, weight_decay })?;
+        let direction = Descend {
+            rate: rate as f32,
+            nesterov: self.nesterov.then_some((self.momentum as f32, weight_decay)),
+        };
+        var.inplace_op3(buffer, gradient, &direction)
+    }
+}
+
+/// `buffer = momentum * buffer + (gradient + weight_decay * weight)`.
+struct Accumulate {
+    momentum: f32,
+    weight_decay: f32,
+}
+
+impl InplaceOpN<2> for Accumulate {
+    fn name(&self) -> &'static str {
+        "sgd-accumulate"
+    }
+
+    fn cpu_fwd(&self, to: &mut CpuStorage, at: &Layout, from: [(&CpuStorage, &Layout); 2]) -> Result<()> {
+        elementwise(to, at, from, |buffer, gradient, weight| {
+            *buffer = self.momentum * *buffer + (gradient + self.weight_decay * weight);
+        })
+    }
+}
+
+/// `weight = weight - rate * buffer`, or Nesterov's look ahead with (momentum, weight decay).
+struct Descend {
+    rate: f32,
+    nesterov: Option<(f32, f32)>,
+}
+
+impl InplaceOpN<2> for Descend {
+    fn name(&self) -> &'static str {
+        "sgd-descend"
+    }
+
+    fn cpu_fwd(&self, to: &mut CpuStorage, at: &Layout, from: [(&CpuStorage, &Layout); 2]) -> Result<()> {
+        match self.nesterov {
+            None => elementwise(to, at, from, |weight, buffer, _| *weight -= self.rate * buffer),
+            Some((momentum, decay)) => elementwise(to, at, from, |weight, buffer, gradient| {
+                *weight -= self.rate * ((gradient + decay * *weight) + momentum * buffer);
+            }),
+        }
+    }
+}
+
+/// Runs `f` on corresponding elements of three contiguous f32 tensors of one shape.
+fn elementwise(
+    to: &mut CpuStorage,
+    at: &Layout,
+    [(a, a_at), (b, b_at)]: [(&CpuStorage, &Layout); 2],
+    f: impl Fn(&mut f32, f32, f32) + Sync,
+) -> Result<()> {
+    let (a, b) = (contiguous(a, a_at)?, contiguous(b, b_at)?);
+    let (CpuStorage::F32(values), Some((start, end))) = (to, at.contiguous_offsets()) else {
+        bail!("the optimiser needs contiguous f32 weights");
+    };
+    let values = &mut values[start..end];
+    if values.len() != a.len() || values.len() != b.len() {
+        bail!("a weight of {} elements has a gradient of {}", values.len(), a.len().min(b.len()));
+    }
+    values.par_chunks_mut(CHUNK).zip(a.par_chunks(CHUNK)).zip(b.par_chunks(CHUNK)).for_each(
+        |((values, a), b)| {
+            for ((value, &a), &b) in values.iter_mut().zip(a).zip(b) {
+                f(value, a, b);
+            }
+        },
+    );
+    Ok(())
+}
+
+fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(values), Some((start, end))) => Ok(&values[start..end]),
+        _ => bail!("the optimiser needs contiguous f32 gradients"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, safetensors};
+    use tandem_networks::Kind;
+
+    /// Momentum, weight decay and Nesterov of each golden case.
+    const CASES: [(&str, f64, f64, bool); 3] =
+        [("m09_wd1e-4", 0.9, 1e-4, false), ("plain", 0.0, 0.0, false), ("nesterov", 0.9, 1e-2, true)];
+
+    fn golden() -> std::collections::HashMap<String, Tensor> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/sgd.safetensors");
+        safetensors::load(path, &Device::Cpu).unwrap()
+    }
+
+    /// Twelve steps of `torch.optim.SGD` in f64, with a fall of the rate in the middle.
+    #[test]
+    fn follows_pytorch() {
+        let golden = golden();
+        for (case, momentum, weight_decay, nesterov) in CASES {
+            let of = |name: &str| &golden[&format!("{case}/{name}")];
+            let mut parameters = Parameters::default();
+            let var = parameters.insert("w".into(), of("p0").clone(), Kind::Weight).unwrap();
+            let mut sgd = Sgd::new(momentum, weight_decay, nesterov);
+            for step in 0..12 {
+                let gradient = of("grads").get(step).unwrap();
+                let loss = (var.as_tensor() * &gradient).unwrap().sum_all().unwrap();
+                let rate = if step < 6 { 0.01 } else { 0.001 };
+                sgd.step(&parameters, &loss.backward().unwrap(), rate).unwrap();
+                let expected = of("p_after_each_step").get(step).unwrap().to_vec1::<f32>().unwrap();
+                let largest = expected.iter().fold(0f32, |most, value| most.max(value.abs()));
+                for (got, expected) in var.to_vec1::<f32>().unwrap().iter().zip(&expected) {
+                    // A few roundings of f32 per step.
+                    assert!((got - expected).abs() <= 1e-6 * largest, "{case} step {step}: {got} {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn moves_only_weights_that_have_a_gradient() {
+        let ones = Tensor::ones(3, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let mut parameters = Parameters::default();
+        let used = parameters.insert("used".into(), ones.clone(), Kind::Weight).unwrap();
+        let idle = parameters.insert("idle".into(), ones.clone(), Kind::Weight).unwrap();
+        let mean = parameters.insert("mean".into(), ones, Kind::Statistic).unwrap();
+        let loss = (used.as_tensor() * mean.as_tensor()).unwrap().sum_all().unwrap();
+        let mut sgd = Sgd::new(0.9, 0.1, false);
+        sgd.step(&parameters, &loss.backward().unwrap(), 0.5).unwrap();
+        assert_eq!(used.to_vec1::<f32>().unwrap(), [1.0 - 0.5 * 1.1; 3]);
+        assert_eq!(idle.to_vec1::<f32>().unwrap(), [1.0; 3]);
+        assert_eq!(mean.to_vec1::<f32>().unwrap(), [1.0; 3]);
+        assert_eq!(sgd.buffers().keys().collect::<Vec<_>>(), ["used"]);
+    }
+
+    #[test]
+    fn refuses_momentum_of_another_network() {
+        let mut parameters = Parameters::default();
+        let one = Tensor::ones(1, candle_core::DType::F32, &Device::Cpu).unwrap();
+        parameters.insert("w".into(), one.clone(), Kind::Weight).unwrap();
+        let mut sgd = Sgd::new(0.9, 0.0, false);
+        let two = Tensor::ones(2, candle_core::DType::F32, &Device::Cpu).unwrap();
+        assert!(sgd.restore([("w".to_owned(), two)].into(), &parameters).is_err());
+        assert!(sgd.restore([("v".to_owned(), one.clone())].into(), &parameters).is_err());
+        sgd.restore([("w".to_owned(), one)].into(), &parameters).unwrap();
+    }
+}
