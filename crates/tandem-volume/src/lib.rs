@@ -1,1 +1,22 @@
 //! Voxel arrays with physical geometry, resampling, and their files.
+//!
+//! A [`Volume`] is an array `[i, j, k]` in the file's voxel axes with its [`Geometry`]; a [`Subject`] is an image with
+//! or without a label map on one grid. [`read_image`], [`read_label`], [`write_image`] and [`write_label`] know the
+//! file formats; [`resample`] changes the spacing; [`prepared`] is the folder of cases that training reads patches
+//! from.
+#![forbid(unsafe_code)]
+
+mod error;
+mod files;
+mod geometry;
+pub mod hdf5;
+pub mod prepared;
+pub mod resample;
+mod subject;
+mod volume;
+
+pub use error::{Error, Result};
+pub use files::{read_image, read_label, write_image, write_label};
+pub use geometry::Geometry;
+pub use subject::Subject;
+pub use volume::Volume;

@@ -1,0 +1,62 @@
+//! What can go wrong with volumes and their files.
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The result of an operation on volumes.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a volume could not be made, read or written.
+///
+/// Every message is one sentence that names the file or field and, where there is one, the remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused to open, read, write or rename a file.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file's content is damaged, or of a kind that this crate does not read.
+    #[error("{}: {message}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+    /// A file holds fewer bytes than its header promises.
+    #[error("{}: the file is cut short ({found} of {expected} bytes); copy or download it again", path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that the header promises.
+        expected: u64,
+        /// Bytes that are there.
+        found: u64,
+    },
+    /// A spacing, origin or direction that no scan can have.
+    #[error("{0}")]
+    Geometry(String),
+    /// Two arrays that must lie on one grid do not.
+    #[error("{0}")]
+    Grid(String),
+    /// An argument outside what the operation accepts.
+    #[error("{0}")]
+    Argument(String),
+}
+
+impl Error {
+    /// An [`Error::File`] about `path`.
+    pub(crate) fn file(path: &Path, message: impl Into<String>) -> Self {
+        Error::File { path: path.to_owned(), message: message.into() }
+    }
+
+    /// A closure that turns an [`io::Error`] into an [`Error::Io`] about `path`.
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Error::Io { path, source }
+    }
+}

@@ -1,0 +1,17 @@
+//! The folder of prepared cases that training and evaluation read.
+//!
+//! ```text
+//! DIR/manifest.json     what the cases are, where they come from, what was done to them
+//! DIR/images/ID.nii     uncompressed NIfTI-1, f32
+//! DIR/labels/ID.nii     uncompressed NIfTI-1, u8; missing where the case is unlabelled
+//! ```
+//!
+//! Nothing is compressed, so that a patch is read with one positioned read a plane.
+
+mod case;
+mod manifest;
+mod writer;
+
+pub use case::{PreparedCase, PreparedSet};
+pub use manifest::{CaseRecord, Intensity, Manifest, Source, Split};
+pub use writer::{NewCase, Writer};

@@ -1,0 +1,58 @@
+//! One scan with its label map.
+use crate::{Error, Result, Volume};
+
+/// One scan, and its label map where somebody drew one; both lie on one grid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subject {
+    id: String,
+    image: Volume<f32>,
+    label: Option<Volume<u8>>,
+}
+
+impl Subject {
+    /// A subject named `id`.
+    ///
+    /// # Errors
+    /// Where image and label map differ in shape, or lie farther apart than a tenth of a voxel at any corner.
+    pub fn new(id: impl Into<String>, image: Volume<f32>, label: Option<Volume<u8>>) -> Result<Self> {
+        let id = id.into();
+        if let Some(label) = &label {
+            if label.shape() != image.shape() {
+                return Err(Error::Grid(format!(
+                    "{id}: the label map has shape {:?}, but the image has {:?}; resample the label map to the image",
+                    label.shape(),
+                    image.shape()
+                )));
+            }
+            if !image.geometry().same_grid(label.geometry(), image.shape()) {
+                return Err(Error::Grid(format!(
+                    "{id}: image and label map have the same shape but lie elsewhere in the patient ({:?} and {:?}); \
+                     resample the label map to the image",
+                    image.geometry(),
+                    label.geometry()
+                )));
+            }
+        }
+        Ok(Subject { id, image, label })
+    }
+
+    /// The subject's name.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The scan.
+    pub fn image(&self) -> &Volume<f32> {
+        &self.image
+    }
+
+    /// The label map; `None` for an unlabelled subject.
+    pub fn label(&self) -> Option<&Volume<u8>> {
+        self.label.as_ref()
+    }
+
+    /// Name, image and label map.
+    pub fn into_parts(self) -> (String, Volume<f32>, Option<Volume<u8>>) {
+        (self.id, self.image, self.label)
+    }
+}
