@@ -1,1 +1,25 @@
 //! 3-D tensor operations as candle custom ops.
+//!
+//! candle has no 3-D convolution, pooling or resizing. This crate adds them, differentiable, for channels-last tensors
+//! `(N, D, H, W, C)`: the layout in which every value under a filter's row lies side by side. [`channels_first`] wraps
+//! them in candle's `(N, C, D, H, W)` convention.
+//!
+//! Results depend on the inputs and on the code path ([`cpu_path`]) alone, never on the number of threads.
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod conv_shape;
+mod conv;
+mod norm;
+mod activation;
+mod dropout;
+mod storage;
+mod cpu;
+#[cfg(test)]
+mod reference;
+
+pub use activation::{add_relu, relu};
+pub use conv::{conv_transpose3d, conv3d};
+pub use conv_shape::Conv3dParams;
+pub use cpu::simd::{CpuPath, cpu_path};
+pub use dropout::dropout3d;
+pub use norm::{Activation, BatchNorm3d, RunningStatistics, Statistics, batch_norm3d};

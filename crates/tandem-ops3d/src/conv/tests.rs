@@ -1,0 +1,70 @@
+use crate::conv_shape::{Conv3dParams, ConvShape};
+use crate::{cpu, reference};
+use tandem_random::Draws;
+
+fn random(len: usize, slot: u64) -> Vec<f32> {
+    let mut draws = Draws::new(11, "conv tests", 0, slot);
+    (0..len).map(|_| draws.normal() as f32).collect()
+}
+
+/// Largest difference, relative to the largest value.
+fn error(ours: &[f32], reference: &[f64]) -> f64 {
+    assert_eq!(ours.len(), reference.len());
+    let largest = reference.iter().fold(1e-30f64, |m, v| m.max(v.abs()));
+    ours.iter().zip(reference).fold(0.0f64, |m, (a, b)| m.max((f64::from(*a) - b).abs())) / largest
+}
+
+/// Forward, input gradient and weight gradient against plain loops. f32 sums of up to 2,000 products: 1e-5.
+fn check(input: [usize; 5], co: usize, kernel: [usize; 3], params: Conv3dParams) {
+    let shape = ConvShape::of_conv(&input, &[co, input[4], kernel[0], kernel[1], kernel[2]], params).unwrap();
+    let image = random(input.iter().product(), 0);
+    let response = random(shape.response_dims().iter().product(), 1);
+    let weight = random(shape.weight_dims().iter().product(), 2);
+    let mut ours = vec![f32::NAN; response.len()];
+    cpu::conv::respond(&shape, &image, &weight, None, &mut ours);
+    assert!(error(&ours, &reference::respond(&shape, &image, &weight)) < 1e-5, "forward of {shape:?}");
+    let mut ours = vec![f32::NAN; image.len()];
+    cpu::conv::spread(&shape, &response, &weight, None, &mut ours);
+    assert!(error(&ours, &reference::spread(&shape, &response, &weight)) < 1e-5, "input gradient of {shape:?}");
+    let ours = cpu::filter::weight_gradient(&shape, &image, &response);
+    let expected = reference::weight_gradient(&shape, &image, &response);
+    assert!(error(&ours, &expected) < 1e-5, "weight gradient of {shape:?}");
+}
+
+#[test]
+fn every_channel_tail() {
+    for channels in 1..=18 {
+        check([1, 3, 4, 5, channels], 19 - channels, [3; 3], Conv3dParams::uniform(1, 1));
+        check([1, 3, 2, 5, 3], channels + 31, [3; 3], Conv3dParams::uniform(1, 1));
+    }
+}
+
+#[test]
+fn odd_sides_kernels_strides_and_paddings() {
+    for (kernel, stride, padding) in [
+        ([1, 1, 1], 1, 0),
+        ([1, 1, 1], 2, 0),
+        ([2, 2, 2], 2, 0),
+        ([3, 3, 3], 2, 1),
+        ([7, 7, 7], 1, 3),
+        ([2, 3, 1], 3, 2),
+        ([5, 4, 3], 2, 0),
+        ([3, 3, 3], 1, 2),
+    ] {
+        for sides in [[7, 5, 9], [8, 6, 4], [5, 7, 13]] {
+            check([2, sides[0], sides[1], sides[2], 3], 5, kernel, Conv3dParams::uniform(stride, padding));
+        }
+    }
+}
+
+#[test]
+fn unequal_strides_and_paddings_per_axis() {
+    let params = Conv3dParams { stride: [1, 2, 3], padding: [2, 0, 1] };
+    check([1, 6, 7, 8, 4], 9, [3, 2, 4], params);
+}
+
+#[test]
+fn volumes_larger_than_a_task() {
+    check([2, 9, 11, 13, 8], 16, [3; 3], Conv3dParams::uniform(1, 1));
+    check([1, 16, 12, 10, 2], 33, [3; 3], Conv3dParams::uniform(2, 1));
+}

@@ -1,0 +1,106 @@
+//! Shapes of convolutions: the one place that knows how they relate.
+
+use candle_core::{Result, bail};
+
+/// Stride and zero padding of a convolution, along D, H and W.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv3dParams {
+    /// Distance of neighbouring windows, in voxels.
+    pub stride: [usize; 3],
+    /// Zeros on both sides of each axis.
+    pub padding: [usize; 3],
+}
+
+impl Conv3dParams {
+    /// The same stride and padding along each axis.
+    pub fn uniform(stride: usize, padding: usize) -> Self {
+        Conv3dParams { stride: [stride; 3], padding: [padding; 3] }
+    }
+}
+
+/// A convolution's complete geometry: an image `(n, d, h, w, ci)` and its response `(n, d', h', w', co)`.
+///
+/// A transposed convolution is the same geometry run from the response to the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConvShape {
+    pub(crate) batch: usize,
+    /// Sides of the image.
+    pub(crate) image: [usize; 3],
+    /// Sides of the response.
+    pub(crate) response: [usize; 3],
+    pub(crate) kernel: [usize; 3],
+    pub(crate) params: Conv3dParams,
+    /// Channels of the image.
+    pub(crate) ci: usize,
+    /// Channels of the response.
+    pub(crate) co: usize,
+}
+
+impl ConvShape {
+    /// From the shapes of an input `(N, D, H, W, Ci)` and a weight `(Co, Ci, kd, kh, kw)`.
+    pub(crate) fn of_conv(input: &[usize], weight: &[usize], params: Conv3dParams) -> Result<Self> {
+        let (&[batch, d, h, w, channels], &[co, ci, kd, kh, kw]) = (input, weight) else {
+            bail!("conv3d takes an input (N, D, H, W, C) and a weight (Co, Ci, kd, kh, kw), got {input:?} and {weight:?}")
+        };
+        if channels != ci {
+            bail!("conv3d: the input has {channels} channels, the weight {weight:?} takes {ci}")
+        }
+        let (image, kernel) = ([d, h, w], [kd, kh, kw]);
+        check("conv3d", kernel, params)?;
+        let mut response = [0; 3];
+        for axis in 0..3 {
+            let padded = image[axis] + 2 * params.padding[axis];
+            if padded < kernel[axis] {
+                bail!("conv3d: axis {axis} is {padded} voxels with padding, less than the kernel's {}", kernel[axis])
+            }
+            response[axis] = (padded - kernel[axis]) / params.stride[axis] + 1;
+        }
+        Ok(ConvShape { batch, image, response, kernel, params, ci, co })
+    }
+
+    /// From the shapes of a transposed convolution's input `(N, D, H, W, Cin)` and weight `(Cin, Cout, kd, kh, kw)`:
+    /// its input is the response, its output the image.
+    pub(crate) fn of_transposed(input: &[usize], weight: &[usize], params: Conv3dParams) -> Result<Self> {
+        let (&[batch, d, h, w, channels], &[co, ci, kd, kh, kw]) = (input, weight) else {
+            bail!(
+                "conv_transpose3d takes an input (N, D, H, W, C) and a weight (Ci, Co, kd, kh, kw), got {input:?} and {weight:?}"
+            )
+        };
+        if channels != co {
+            bail!("conv_transpose3d: the input has {channels} channels, the weight {weight:?} takes {co}")
+        }
+        let (response, kernel) = ([d, h, w], [kd, kh, kw]);
+        check("conv_transpose3d", kernel, params)?;
+        let mut image = [0; 3];
+        for axis in 0..3 {
+            let full = response[axis].saturating_sub(1) * params.stride[axis] + kernel[axis];
+            if response[axis] == 0 || full <= 2 * params.padding[axis] {
+                bail!("conv_transpose3d: axis {axis} of the output would be empty for input {input:?} and {params:?}")
+            }
+            image[axis] = full - 2 * params.padding[axis];
+        }
+        Ok(ConvShape { batch, image, response, kernel, params, ci, co })
+    }
+
+    pub(crate) fn image_dims(&self) -> [usize; 5] {
+        let [d, h, w] = self.image;
+        [self.batch, d, h, w, self.ci]
+    }
+
+    pub(crate) fn response_dims(&self) -> [usize; 5] {
+        let [d, h, w] = self.response;
+        [self.batch, d, h, w, self.co]
+    }
+
+    pub(crate) fn weight_dims(&self) -> [usize; 5] {
+        let [kd, kh, kw] = self.kernel;
+        [self.co, self.ci, kd, kh, kw]
+    }
+}
+
+fn check(name: &str, kernel: [usize; 3], params: Conv3dParams) -> Result<()> {
+    if kernel.contains(&0) || params.stride.contains(&0) {
+        bail!("{name}: kernel {kernel:?} and stride {:?} must be at least 1", params.stride)
+    }
+    Ok(())
+}

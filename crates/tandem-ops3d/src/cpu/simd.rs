@@ -1,0 +1,206 @@
+//! The vector units a kernel is written for, and the choice between them at run time.
+//!
+//! A kernel is written once over [`Lanes`] and instantiated for each unit inside a function that switches the unit's
+//! instructions on (`#[target_feature]`); the lanes' methods are always inlined there.
+
+use std::sync::OnceLock;
+
+/// The code path that the kernels of this process take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CpuPath {
+    /// Plain Rust, on every processor.
+    Portable,
+    /// AVX2 with fused multiply-add.
+    Avx2,
+    /// AVX-512.
+    Avx512,
+}
+
+impl CpuPath {
+    /// Its name in logs, and in the variable `TANDEM_CPU` that forces a path.
+    pub fn name(self) -> &'static str {
+        match self {
+            CpuPath::Portable => "portable",
+            CpuPath::Avx2 => "avx2",
+            CpuPath::Avx512 => "avx512",
+        }
+    }
+}
+
+/// The widest path that this processor has; `TANDEM_CPU=portable|avx2|avx512` narrows it.
+pub fn cpu_path() -> CpuPath {
+    static PATH: OnceLock<CpuPath> = OnceLock::new();
+    *PATH.get_or_init(|| {
+        let widest = widest_path();
+        let asked = std::env::var("TANDEM_CPU").ok();
+        [CpuPath::Portable, CpuPath::Avx2, CpuPath::Avx512]
+            .into_iter()
+            .find(|path| asked.as_deref() == Some(path.name()))
+            .map_or(widest, |path| path.min(widest))
+    })
+}
+
+#[cfg(target_arch = "x86_64")]
+fn widest_path() -> CpuPath {
+    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    let avx512 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+    match (avx2, avx2 && avx512) {
+        (_, true) => CpuPath::Avx512,
+        (true, _) => CpuPath::Avx2,
+        _ => CpuPath::Portable,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn widest_path() -> CpuPath {
+    CpuPath::Portable
+}
+
+/// A vector of f32 lanes.
+///
+/// # Safety
+/// Every method needs the unit's instructions to be present on the running processor; pointers must be valid for
+/// `COUNT` values.
+pub(crate) unsafe trait Lanes: Copy {
+    /// Values in a vector.
+    const COUNT: usize;
+    /// Equal values.
+    unsafe fn splat(value: f32) -> Self;
+    /// Unaligned load.
+    unsafe fn load(from: *const f32) -> Self;
+    /// Unaligned store.
+    unsafe fn store(self, to: *mut f32);
+    /// `self + a * b`.
+    unsafe fn add_product(self, a: Self, b: Self) -> Self;
+}
+
+/// Eight values in plain Rust.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable([f32; 8]);
+
+// SAFETY: no instructions beyond the target's own; loads and stores touch exactly eight values.
+unsafe impl Lanes for Portable {
+    const COUNT: usize = 8;
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Portable([value; 8])
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller vouches for eight readable values.
+        Portable(unsafe { from.cast::<[f32; 8]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller vouches for eight writable values.
+        unsafe { to.cast::<[f32; 8]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn add_product(mut self, a: Self, b: Self) -> Self {
+        for i in 0..8 {
+            self.0[i] += a.0[i] * b.0[i];
+        }
+        self
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Avx2, Avx512};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Lanes;
+    use std::arch::x86_64::*;
+
+    /// Eight values in a ymm register.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Avx2(__m256);
+
+    // SAFETY: the intrinsics need AVX2 and FMA, which the trait asks of its caller.
+    unsafe impl Lanes for Avx2 {
+        const COUNT: usize = 8;
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            // SAFETY: see the impl.
+            Avx2(unsafe { _mm256_set1_ps(value) })
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: see the impl; eight readable values.
+            Avx2(unsafe { _mm256_loadu_ps(from) })
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: see the impl; eight writable values.
+            unsafe { _mm256_storeu_ps(to, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn add_product(self, a: Self, b: Self) -> Self {
+            // SAFETY: see the impl.
+            Avx2(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
+        }
+    }
+
+    /// Sixteen values in a zmm register.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Avx512(__m512);
+
+    // SAFETY: the intrinsics need AVX-512F, which the trait asks of its caller.
+    unsafe impl Lanes for Avx512 {
+        const COUNT: usize = 16;
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            // SAFETY: see the impl.
+            Avx512(unsafe { _mm512_set1_ps(value) })
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: see the impl; sixteen readable values.
+            Avx512(unsafe { _mm512_loadu_ps(from) })
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: see the impl; sixteen writable values.
+            unsafe { _mm512_storeu_ps(to, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn add_product(self, a: Self, b: Self) -> Self {
+            // SAFETY: see the impl.
+            Avx512(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
+        }
+    }
+}
+
+/// Compiles a plain function for each path and calls the one of this process.
+///
+/// For loops that the compiler vectorises by itself; the arithmetic is the same on every path.
+macro_rules! on_every_path {
+    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $body:block) => {
+        $(#[$doc])*
+        #[allow(clippy::too_many_arguments, reason = "the macro passes a kernel's slices through")]
+        pub(crate) fn $name($($arg: $type),*) {
+            #[inline(always)]
+            #[allow(clippy::too_many_arguments, reason = "see above")]
+            fn plain($($arg: $type),*) $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                use $crate::cpu::simd::{CpuPath, cpu_path};
+                #[target_feature(enable = "avx512f,avx512vl")]
+                #[allow(clippy::too_many_arguments, reason = "see above")]
+                fn avx512($($arg: $type),*) { plain($($arg),*) }
+                #[target_feature(enable = "avx2,fma")]
+                #[allow(clippy::too_many_arguments, reason = "see above")]
+                fn avx2($($arg: $type),*) { plain($($arg),*) }
+                match cpu_path() {
+                    // SAFETY: the path is only chosen where the processor has these instructions.
+                    CpuPath::Avx512 => return unsafe { avx512($($arg),*) },
+                    // SAFETY: likewise.
+                    CpuPath::Avx2 => return unsafe { avx2($($arg),*) },
+                    CpuPath::Portable => {}
+                }
+            }
+            plain($($arg),*)
+        }
+    };
+}
+pub(crate) use on_every_path;

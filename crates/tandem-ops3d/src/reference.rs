@@ -1,0 +1,51 @@
+//! Plain-loop twins of the kernels, in f64: the oracle of this crate's tests, and of anyone who writes a kernel.
+
+use crate::conv_shape::ConvShape;
+
+/// Calls `f(image index, response index, weight index)` for every product of a convolution, without channels' order
+/// or layout in mind.
+fn each_product(shape: &ConvShape, mut f: impl FnMut(usize, usize, usize)) {
+    let &ConvShape { batch, image, response, kernel, ci, co, params } = shape;
+    let index = |sides: [usize; 3], n: usize, at: [usize; 3]| ((n * sides[0] + at[0]) * sides[1] + at[1]) * sides[2] + at[2];
+    for n in 0..batch {
+        for o in positions(response) {
+            for k in positions(kernel) {
+                let at = [0, 1, 2].map(|a| (o[a] * params.stride[a] + k[a]).wrapping_sub(params.padding[a]));
+                if (0..3).any(|a| at[a] >= image[a]) {
+                    continue;
+                }
+                for c in 0..ci {
+                    for r in 0..co {
+                        f(index(image, n, at) * ci + c, index(response, n, o) * co + r, index(kernel, r * ci + c, k));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn positions(sides: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
+    let [d, h, w] = sides;
+    (0..d * h * w).map(move |i| [i / (h * w), i / w % h, i % w])
+}
+
+/// Convolution without bias.
+pub(crate) fn respond(shape: &ConvShape, image: &[f32], weight: &[f32]) -> Vec<f64> {
+    let mut response = vec![0.0; shape.response_dims().iter().product()];
+    each_product(shape, |i, r, w| response[r] += f64::from(image[i]) * f64::from(weight[w]));
+    response
+}
+
+/// Transposed convolution without bias.
+pub(crate) fn spread(shape: &ConvShape, response: &[f32], weight: &[f32]) -> Vec<f64> {
+    let mut image = vec![0.0; shape.image_dims().iter().product()];
+    each_product(shape, |i, r, w| image[i] += f64::from(response[r]) * f64::from(weight[w]));
+    image
+}
+
+/// Weight gradient.
+pub(crate) fn weight_gradient(shape: &ConvShape, image: &[f32], response: &[f32]) -> Vec<f64> {
+    let mut weight = vec![0.0; shape.weight_dims().iter().product()];
+    each_product(shape, |i, r, w| weight[w] += f64::from(image[i]) * f64::from(response[r]));
+    weight
+}
