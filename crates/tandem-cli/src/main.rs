@@ -1,2 +1,51 @@
-//! The program `tandem`.
-fn main() {}
+//! The program `tandem`: one sub-command a file.
+//!
+//! It is the only place that parses definitions and talks to people. Results go to standard output and into files,
+//! progress and errors to standard error. It exits with 0, with 1 after an error, with 2 where the command line is
+//! wrong, and with 130 after Ctrl-C.
+#![forbid(unsafe_code)]
+
+mod evaluate;
+mod experiment;
+mod predict;
+mod prepare_data;
+
+mod definition;
+mod home;
+mod intensities;
+mod interrupt;
+mod output;
+mod progress;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Segments 3-D medical images from few labelled and many unlabelled scans.
+#[derive(Parser)]
+#[command(name = "tandem", version)]
+struct CommandLine {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    PrepareData(prepare_data::Arguments),
+    Experiment(experiment::Arguments),
+    Evaluate(evaluate::Arguments),
+    Predict(predict::Arguments),
+}
+
+fn main() -> ExitCode {
+    let home = home::Home::find();
+    let ended = match CommandLine::parse().verb {
+        Verb::PrepareData(arguments) => prepare_data::run(&arguments, &home),
+        Verb::Experiment(arguments) => experiment::run(&arguments, &home),
+        Verb::Evaluate(arguments) => evaluate::run(&arguments),
+        Verb::Predict(arguments) => predict::run(&arguments),
+    };
+    ended.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,182 @@
+//! Experiment definitions: TOML tables, a profile laid over them, then what the command line sets.
+
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// What the command line changes in a definition, in the order in which it is applied.
+#[derive(Debug, Default)]
+pub(crate) struct Changes<'a> {
+    /// The profile laid over the definition; `full` is the definition itself.
+    pub(crate) profile: &'a str,
+    /// Another method, with its own default options.
+    pub(crate) method: Option<&'a str>,
+    /// Another device.
+    pub(crate) device: Option<&'a str>,
+    /// Another seed.
+    pub(crate) seed: Option<u64>,
+    /// `key=value` with dotted keys.
+    pub(crate) set: &'a [String],
+}
+
+/// The file of an experiment: a path that ends in `.toml`, or the name of one in `folder`.
+pub(crate) fn find(name: &str, folder: &Path) -> Result<PathBuf> {
+    let path = if name.ends_with(".toml") { PathBuf::from(name) } else { folder.join(format!("{name}.toml")) };
+    if !path.is_file() {
+        let known = known(folder);
+        bail!("there is no experiment {}; {known}", path.display());
+    }
+    Ok(path)
+}
+
+/// Reads a definition and applies the changes. Whether its keys are known is for its reader to say.
+pub(crate) fn resolve(path: &Path, changes: &Changes) -> Result<Table> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let table: Table = text.parse().with_context(|| format!("{} is not TOML", path.display()))?;
+    apply(table, changes).with_context(|| format!("experiment {}", path.display()))
+}
+
+fn apply(mut table: Table, changes: &Changes) -> Result<Table> {
+    let profiles = match table.remove("profiles") {
+        Some(Value::Table(profiles)) => profiles,
+        Some(_) => bail!("profiles is not a table; write [profiles.quick]"),
+        None => Table::new(),
+    };
+    if changes.profile != "full" {
+        let Some(Value::Table(profile)) = profiles.get(changes.profile) else {
+            bail!("it has no profile {:?}; write [profiles.{}]", changes.profile, changes.profile);
+        };
+        overlay(&mut table, profile);
+    }
+    if let Some(method) = changes.method {
+        // The options of one method mean nothing to another.
+        table.insert("method".to_owned(), Value::Table(Table::from_iter([("name".to_owned(), method.into())])));
+    }
+    if let Some(device) = changes.device {
+        table.insert("device".to_owned(), device.into());
+    }
+    if let Some(seed) = changes.seed {
+        let seed = i64::try_from(seed).context("--seed: at most 9223372036854775807")?;
+        insert(&mut table, "training.seed", seed.into())?;
+    }
+    for setting in changes.set {
+        let (key, value) = setting.split_once('=').with_context(|| format!("--set {setting}: write key=value"))?;
+        insert(&mut table, key.trim(), value_of(value.trim())).with_context(|| format!("--set {setting}"))?;
+    }
+    Ok(table)
+}
+
+/// Lays one table over another: tables merge, everything else replaces.
+fn overlay(table: &mut Table, over: &Table) {
+    for (key, value) in over {
+        match (table.get_mut(key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => overlay(below, above),
+            _ => {
+                table.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+fn insert(table: &mut Table, key: &str, value: Value) -> Result<()> {
+    match key.split_once('.') {
+        None if key.is_empty() => bail!("the key is empty"),
+        None => {
+            table.insert(key.to_owned(), value);
+            Ok(())
+        }
+        Some((first, rest)) => {
+            match table.entry(first.to_owned()).or_insert_with(|| Value::Table(Table::new())) {
+                Value::Table(inner) => insert(inner, rest, value),
+                _ => bail!("{first} is a value, not a table"),
+            }
+        }
+    }
+}
+
+/// A TOML value, or the text itself where it is none: `--set data.dataset=phantom` needs no quotes.
+fn value_of(text: &str) -> Value {
+    let parsed = format!("value = {text}").parse::<Table>().ok();
+    parsed.and_then(|mut table| table.remove("value")).unwrap_or_else(|| text.into())
+}
+
+fn known(folder: &Path) -> String {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".toml")?.to_owned()))
+        .collect();
+    names.sort();
+    match names.as_slice() {
+        [] => format!("{} holds none; set TANDEM_HOME or give the path of a .toml file", folder.display()),
+        names => format!("{} holds {}", folder.display(), names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFINITION: &str = r#"
+        version = 1
+        [method]
+        name = "dual-networks"
+        options = { w0 = 0.1 }
+        [training]
+        iterations = 6000
+        patch = [112, 112, 80]
+        seed = 1
+        [profiles.quick.training]
+        iterations = 1000
+    "#;
+
+    fn check(changes: &Changes) -> Result<Table> {
+        apply(DEFINITION.parse().unwrap(), changes)
+    }
+
+    #[test]
+    fn a_profile_merges_table_by_table() {
+        let full = check(&Changes { profile: "full", ..Changes::default() }).unwrap();
+        let quick = check(&Changes { profile: "quick", ..Changes::default() }).unwrap();
+        assert_eq!(full["training"]["iterations"], Value::from(6000));
+        assert_eq!(quick["training"]["iterations"], Value::from(1000));
+        assert_eq!(quick["training"]["patch"], full["training"]["patch"]);
+        assert!(!quick.contains_key("profiles"));
+        let error = check(&Changes { profile: "slow", ..Changes::default() }).unwrap_err();
+        assert!(error.to_string().contains("no profile \"slow\""), "{error}");
+    }
+
+    #[test]
+    fn the_command_line_has_the_last_word() {
+        let set = ["training.iterations=30".to_owned(), "data.dataset=phantom".to_owned()];
+        let changes = Changes { profile: "quick", seed: Some(7), device: Some("cpu"), set: &set, ..Changes::default() };
+        let table = check(&changes).unwrap();
+        assert_eq!(table["training"]["iterations"], Value::from(30));
+        assert_eq!(table["training"]["seed"], Value::from(7));
+        assert_eq!(table["data"]["dataset"], Value::from("phantom"));
+        assert_eq!(table["device"], Value::from("cpu"));
+    }
+
+    #[test]
+    fn another_method_drops_the_options_of_the_first() {
+        let table = check(&Changes { profile: "full", method: Some("mcf"), ..Changes::default() }).unwrap();
+        assert_eq!(table["method"].as_table().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn malformed_settings_say_so() {
+        for (setting, message) in [("training", "key=value"), ("version.x=1", "not a table"), ("=1", "empty")] {
+            let set = [setting.to_owned()];
+            let error = check(&Changes { profile: "full", set: &set, ..Changes::default() }).unwrap_err();
+            assert!(format!("{error:#}").contains(message), "{error:#}");
+        }
+    }
+
+    #[test]
+    fn values_are_toml_or_plain_text() {
+        assert_eq!(value_of("[1, 2]").as_array().unwrap().len(), 2);
+        assert_eq!(value_of("0.5"), Value::from(0.5));
+        assert_eq!(value_of("true"), Value::from(true));
+        assert_eq!(value_of("supervised-ensemble"), Value::from("supervised-ensemble"));
+    }
+}

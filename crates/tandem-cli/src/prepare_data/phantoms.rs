@@ -1,0 +1,58 @@
+//! The synthetic dataset that stands in where no scans are prepared.
+
+use crate::progress::Progress;
+use anyhow::{Result, bail};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tandem_augment::phantom::{self, PhantomParams};
+use tandem_volume::prepared::{NewCase, PreparedSet, Source, Split, Writer};
+
+/// A set of phantoms: the last fifth of them is the test list, as in the benchmark's 80 and 20.
+pub(super) struct Phantoms {
+    seed: u64,
+    cases: usize,
+    spacing_mm: f64,
+}
+
+impl Default for Phantoms {
+    fn default() -> Self {
+        Phantoms { seed: 1337, cases: 100, spacing_mm: 0.625 }
+    }
+}
+
+impl Phantoms {
+    /// As many phantoms, of as many mm a voxel; the defaults where nothing is said.
+    pub(super) fn new(seed: u64, cases: Option<u32>, spacing_mm: Option<f64>) -> Result<Self> {
+        let default = Phantoms::default();
+        let spacing_mm = spacing_mm.unwrap_or(default.spacing_mm);
+        if !(0.3..=10.0).contains(&spacing_mm) {
+            bail!("--spacing {spacing_mm}: phantoms are made at 0.3 to 10 mm");
+        }
+        Ok(Phantoms { seed, cases: cases.map_or(default.cases, |n| n as usize), spacing_mm })
+    }
+
+    /// Makes and writes them; `None` after Ctrl-C, and then nothing is left behind.
+    pub(super) fn write(&self, folder: &Path, stop: &AtomicBool) -> Result<Option<PreparedSet>> {
+        let mut writer = Writer::create(folder, "phantom", self.description())?;
+        let mut progress = Progress::new("making phantoms", self.cases as u64);
+        for index in 0..self.cases {
+            if stop.load(Ordering::SeqCst) {
+                return Ok(None);
+            }
+            progress.at(index as u64, "");
+            let params = PhantomParams { seed: self.seed, index: index as u64, spacing_mm: self.spacing_mm };
+            let subject = phantom::generate(&params)?;
+            let source = Source { file: format!("phantom {index} of seed {}", self.seed), sha256: None };
+            let split = if index < self.cases - self.cases / 5 { Split::Train } else { Split::Test };
+            writer.add(NewCase { subject: &subject, split, sources: vec![source], note: None })?;
+        }
+        Ok(Some(writer.finish()?))
+    }
+
+    fn description(&self) -> String {
+        format!(
+            "Synthetic LGE-like scans of a left atrium among its neighbours, not of patients: seed {}, {} mm, z-scored.",
+            self.seed, self.spacing_mm
+        )
+    }
+}
