@@ -18,6 +18,41 @@ pub enum AugmentError {
         /// Shape of the label map, in voxels.
         label: [usize; 3],
     },
+    /// An image without two different intensities, or with one that is not a number, has no z-score.
+    #[error(
+        "the image has mean {mean} and standard deviation {deviation}, so it has no z-score: check the scan"
+    )]
+    NoContrast {
+        /// Mean intensity.
+        mean: f64,
+        /// Standard deviation of the intensities.
+        deviation: f64,
+    },
+    /// A label map is neither 0 and 1 nor 0 and 255.
+    #[error(
+        "{id}: label value {value} is neither 0, 1 nor the challenge's 255: give a label map of one structure"
+    )]
+    UnknownLabel {
+        /// The subject.
+        id: String,
+        /// The refused value.
+        value: u8,
+    },
+    /// A label map without a foreground voxel.
+    #[error("{id}: the label map has no foreground to crop around: remove it to use the scan as unlabelled")]
+    EmptyLabel {
+        /// The subject.
+        id: String,
+    },
+    /// A phantom was asked for at a spacing that is not sensible.
+    #[error("a phantom's spacing_mm of {spacing:?} is out of range: give every axis 0.3 to 5 mm")]
+    PhantomSpacing {
+        /// The refused spacing, in mm.
+        spacing: [f64; 3],
+    },
+    /// What the volume crate refused.
+    #[error(transparent)]
+    Volume(#[from] tandem_volume::Error),
 }
 
 /// `Result` with this crate's error.

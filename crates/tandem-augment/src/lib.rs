@@ -20,9 +20,11 @@
 
 mod crop;
 mod error;
+mod preprocess;
 pub mod testing;
 mod transform;
 
 pub use crop::{Crop, RandomCrop};
 pub use error::{AugmentError, Result};
+pub use preprocess::{la_benchmark, z_score};
 pub use transform::{Patch, RandomTransform, Transform};
