@@ -1,8 +1,19 @@
 //! Backbones for 3-D segmentation: V-Net and 3-D ResNet-34 with a V-Net decoder.
+//!
+//! Both take `(N, C, D, H, W)` and return logits and features in that convention; inside, tensors are channels-last.
+//! Parameter names equal those of the published PyTorch networks.
 #![forbid(unsafe_code)]
 
-mod parameters;
 mod segmenter;
+mod build;
+mod vnet;
+mod resnet34;
+mod decoder;
+mod layers;
+mod layout;
+mod initialise;
+mod parameters;
 
+pub use build::{ARCHITECTURES, NetworkConfig, build};
 pub use parameters::{Kind, Parameter, Parameters};
 pub use segmenter::{Output, Pass, Segmenter};

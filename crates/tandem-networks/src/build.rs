@@ -1,0 +1,69 @@
+//! From a name and a configuration to a network.
+
+use crate::initialise::Initialiser;
+use crate::parameters::Parameters;
+use crate::resnet34::ResNet34;
+use crate::segmenter::Segmenter;
+use crate::vnet::VNet;
+use candle_core::{Device, Result, bail};
+
+/// What a network's size depends on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkConfig {
+    /// Channels of the scan: 1 for MRI and CT.
+    pub in_channels: usize,
+    /// Classes, background included.
+    pub num_classes: usize,
+    /// Channels at full resolution; doubled with every halving. 16 in the published networks.
+    pub filters: usize,
+    /// Share of channels dropped in training; 0.5 in the published networks.
+    pub dropout: f64,
+}
+
+impl Default for NetworkConfig {
+    /// The published networks: one channel, two classes, 16 filters, dropout 0.5.
+    fn default() -> Self {
+        NetworkConfig { in_channels: 1, num_classes: 2, filters: 16, dropout: 0.5 }
+    }
+}
+
+/// The names that [`build`] knows.
+pub const ARCHITECTURES: [&str; 2] = ["vnet", "resnet34"];
+
+/// Builds a network with initial weights drawn from `seed`.
+///
+/// # Errors
+/// Where the architecture is unknown or a size is 0.
+///
+/// # Example
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use tandem_networks::{NetworkConfig, Pass, build};
+/// # fn main() -> candle_core::Result<()> {
+/// let config = NetworkConfig { filters: 2, ..Default::default() };
+/// let (network, parameters) = build("vnet", &config, 1337, &Device::Cpu)?;
+/// let scan = Tensor::zeros((1, 1, 16, 16, 16), DType::F32, &Device::Cpu)?;
+/// let output = network.forward(&scan, Pass::Evaluate)?;
+/// assert_eq!(output.logits.dims(), [1, 2, 16, 16, 16]);
+/// assert!(parameters.get("block_one.conv.0.weight").is_some());
+/// # Ok(())
+/// # }
+/// ```
+pub fn build(
+    architecture: &str,
+    config: &NetworkConfig,
+    seed: u64,
+    device: &Device,
+) -> Result<(Box<dyn Segmenter>, Parameters)> {
+    if config.in_channels == 0 || config.num_classes < 2 || config.filters == 0 {
+        bail!("a network needs an input channel, two classes and a filter at least, got {config:?}")
+    }
+    let mut parameters = Parameters::default();
+    let mut init = Initialiser { parameters: &mut parameters, architecture, seed, device };
+    let network: Box<dyn Segmenter> = match architecture {
+        "vnet" => Box::new(VNet::new(&mut init, config)?),
+        "resnet34" => Box::new(ResNet34::new(&mut init, config)?),
+        other => bail!("unknown architecture {other:?}; known are {}", ARCHITECTURES.join(", ")),
+    };
+    Ok((network, parameters))
+}

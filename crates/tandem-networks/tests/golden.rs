@@ -1,0 +1,113 @@
+//! Both networks against PyTorch in f64: outputs, running statistics and every gradient.
+
+use candle_core::{D, DType, Device, Result, Tensor};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use tandem_networks::{Kind, NetworkConfig, Output, Parameters, Pass, Segmenter, build};
+
+type Tensors = BTreeMap<String, Tensor>;
+
+/// The reference numbers of that name, from the folder beside the checkout; `None`, said aloud, where it is absent.
+fn reference(name: &str) -> Option<Tensors> {
+    let root = std::env::var_os("TANDEM_SHARED").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
+        PathBuf::from,
+    );
+    let path = root.join("golden").join(name);
+    if path.is_file() {
+        return Some(candle_core::safetensors::load(&path, &Device::Cpu).unwrap().into_iter().collect());
+    }
+    assert!(std::env::var("TANDEM_REFERENCE").as_deref() != Ok("required"), "{} is missing", path.display());
+    eprintln!("skipped: {name} needs the reference data (../shared)");
+    None
+}
+
+/// Largest difference, relative to the largest expected value.
+fn error(ours: &Tensor, expected: &Tensor) -> f64 {
+    let flat = |t: &Tensor| t.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
+    let (ours, expected) = (flat(ours), flat(expected));
+    assert_eq!(ours.len(), expected.len());
+    let largest = expected.iter().fold(1e-30f64, |m, v| m.max(v.abs()));
+    ours.iter().zip(&expected).fold(0.0f64, |m, (a, b)| m.max((a - b).abs())) / largest
+}
+
+fn under(tensors: &Tensors, prefix: &str) -> Tensors {
+    tensors.iter().filter_map(|(k, v)| Some((k.strip_prefix(prefix)?.to_owned(), v.clone()))).collect()
+}
+
+/// Cross-entropy plus squared-denominator Dice, in candle's own operations: this crate does not know the losses' crate.
+fn loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    let target = labels.to_dtype(DType::F32)?;
+    let shifted = logits.broadcast_sub(&logits.max_keepdim(1)?)?;
+    let log_p = shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(1)?.log()?)?;
+    let (background, foreground) = (log_p.narrow(1, 0, 1)?.squeeze(1)?, log_p.narrow(1, 1, 1)?.squeeze(1)?);
+    let ce = ((&target * &foreground)? + (target.affine(-1.0, 1.0)? * background)?)?.mean_all()?.neg()?;
+    let p = foreground.exp()?;
+    let overlap = ((&p * &target)?.sum_all()? * 2.0)?;
+    let dice = ((overlap + 1e-5)? / ((p.sqr()?.sum_all()? + target.sum_all()?)? + 1e-5)?)?;
+    ce + dice.affine(-1.0, 1.0)?
+}
+
+fn network(architecture: &str, filters: usize, tensors: &Tensors) -> (Box<dyn Segmenter>, Parameters) {
+    let config = NetworkConfig { filters, dropout: 0.0, ..Default::default() };
+    let (network, parameters) = build(architecture, &config, 1, &Device::Cpu).unwrap();
+    parameters.load(&under(tensors, "param/"), &Device::Cpu).unwrap();
+    (network, parameters)
+}
+
+/// The gradient of every weight. Biases before a batch normalisation in training have a gradient of exactly zero in
+/// theory: there both numbers are rounding noise, and are held to the noise of the largest gradient of the network.
+fn check_gradients(output: &Output, labels: &Tensor, parameters: &Parameters, expected: &Tensors) {
+    let grads = loss(&output.logits, labels).unwrap().backward().unwrap();
+    let largest = |t: &Tensor| t.abs().unwrap().flatten_all().unwrap().max(D::Minus1).unwrap().to_scalar::<f32>().unwrap();
+    let scale = expected.values().map(largest).fold(0.0, f32::max);
+    let mut compared = 0;
+    for (name, var) in parameters.weights() {
+        let (ours, expected) = (grads.get(var).unwrap_or_else(|| panic!("{name} has no gradient")), &expected[name]);
+        if largest(expected) < 1e-10 * scale {
+            assert!(largest(ours) < 1e-5 * scale, "{name}: {}", largest(ours));
+        } else {
+            let error = error(ours, expected);
+            assert!(error < 1e-4, "{name}: gradient off by {error:e}");
+            compared += 1;
+        }
+    }
+    assert!(compared > parameters.weights().count() / 2, "only {compared} gradients were compared");
+}
+
+fn check(file: &str, architecture: &str, filters: usize) {
+    let Some(tensors) = reference(file) else { return };
+    let (net, parameters) = network(architecture, filters, &tensors);
+    let output = net.forward(&tensors["eval/x"], Pass::Evaluate).unwrap();
+    assert!(error(&output.logits, &tensors["eval/out"]) < 1e-5);
+    assert!(error(&output.features, &tensors["eval/rep"]) < 1e-5);
+    assert!(error(&loss(&output.logits, &tensors["eval/y"]).unwrap(), &tensors["eval/loss"]) < 1e-5);
+    check_gradients(&output, &tensors["eval/y"], &parameters, &under(&tensors, "eval_grad/"));
+
+    let output = net.forward(&tensors["train/x"], Pass::Train { dropout: 0 }).unwrap();
+    assert!(error(&output.logits, &tensors["train/out"]) < 1e-5);
+    check_gradients(&output, &tensors["train/y"], &parameters, &under(&tensors, "grad/"));
+    let after = under(&tensors, "buffer_after/");
+    for (name, parameter) in parameters.iter().filter(|(_, p)| p.kind == Kind::Statistic) {
+        let error = error(&parameter.var, &after[name]);
+        assert!(error < 1e-5, "{name}: off by {error:e}");
+    }
+}
+
+#[test]
+fn vnet() {
+    check("vnet_f4.safetensors", "vnet", 4);
+}
+
+#[test]
+fn resnet34() {
+    check("resnet34_f2.safetensors", "resnet34", 2);
+}
+
+#[test]
+fn published_parameter_counts() {
+    for (architecture, count) in [("vnet", 9_448_866), ("resnet34", 17_930_354)] {
+        let (_, parameters) = build(architecture, &NetworkConfig::default(), 1, &Device::Cpu).unwrap();
+        assert_eq!(parameters.count(), count, "{architecture}");
+    }
+}
