@@ -87,15 +87,16 @@ pub fn evaluate_pair(
     Ok(METRICS.map(|metric| metric.measure(&comparison)))
 }
 
-/// The smallest box that holds every voxel of both masks.
+/// The smallest box that holds every voxel of both masks, of which there is at least one.
 fn bounding_box(a: ArrayView3<bool>, b: ArrayView3<bool>) -> [Range<usize>; 3] {
-    let mut bounds = [usize::MAX..0, usize::MAX..0, usize::MAX..0];
+    let (mut first, mut last) = ([usize::MAX; 3], [0; 3]);
     for (((i, j, k), &in_a), &in_b) in a.indexed_iter().zip(&b) {
         if in_a || in_b {
-            for (bound, at) in bounds.iter_mut().zip([i, j, k]) {
-                *bound = bound.start.min(at)..bound.end.max(at + 1);
+            for (axis, at) in [i, j, k].into_iter().enumerate() {
+                first[axis] = first[axis].min(at);
+                last[axis] = last[axis].max(at);
             }
         }
     }
-    bounds
+    [0, 1, 2].map(|axis| first[axis]..last[axis] + 1)
 }

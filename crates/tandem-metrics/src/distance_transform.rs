@@ -142,7 +142,7 @@ mod tests {
         let mut state = 12345u64;
         Array3::from_shape_fn(shape, |_| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) % sparsity == 0
+            (state >> 33).is_multiple_of(sparsity)
         })
     }
 
