@@ -1,6 +1,33 @@
 //! Losses and semi-supervised methods for 3-D segmentation.
+//!
+//! A [`Method`] says which networks it trains and, batch by batch, what they should minimise; it runs them through a
+//! [`Forward`] handle, so that this crate knows neither the networks nor the loop that trains them. [`build`] makes one
+//! from its name and options:
+//!
+//! ```
+//! let options = serde_json::json!({ "lambda_u": { "peak": 1.0 } });
+//! let method = tandem_objectives::build("dual-networks", &options)?;
+//! assert_eq!(method.predictors(), ["vnet", "resnet34"]);
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+//!
+//! The terms of the methods are plain functions in [`losses`], for use alone.
 #![forbid(unsafe_code)]
 
 mod method;
+mod methods;
 
+pub mod losses;
+
+mod graph;
+mod rows;
+mod scores;
+
+pub use graph::with_gradients;
 pub use method::{Batch, Forward, Method, Network, Objective, Prediction, Role, Step, Term};
+pub use methods::{
+    CandidateRule, DualNetworks, DualNetworksOptions, EntropyOf, FeatureKind, Mcf, McfOptions, NetworkName,
+    PseudoCrossEntropy, PseudoLabels, ReliableRule, SupervisedEnsemble, SupervisedEnsembleOptions,
+    UncertaintyDirection, UncertaintyRegion, WinnerCriterion, build, names,
+};
+pub use scores::{Detached, Live, Scores, loss_of};

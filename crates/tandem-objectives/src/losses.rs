@@ -1,0 +1,27 @@
+//! Loss functions of class scores, for any number of classes; class 0 is the background.
+//!
+//! Each function returns its value and adds `weight` times its gradient to the [`Live`](crate::Live) scores it was
+//! given, in one or two passes over the voxels. Sums run in f64 over chunks of fixed size, so results do not depend on
+//! the number of threads. [`loss_of`](crate::loss_of) turns any of them into a scalar of candle's graph.
+
+mod conflict;
+mod consistency;
+mod cross_entropy;
+mod dice;
+mod entropy;
+mod prototypes;
+mod ramp;
+mod sharpened;
+mod uncertainty;
+
+pub use conflict::{conflict, conflict_mask};
+pub use consistency::cosine_consistency;
+pub use cross_entropy::{IGNORE, cross_entropy, cross_entropy_of_softmax};
+pub use dice::dice;
+pub use entropy::{entropy, entropy_of_logits, quantile};
+pub use prototypes::{
+    Contrast, ContrastInput, ContrastOptions, Features, PrototypeTerm, candidate_count, contrast,
+};
+pub use ramp::{Weight, ramp};
+pub use sharpened::{mean_square, sharpen};
+pub use uncertainty::{Uncertainty, UncertaintyOptions, uncertainty};

@@ -1,0 +1,38 @@
+//! Weights that grow during a run.
+
+use serde::{Deserialize, Serialize};
+
+/// The Gaussian ramp-up `exp(-5 (1 - x)^2)`, where `x` in [0, 1] is the share of the run that is done.
+///
+/// # References
+/// Laine and Aila, "Temporal ensembling", ICLR 2017. Here a function of the share, so that it scales with the run.
+pub fn ramp(progress: f64) -> f64 {
+    (-5.0 * (1.0 - progress.clamp(0.0, 1.0)).powi(2)).exp()
+}
+
+/// The weight of a term.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weight {
+    /// Its largest value.
+    pub peak: f64,
+    /// Whether it grows to the peak along [`ramp`], or has that value from the first step.
+    pub ramped: bool,
+}
+
+impl Weight {
+    /// A weight that grows to `peak` along [`ramp`].
+    pub const fn ramped(peak: f64) -> Self {
+        Weight { peak, ramped: true }
+    }
+
+    /// A weight that stays what it is.
+    pub const fn constant(peak: f64) -> Self {
+        Weight { peak, ramped: false }
+    }
+
+    /// Its value where `progress` of the run is done.
+    pub fn at(&self, progress: f64) -> f64 {
+        if self.ramped { self.peak * ramp(progress) } else { self.peak }
+    }
+}

@@ -1,0 +1,209 @@
+//! Dual Networks: two networks, of which the better one on a batch teaches the other.
+
+mod options;
+mod reliable;
+mod round;
+
+#[cfg(test)]
+mod golden;
+
+pub use options::{
+    CandidateRule, DualNetworksOptions, EntropyOf, FeatureKind, PseudoCrossEntropy, PseudoLabels,
+    ReliableRule, UncertaintyDirection, UncertaintyRegion, WinnerCriterion,
+};
+
+use super::pair::{self, Log, NAMES, NetworkName, Supervised, Supervision};
+use crate::graph::with_gradients;
+use crate::losses::candidate_count;
+use crate::method::{Batch, Forward, Method, Network, Objective, Prediction, Step};
+use crate::scores::Scores;
+use candle_core::{Device, Result, Tensor, bail};
+use round::Round;
+use std::collections::BTreeMap;
+use tandem_random::Draws;
+
+/// Dual Networks of Lu et al., with every doubtful point an option.
+///
+/// On labelled patches both networks minimise `L_s = CE + Dice + 0.5 conflict`. The one with the lower `CE + Dice`
+/// wins the batch; the loser adds
+/// `L_reg + lambda_u L_u + lambda_c L_c`: cosine consistency on all patches, uncertainty-weighted pseudo-labels and
+/// prototype contrast on the unlabelled ones. The consistency moves the winner as well.
+///
+/// Terms of the log: `vnet/ce`, `vnet/dice`, `vnet/conflict`, the same of `resnet34`, `winner` (0 V-Net, 1 ResNet),
+/// `l_reg`, `tau`, `reliable_share`, `l_u/weighted_ce`, `l_u/kl`, `lambda_u`, `l_c/pull`, `l_c/push`,
+/// `l_c/missing_prototypes`, `l_c/missing_candidates`, `lambda_c`; by option also `vnet/pseudo_ce`,
+/// `resnet34/pseudo_ce`, and `tau/C` of each class in place of `tau`.
+///
+/// # References
+/// Lu, Wu, Kateb, Chaddad, "Semi-supervised medical image segmentation via dual networks", ISBI 2025
+/// (arXiv 2505.17690). The paper and its released code differ; see [`DualNetworksOptions`].
+#[derive(Clone, Debug)]
+pub struct DualNetworks {
+    options: DualNetworksOptions,
+    /// The averaged criterion of both networks, once there was a batch.
+    criterion: Option<[f64; 2]>,
+}
+
+/// Picks candidates of each class from the unreliable voxels of each class.
+type Choose<'a> = &'a mut dyn FnMut(Vec<Vec<usize>>) -> Vec<Vec<usize>>;
+
+impl DualNetworks {
+    /// Checks the options.
+    ///
+    /// # Errors
+    /// Where an option lies outside of its range.
+    pub fn new(options: DualNetworksOptions) -> Result<Self> {
+        options.check()?;
+        Ok(DualNetworks { options, criterion: None })
+    }
+
+    /// The objective with the candidates of the contrast chosen by the caller.
+    fn objective_with(
+        &mut self,
+        batch: &Batch,
+        progress: f64,
+        networks: &dyn Forward,
+        choose: Choose<'_>,
+    ) -> Result<Objective> {
+        let labels = pair::labels(batch)?;
+        let labelled = batch.labelled()?;
+        let forward = |name| networks.train(name, &batch.images, 0);
+        let predictions = [forward(NAMES[0])?, forward(NAMES[1])?];
+        let scores = [Scores::new(&predictions[0].logits)?, Scores::new(&predictions[1].logits)?];
+
+        let mut own = [scores[0].zero_gradient(), scores[1].zero_gradient()];
+        let mut log = Log::default();
+        let supervision = Supervision {
+            labels: &labels,
+            labelled,
+            conflict_weight: self.options.conflict_weight,
+            conflict_threshold: self.options.conflict_threshold,
+        };
+        let supervised = supervision.apply(&scores, &mut own, &mut log)?;
+        let winner = self.winner(&supervised);
+        log.value("winner", winner as f64);
+
+        let mut round = Round {
+            options: &self.options,
+            scores: &scores,
+            unlabelled: labelled..scores[0].patches(),
+            winner,
+            progress,
+            totals: supervised.map(|s| s.total),
+            own,
+            on_winner: None,
+            log,
+        };
+        round.consistency()?;
+        let selection = round.select()?;
+        round.uncertainty(&selection)?;
+        round.pseudo_cross_entropy(&selection)?;
+        let loser = scores[1 - winner].detached(round.unlabelled.clone());
+        let candidates = choose(selection.unreliable_by_class(&loser.labels(), loser.classes()));
+        let features = self.features(&predictions[1 - winner]);
+        let by_features = round.contrast(&selection, features, &candidates)?;
+        finish(round, by_features.map(|gradient| (features, gradient)))
+    }
+
+    /// The network that does better on the labelled patches.
+    fn winner(&mut self, supervised: &[Supervised; 2]) -> usize {
+        let now = supervised.map(|s| match self.options.winner {
+            WinnerCriterion::CrossEntropyAndDice => s.cross_entropy + s.dice,
+            WinnerCriterion::Dice => s.dice,
+        });
+        let decay = self.options.winner_decay;
+        let before = self.criterion.unwrap_or(now);
+        let averaged = [0, 1].map(|i| decay * before[i] + (1.0 - decay) * now[i]);
+        self.criterion = Some(averaged);
+        let vnet_wins = match self.options.winner_of_ties {
+            NetworkName::Vnet => averaged[0] <= averaged[1],
+            NetworkName::Resnet34 => averaged[0] < averaged[1],
+        };
+        usize::from(!vnet_wins)
+    }
+
+    fn features<'a>(&self, prediction: &'a Prediction) -> &'a Tensor {
+        match self.options.features {
+            FeatureKind::BeforeDropout => &prediction.features,
+            FeatureKind::AfterDropout => &prediction.features_dropped,
+        }
+    }
+
+    /// Draws candidates without replacement, class by class.
+    fn draw_candidates(&self, unreliable: Vec<Vec<usize>>, step: Step) -> Vec<Vec<usize>> {
+        let one_in = self.options.candidates_one_in;
+        let foreground: usize = unreliable.iter().skip(1).map(|voxels| voxels.len() / one_in).sum();
+        let count = |class: usize, available: usize| match self.options.candidates {
+            CandidateRule::EachClass => candidate_count(available, one_in),
+            CandidateRule::ForegroundLeads if class == 0 => foreground.min(available),
+            CandidateRule::ForegroundLeads => available / one_in,
+        };
+        let draw = |(class, voxels): (usize, Vec<usize>)| {
+            let mut draws = Draws::new(step.seed, "candidates", step.index, class as u64);
+            draws.sample(voxels.len(), count(class, voxels.len())).into_iter().map(|i| voxels[i]).collect()
+        };
+        unreliable.into_iter().enumerate().map(draw).collect()
+    }
+}
+
+/// One loss for each network, the V-Net's first.
+fn finish(round: Round<'_>, features: Option<(&Tensor, Tensor)>) -> Result<Objective> {
+    let (winner, loser) = (round.winner, 1 - round.winner);
+    let [of_winner, of_loser] = [&round.scores[winner], &round.scores[loser]];
+    let mut inputs = vec![(of_loser.logits(), of_loser.gradient_tensor(&round.own[loser])?)];
+    if let Some(gradient) = &round.on_winner {
+        inputs.push((of_winner.logits(), of_winner.gradient_tensor(gradient)?));
+    }
+    inputs.extend(features);
+    let loss_of_loser = with_gradients(round.totals[loser], &inputs)?;
+    let loss_of_winner = pair::loss(round.totals[winner], of_winner, &round.own[winner])?;
+    let mut losses = vec![(NAMES[winner], loss_of_winner), (NAMES[loser], loss_of_loser)];
+    if winner == 1 {
+        losses.reverse();
+    }
+    Ok(Objective { losses, terms: round.log.0 })
+}
+
+const CRITERION: &str = "winner_criterion";
+
+impl Method for DualNetworks {
+    fn networks(&self) -> Vec<Network> {
+        pair::networks()
+    }
+
+    fn predictors(&self) -> Vec<&'static str> {
+        NAMES.to_vec()
+    }
+
+    fn objective(&mut self, batch: &Batch, step: Step, networks: &dyn Forward) -> Result<Objective> {
+        let drawing = self.clone();
+        let mut draw = |unreliable| drawing.draw_candidates(unreliable, step);
+        self.objective_with(batch, step.progress(), networks, &mut draw)
+    }
+
+    /// The averaged criterion, where it is averaged: two numbers, or none before the first batch.
+    fn state(&self) -> BTreeMap<String, Tensor> {
+        if self.options.winner_decay == 0.0 {
+            return BTreeMap::new();
+        }
+        let values = self.criterion.map(Vec::from).unwrap_or_default();
+        let count = values.len();
+        // A vector on the CPU has the shape it is given.
+        Tensor::from_vec(values, count, &Device::Cpu).map(|t| (CRITERION.to_owned(), t)).into_iter().collect()
+    }
+
+    fn restore(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
+        if self.options.winner_decay == 0.0 {
+            return Ok(());
+        }
+        let Some(tensor) = state.get(CRITERION) else {
+            bail!("the checkpoint lacks the method's {CRITERION:?}")
+        };
+        self.criterion = match tensor.to_vec1::<f64>()?.as_slice() {
+            [] => None,
+            &[vnet, resnet34] => Some([vnet, resnet34]),
+            other => bail!("{CRITERION:?} holds {} numbers instead of two", other.len()),
+        };
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! Mutual correction framework.
+
+use super::pair::{self, Log, NAMES, Supervision};
+use crate::losses::{self, Weight};
+use crate::method::{Batch, Forward, Method, Network, Objective, Step};
+use crate::scores::Scores;
+use candle_core::Result;
+use serde::{Deserialize, Serialize};
+
+/// Options of [`Mcf`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct McfOptions {
+    /// Weight of the conflict term beside cross-entropy and Dice.
+    pub conflict_weight: f64,
+    /// The probability from which on a network's class counts in the conflict term; 0 for any.
+    pub conflict_threshold: f64,
+    /// Weight of the squared error to the winner's sharpened prediction.
+    pub lambda_u: Weight,
+    /// Temperature of the sharpening.
+    pub temperature: f64,
+}
+
+impl Default for McfOptions {
+    fn default() -> Self {
+        McfOptions {
+            conflict_weight: 0.5,
+            conflict_threshold: 0.0,
+            lambda_u: Weight::ramped(0.1),
+            temperature: 0.1,
+        }
+    }
+}
+
+/// MCF: the network with the lower Dice loss of the batch teaches the other one on unlabelled patches.
+///
+/// Both minimise `CE + Dice + 0.5 conflict` on labelled patches; the loser adds `lambda_u mean((p_l - q)^2)` on
+/// unlabelled ones, where `q` is the winner's sharpened, detached softmax. The second network wins ties.
+///
+/// # References
+/// Wang et al., "MCF: mutual correction framework for semi-supervised medical image segmentation", CVPR 2023, and its
+/// released code, whose ramp of 6000 steps is taken here as a share of the run.
+#[derive(Clone, Debug)]
+pub struct Mcf {
+    options: McfOptions,
+}
+
+impl Mcf {
+    /// Checks the options.
+    ///
+    /// # Errors
+    /// Where an option lies outside of its range.
+    pub fn new(options: McfOptions) -> Result<Self> {
+        super::check_range("conflict_weight", options.conflict_weight, 0.0..=f64::MAX)?;
+        super::check_range("conflict_threshold", options.conflict_threshold, 0.0..=1.0)?;
+        super::check_range("lambda_u.peak", options.lambda_u.peak, 0.0..=f64::MAX)?;
+        super::check_range("temperature", options.temperature, 0.01..=1.0)?;
+        Ok(Mcf { options })
+    }
+}
+
+impl Method for Mcf {
+    fn networks(&self) -> Vec<Network> {
+        pair::networks()
+    }
+
+    fn predictors(&self) -> Vec<&'static str> {
+        NAMES.to_vec()
+    }
+
+    fn objective(&mut self, batch: &Batch, step: Step, networks: &dyn Forward) -> Result<Objective> {
+        let labels = pair::labels(batch)?;
+        let labelled = batch.labelled()?;
+        let forward = |name| Scores::new(&networks.train(name, &batch.images, 0)?.logits);
+        let scores = [forward(NAMES[0])?, forward(NAMES[1])?];
+        let mut gradients = [scores[0].zero_gradient(), scores[1].zero_gradient()];
+        let mut log = Log::default();
+        let supervision = Supervision {
+            labels: &labels,
+            labelled,
+            conflict_weight: self.options.conflict_weight,
+            conflict_threshold: self.options.conflict_threshold,
+        };
+        let supervised = supervision.apply(&scores, &mut gradients, &mut log)?;
+        let mut totals = supervised.map(|s| s.total);
+
+        let winner = usize::from(supervised[0].dice >= supervised[1].dice);
+        let loser = 1 - winner;
+        let unlabelled = labelled..scores[0].patches();
+        let lambda = self.options.lambda_u.at(step.progress());
+        let target = losses::sharpen(scores[winner].detached(unlabelled.clone()), self.options.temperature);
+        let mut student = scores[loser].live(unlabelled, &mut gradients[loser]);
+        let error = losses::mean_square(&mut student, &target, lambda)?;
+        totals[loser] += lambda * error;
+        log.value("l_u/mean_square", error);
+        log.value("lambda_u", lambda);
+        log.value("winner", winner as f64);
+        Ok(Objective { losses: pair::losses(totals, &scores, &gradients)?, terms: log.0 })
+    }
+}

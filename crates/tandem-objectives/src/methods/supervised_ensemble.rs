@@ -1,0 +1,79 @@
+//! The control of every comparison: both networks, labelled patches only.
+
+use super::pair::{self, Log, NAMES, Supervision};
+use crate::method::{Batch, Forward, Method, Network, Objective, Step};
+use crate::scores::Scores;
+use candle_core::Result;
+use serde::{Deserialize, Serialize};
+
+/// Options of [`SupervisedEnsemble`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SupervisedEnsembleOptions {
+    /// Weight of the conflict term beside cross-entropy and Dice; 0 leaves it out.
+    pub conflict_weight: f64,
+    /// The probability from which on a network's class counts in the conflict term; 0 for any.
+    pub conflict_threshold: f64,
+}
+
+impl Default for SupervisedEnsembleOptions {
+    fn default() -> Self {
+        SupervisedEnsembleOptions { conflict_weight: 0.0, conflict_threshold: 0.6 }
+    }
+}
+
+/// The two networks of Dual Networks trained by cross-entropy and Dice alone, and averaged at test time.
+///
+/// Averaging two networks may explain part of any gain, so a method on two networks must be compared with this one.
+/// Unlabelled patches are not even forwarded: they would change the batch-norm statistics.
+#[derive(Clone, Debug)]
+pub struct SupervisedEnsemble {
+    options: SupervisedEnsembleOptions,
+}
+
+impl SupervisedEnsemble {
+    /// Checks the options.
+    ///
+    /// # Errors
+    /// Where an option lies outside of its range.
+    pub fn new(options: SupervisedEnsembleOptions) -> Result<Self> {
+        super::check_range("conflict_weight", options.conflict_weight, 0.0..=f64::MAX)?;
+        super::check_range("conflict_threshold", options.conflict_threshold, 0.0..=1.0)?;
+        Ok(SupervisedEnsemble { options })
+    }
+}
+
+impl Method for SupervisedEnsemble {
+    fn networks(&self) -> Vec<Network> {
+        pair::networks()
+    }
+
+    fn predictors(&self) -> Vec<&'static str> {
+        NAMES.to_vec()
+    }
+
+    fn uses_unlabelled(&self) -> bool {
+        false
+    }
+
+    fn objective(&mut self, batch: &Batch, _: Step, networks: &dyn Forward) -> Result<Objective> {
+        let labels = pair::labels(batch)?;
+        let labelled = batch.labelled()?;
+        let images = batch.images.narrow(0, 0, labelled)?;
+        let forward = |name| Scores::new(&networks.train(name, &images, 0)?.logits);
+        let scores = [forward(NAMES[0])?, forward(NAMES[1])?];
+        let mut gradients = [scores[0].zero_gradient(), scores[1].zero_gradient()];
+        let mut log = Log::default();
+        let supervision = Supervision {
+            labels: &labels,
+            labelled,
+            conflict_weight: self.options.conflict_weight,
+            conflict_threshold: self.options.conflict_threshold,
+        };
+        let supervised = supervision.apply(&scores, &mut gradients, &mut log)?;
+        Ok(Objective {
+            losses: pair::losses(supervised.map(|s| s.total), &scores, &gradients)?,
+            terms: log.0,
+        })
+    }
+}
