@@ -1,0 +1,130 @@
+//! Sliding-window prediction.
+
+use crate::windows::Grid;
+use crate::{Error, Result, SlidingWindow};
+use candle_core::{DType, Device, Tensor};
+use ndarray::{Array3, Array4, ArrayView, ArrayView1, ArrayViewMut1, Axis, Slice, Zip};
+use tandem_networks::{Pass, Segmenter};
+
+/// The class probabilities of an image by each network: the mean softmax over all windows that hold a voxel.
+///
+/// Windows start every `stride` voxels, and the last one ends with the image. An image smaller than the patch is padded
+/// with zeros on both sides, and the padding is cut off the result. Networks run in evaluation mode; all of them see a
+/// window before the next is cut. `progress` is told how many windows of how many are done.
+///
+/// # Shapes
+/// `(i, j, k)` to one `(K, i, j, k)` per network.
+///
+/// # Errors
+/// Where a field of the window is out of range, the patch does not fit a network's divisor, a network takes several
+/// channels or fails, or the image or a network's output is not finite.
+///
+/// # References
+/// The released code of L. Yu et al., "Uncertainty-aware self-ensembling model for semi-supervised 3D left atrium
+/// segmentation", MICCAI 2019, which later methods on the same data share.
+pub fn predict(
+    networks: &[&dyn Segmenter],
+    image: &Array3<f32>,
+    window: &SlidingWindow,
+    device: &Device,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<Array4<f32>>> {
+    window.check()?;
+    networks.iter().enumerate().try_for_each(|(index, network)| check_network(index, *network, window))?;
+    if let Some(((i, j, k), _)) = image.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        return Err(Error::Image([i, j, k]));
+    }
+    let grid = Grid::new(image.dim().into(), window);
+    let padded = grid.pad(image);
+    let [ni, nj, nk] = grid.padded();
+    let mut sums: Vec<_> =
+        networks.iter().map(|network| Array4::zeros((network.num_classes(), ni, nj, nk))).collect();
+
+    let starts = grid.starts();
+    let [pi, pj, pk] = window.patch;
+    for (index, batch) in starts.chunks(window.batch).enumerate() {
+        let mut voxels = Vec::<f32>::with_capacity(batch.len() * pi * pj * pk);
+        for &start in batch {
+            let within = grid.window(start);
+            voxels.extend(padded.slice_each_axis(|axis| Slice::from(within[axis.axis.index()].clone())));
+        }
+        let input = Tensor::from_vec(voxels, (batch.len(), 1, pi, pj, pk), device)?;
+        for (network, sum) in networks.iter().zip(&mut sums) {
+            let logits = network.forward(&input, Pass::Evaluate)?.logits;
+            add_batch(&grid, batch, &logits, sum)?;
+        }
+        progress(index * window.batch + batch.len(), starts.len());
+    }
+    sums.into_iter().enumerate().map(|(index, sum)| average(&grid, sum, index)).collect()
+}
+
+fn check_network(index: usize, network: &dyn Segmenter, window: &SlidingWindow) -> Result<()> {
+    if network.in_channels() != 1 {
+        let channels = network.in_channels();
+        return Err(Error::Networks(format!(
+            "network {index} takes {channels} channels, but a scan has one"
+        )));
+    }
+    if !(1..=256).contains(&network.num_classes()) {
+        let classes = network.num_classes();
+        return Err(Error::Networks(format!(
+            "network {index} has {classes} classes; a label map holds 1 to 256"
+        )));
+    }
+    let divisor = network.size_divisor();
+    if window.patch.iter().any(|side| side % divisor != 0) {
+        let problem = format!(
+            "{:?} must be a multiple of {divisor} along every axis for network {index}",
+            window.patch
+        );
+        return Err(Error::Window { field: "patch", problem });
+    }
+    Ok(())
+}
+
+/// Adds the softmax of a batch of windows where they lie.
+fn add_batch(grid: &Grid, batch: &[[usize; 3]], logits: &Tensor, sum: &mut Array4<f32>) -> Result<()> {
+    let [pi, pj, pk] = grid.patch();
+    let expected = [batch.len(), sum.dim().0, pi, pj, pk];
+    if logits.dims() != expected {
+        let shapes = format!("logits of shape {:?} where {expected:?} is due", logits.dims());
+        return Err(Error::Networks(format!("a network returned {shapes}")));
+    }
+    let values = logits.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    let values = ArrayView::from_shape(expected, &values).map_err(candle_core::Error::wrap)?;
+    for (&start, logits) in batch.iter().zip(values.outer_iter()) {
+        let within = grid.window(start);
+        let mut place = sum.slice_each_axis_mut(|axis| match axis.axis.index() {
+            0 => Slice::from(..),
+            spatial => Slice::from(within[spatial - 1].clone()),
+        });
+        Zip::from(place.lanes_mut(Axis(0))).and(logits.lanes(Axis(0))).par_for_each(add_softmax);
+    }
+    Ok(())
+}
+
+/// Adds the softmax of one voxel's logits.
+fn add_softmax(mut sum: ArrayViewMut1<f32>, logits: ArrayView1<f32>) {
+    let largest = logits.fold(f32::NEG_INFINITY, |largest, &logit| largest.max(logit));
+    let total: f32 = logits.iter().map(|logit| (logit - largest).exp()).sum();
+    Zip::from(&mut sum).and(&logits).for_each(|sum, logit| *sum += (logit - largest).exp() / total);
+}
+
+/// Divides by the number of windows at each voxel and cuts the padding off.
+fn average(grid: &Grid, mut sum: Array4<f32>, network: usize) -> Result<Array4<f32>> {
+    let inside = grid.inside();
+    sum.slice_each_axis_inplace(|axis| match axis.axis.index() {
+        0 => Slice::from(..),
+        spatial => Slice::from(inside[spatial - 1].clone()),
+    });
+    let [along_i, along_j, along_k] = grid.counts();
+    let offset = inside.map(|range| range.start);
+    for ((_, i, j, k), value) in sum.indexed_iter_mut() {
+        let count = along_i[i + offset[0]] * along_j[j + offset[1]] * along_k[k + offset[2]];
+        *value /= count as f32;
+    }
+    match sum.iter().all(|value| value.is_finite()) {
+        true => Ok(sum.as_standard_layout().into_owned()),
+        false => Err(Error::Diverged(network)),
+    }
+}

@@ -1,0 +1,90 @@
+//! A scan from its own grid and back.
+
+use crate::{Error, Result, SlidingWindow, ensemble, label_map, predict};
+use candle_core::Device;
+use ndarray::Array4;
+use tandem_networks::Segmenter;
+use tandem_volume::{Geometry, Volume, resample};
+
+/// Two spacings are one where they differ by less than this share: headers store them in 32 bits and rounded.
+const SAME_SPACING: f64 = 1e-4;
+
+/// How scans are segmented: on which grid, and by which windows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Protocol {
+    /// The window, in voxels of the working grid.
+    pub window: SlidingWindow,
+    /// Spacing of the working grid in mm, along i, j, k; none for each scan's own.
+    pub spacing: Option<[f64; 3]>,
+}
+
+/// What the networks say of one scan.
+#[derive(Clone, Debug)]
+pub struct Segmentation {
+    /// On the scan's own grid.
+    pub own: Prediction,
+    /// On the working grid, where that is another one.
+    pub working: Option<Prediction>,
+}
+
+/// Class probabilities on one grid.
+#[derive(Clone, Debug)]
+pub struct Prediction {
+    /// `(K, i, j, k)` by each network, in the order they were given.
+    pub networks: Vec<Array4<f32>>,
+    /// Their mean.
+    pub ensemble: Array4<f32>,
+    /// Where the voxels lie.
+    pub geometry: Geometry,
+}
+
+impl Prediction {
+    fn new(networks: Vec<Array4<f32>>, geometry: Geometry) -> Result<Self> {
+        let ensemble = ensemble(&networks)?;
+        Ok(Prediction { networks, ensemble, geometry })
+    }
+
+    /// The label map of the ensemble.
+    pub fn label(&self) -> Volume<u8> {
+        Volume::new(label_map(&self.ensemble), self.geometry.clone())
+    }
+}
+
+/// Segments a scan: resampled to the protocol's spacing, predicted by sliding window, and the probabilities brought
+/// back to the scan's own grid. Intensities must be normalised already, as those of the training data were.
+///
+/// # Errors
+/// As [`predict`]; where there is no network or the networks differ in their classes; where the spacing cannot be used.
+pub fn segment(
+    networks: &[&dyn Segmenter],
+    scan: &Volume<f32>,
+    protocol: &Protocol,
+    device: &Device,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Segmentation> {
+    if networks.is_empty() {
+        return Err(Error::Networks(
+            "a scan is segmented by at least one network, but none is given".to_owned(),
+        ));
+    }
+    let own = scan.geometry();
+    let mut run = |image: &Volume<f32>| {
+        let probabilities = predict(networks, image.array(), &protocol.window, device, progress)?;
+        Prediction::new(probabilities, image.geometry().clone())
+    };
+    match protocol.spacing.filter(|spacing| !same_spacing(*spacing, own.spacing())) {
+        None => Ok(Segmentation { own: run(scan)?, working: None }),
+        Some(spacing) => {
+            let working = run(&resample::image_to_spacing(scan, spacing)?)?;
+            let restore = |probabilities: &Array4<f32>| {
+                resample::probabilities_onto(probabilities, &working.geometry, own, scan.shape())
+            };
+            let restored = working.networks.iter().map(restore).collect::<tandem_volume::Result<Vec<_>>>()?;
+            Ok(Segmentation { own: Prediction::new(restored, own.clone())?, working: Some(working) })
+        }
+    }
+}
+
+fn same_spacing(a: [f64; 3], b: [f64; 3]) -> bool {
+    a.iter().zip(b).all(|(a, b)| (a - b).abs() <= SAME_SPACING * b)
+}
