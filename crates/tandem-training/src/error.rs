@@ -38,6 +38,22 @@ pub enum Error {
         /// What is wrong with it.
         source: tandem_volume::Error,
     },
+    /// A scan could not be segmented.
+    #[error("case {id}: {source}")]
+    Prediction {
+        /// The scan's id.
+        id: String,
+        /// What is wrong with it.
+        source: tandem_inference::Error,
+    },
+    /// A prediction could not be compared with its reference.
+    #[error("case {id}: {source}")]
+    Comparison {
+        /// The scan's id.
+        id: String,
+        /// What is wrong.
+        source: tandem_metrics::Error,
+    },
     /// A prepared set could not be opened or written.
     #[error(transparent)]
     Volume(#[from] tandem_volume::Error),
@@ -61,6 +77,9 @@ pub enum Error {
         /// Where they are kept.
         checkpoint: PathBuf,
     },
+    /// A case list was cut short by a request to stop; a run turns this into [`Error::Interrupted`].
+    #[error("stopped")]
+    Stopped,
     /// A thread that reads batches died.
     #[error("the thread that reads batches died: {0}")]
     Reader(String),

@@ -1,18 +1,48 @@
 //! The training loop: dataset, two-stream sampler, batch, optimiser, schedule, checkpoint, run log, validation.
+//!
+//! [`Run`] is the whole of it: it checks a [`Config`] against a folder of prepared scans, trains, and leaves a run
+//! folder. [`TrainedRun`] opens such a folder and segments or scores any scan. The parts can be used alone:
+//! [`Trainer::step`] is one step of a method on one batch.
+//!
+//! What the crate does not do: it reads no configuration files, prints nothing, and knows no loss by name.
 #![forbid(unsafe_code)]
 
 pub mod average;
+pub mod batch;
+mod checkpoint;
 mod config;
+mod dataset;
 mod error;
+mod evaluation;
+mod files;
+mod lists;
+mod networks;
 mod optimiser;
+mod predictor;
+mod reader;
+mod report;
+mod run;
+mod run_log;
 mod sampler;
 mod schedule;
+mod trainer;
+mod working_grid;
 
+pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, Header, Tensors};
 pub use config::{
     CONFIG_VERSION, CaseList, Config, DataConfig, DeviceChoice, InferenceConfig, MethodConfig, NetworkSize,
     Precision, TrainingConfig,
 };
+pub use dataset::{Dataset, Patch};
 pub use error::{Error, Result};
+pub use evaluation::{ENSEMBLE, Grid, Measure, Row, Scores, SummaryRow, evaluate, subjects};
+pub use lists::Lists;
+pub use networks::{Member, Networks};
 pub use optimiser::Sgd;
+pub use predictor::{Predictor, TrainedRun};
+pub use reader::{Batches, read_ahead};
+pub use run::{Event, Observer, Run, RunRecord, Setup};
+pub use run_log::{RunLog, StepRecord};
 pub use sampler::{Picks, TwoStreamSampler};
 pub use schedule::learning_rate;
+pub use trainer::Trainer;

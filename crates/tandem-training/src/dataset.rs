@@ -1,0 +1,67 @@
+//! The scans of a run: crops of them, read without loading a volume.
+
+use crate::{Error, Lists, Picks, Result};
+use ndarray::Array3;
+use tandem_augment::{Crop, RandomCrop, RandomTransform};
+use tandem_random::Draws;
+use tandem_volume::prepared::{PreparedCase, PreparedSet};
+
+/// A patch as voxels: an image and, for a labelled case only, its label map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patch {
+    /// Intensities, `[i, j, k]`.
+    pub image: Array3<f32>,
+    /// Class indices of the same shape; `None` for an unlabelled case.
+    pub label: Option<Array3<u8>>,
+}
+
+/// The labelled and the unlabelled cases of a run, opened for positioned reads.
+#[derive(Debug)]
+pub struct Dataset {
+    cases: Vec<(String, PreparedCase)>,
+    crop: RandomCrop,
+    seed: u64,
+}
+
+impl Dataset {
+    /// Opens the cases of both lists: the labelled ones have the first indices, the unlabelled ones those after them.
+    ///
+    /// # Errors
+    /// Where a case is missing or damaged, or the patch has a side of 0.
+    pub fn open(set: &PreparedSet, lists: &Lists, patch: [usize; 3], seed: u64) -> Result<Self> {
+        let open = |id: &String| Ok((id.clone(), set.case(id).map_err(Error::case(id))?));
+        let cases = lists.labelled.iter().chain(&lists.unlabelled).map(open).collect::<Result<_>>()?;
+        let crop =
+            RandomCrop::new(patch).map_err(|error| Error::config("training.patch", error.to_string()))?;
+        Ok(Dataset { cases, crop, seed })
+    }
+
+    /// The patches of a step's batch, labelled ones first. Crops are keyed by (seed, step, place in the batch).
+    ///
+    /// # Errors
+    /// Where a file cannot be read or has shrunk, or a labelled case has no label map.
+    pub fn patches(&self, step: u64, picks: &Picks) -> Result<Vec<Patch>> {
+        let labelled = picks.labelled.iter().map(|&case| (case, true));
+        let unlabelled = picks.unlabelled.iter().map(|&case| (case, false));
+        let read = |(slot, (case, labelled))| self.patch(case, labelled, self.draw(case, step, slot as u64));
+        labelled.chain(unlabelled).enumerate().map(read).collect()
+    }
+
+    fn draw(&self, case: usize, step: u64, slot: u64) -> Crop {
+        let mut draws = Draws::new(self.seed, "crop", step, slot);
+        self.crop.draw(self.cases[case].1.shape(), &mut draws)
+    }
+
+    fn patch(&self, case: usize, labelled: bool, crop: Crop) -> Result<Patch> {
+        let (id, case) = &self.cases[case];
+        let (image, label) = case.read_patch(crop.start, crop.size).map_err(Error::case(id))?;
+        match (labelled, label) {
+            (true, None) => {
+                Err(Error::config("data.labelled", format!("reaches case {id}, which has no label map")))
+            }
+            (true, label) => Ok(Patch { image, label }),
+            // The label of an unlabelled case goes no further, even where there is one.
+            (false, _) => Ok(Patch { image, label: None }),
+        }
+    }
+}

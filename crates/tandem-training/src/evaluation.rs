@@ -1,0 +1,345 @@
+//! Scores of whole scans: per case, per network and ensemble, per grid.
+
+use crate::files::write_text;
+use crate::{Error, Predictor, Result};
+use ndarray::Array3;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
+use std::path::Path;
+use tandem_inference::{Prediction, label_map};
+use tandem_metrics::{METRICS, Score, Summary, evaluate_pair, summarise};
+use tandem_volume::prepared::PreparedSet;
+use tandem_volume::{Subject, Volume, resample, write_label};
+
+/// The name under which the mean of all networks is scored.
+pub const ENSEMBLE: &str = "ensemble";
+
+/// On which grid a prediction was compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grid {
+    /// The scan's own: what counts for whoever uses the segmentation.
+    Own,
+    /// The run's working grid, where that is another one: the label is resampled, not the prediction.
+    Working,
+}
+
+impl Grid {
+    /// The name in tables and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Grid::Own => "own",
+            Grid::Working => "working",
+        }
+    }
+}
+
+/// One metric of one prediction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measure {
+    /// The metric.
+    pub metric: &'static str,
+    /// `mm` or `voxels` for distances, empty for ratios.
+    pub unit: &'static str,
+    /// Its value, or why there is none.
+    pub score: Score,
+}
+
+/// One foreground class of one prediction of one case.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// The case's id.
+    pub case: String,
+    /// Where it was compared.
+    pub grid: Grid,
+    /// The network, or [`ENSEMBLE`].
+    pub predictor: String,
+    /// The class, from 1.
+    pub class: u8,
+    /// All metrics: ratios once, distances in mm and in voxels.
+    pub measures: Vec<Measure>,
+}
+
+/// One line of `summary.json`: a metric over all cases.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SummaryRow {
+    /// Where the cases were compared.
+    pub grid: Grid,
+    /// The network, or [`ENSEMBLE`].
+    pub predictor: String,
+    /// The class, from 1.
+    pub class: u8,
+    /// The metric.
+    pub metric: String,
+    /// `mm` or `voxels` for distances, empty for ratios.
+    pub unit: String,
+    /// Mean, SD, and how many cases have the value and how many do not.
+    #[serde(flatten)]
+    pub summary: Summary,
+}
+
+/// The scores of some cases.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scores {
+    rows: Vec<Row>,
+}
+
+impl Scores {
+    /// All rows: case by case, own grid first, networks before their ensemble.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// Mean, SD and counts of each metric over the cases, grouped as the rows are.
+    pub fn summary(&self) -> Vec<SummaryRow> {
+        let mut groups: Vec<(&Row, Vec<&Row>)> = Vec::new();
+        for row in &self.rows {
+            let same = |(first, _): &&mut (&Row, Vec<&Row>)| {
+                (first.grid, &first.predictor, first.class) == (row.grid, &row.predictor, row.class)
+            };
+            match groups.iter_mut().find(same) {
+                Some((_, rows)) => rows.push(row),
+                None => groups.push((row, vec![row])),
+            }
+        }
+        groups.sort_by_key(|(first, _)| (first.grid, first.class));
+        groups.iter().flat_map(|(first, rows)| summarise_group(first, rows)).collect()
+    }
+
+    /// Writes the rows as CSV. An undefined value is an empty cell; the last column says why.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn write_csv(&self, path: &Path) -> Result<()> {
+        let mut text = String::from("case,grid,predictor,class");
+        for Column { metric, unit } in columns() {
+            let separator = if unit.is_empty() { "" } else { "_" };
+            let _ = write!(text, ",{metric}{separator}{unit}");
+        }
+        text.push_str(",undefined\n");
+        for row in &self.rows {
+            let _ = write!(text, "{},{},{},{}", quoted(&row.case), row.grid.name(), row.predictor, row.class);
+            let mut reason = String::new();
+            for measure in &row.measures {
+                match measure.score {
+                    Score::Value(value) => {
+                        let _ = write!(text, ",{value}");
+                    }
+                    Score::Undefined(why) => {
+                        text.push(',');
+                        reason = why.to_string();
+                    }
+                }
+            }
+            let _ = writeln!(text, ",{reason}");
+        }
+        write_text(path, &text)
+    }
+}
+
+/// Segments cases one by one and scores those that have a label, on their own grid and on the working grid where that
+/// is another one. Label maps of the ensemble are written to `predictions` as `ID.nii.gz`, on the scan's own grid.
+///
+/// `progress` gets the case's id, the windows done and their number.
+///
+/// # Errors
+/// The first error of `cases`; where a case cannot be segmented, compared or written.
+pub fn evaluate(
+    predictor: &Predictor<'_>,
+    cases: impl IntoIterator<Item = Result<Subject>>,
+    predictions: Option<&Path>,
+    progress: &mut dyn FnMut(&str, usize, usize),
+) -> Result<Scores> {
+    let mut scores = Scores::default();
+    for subject in cases {
+        let subject = subject?;
+        let id = subject.id();
+        let mut windows = |done, total| progress(id, done, total);
+        let segmentation = predictor.segment(id, subject.image(), &mut windows)?;
+        if let Some(folder) = predictions {
+            let path = folder.join(format!("{id}.nii.gz"));
+            write_label(path, &segmentation.own.label()).map_err(Error::case(id))?;
+        }
+        let Some(label) = subject.label() else {
+            continue;
+        };
+        scores.rows.extend(rows(id, Grid::Own, predictor, &segmentation.own, label)?);
+        if let (Some(working), Some(spacing)) = (&segmentation.working, predictor.spacing()) {
+            let label =
+                resample::label_to_spacing(label, spacing, predictor.classes()).map_err(Error::case(id))?;
+            scores.rows.extend(rows(id, Grid::Working, predictor, working, &label)?);
+        }
+    }
+    Ok(scores)
+}
+
+/// Reads cases of a prepared set, one at a time.
+pub fn subjects<'a>(set: &'a PreparedSet, ids: &'a [String]) -> impl Iterator<Item = Result<Subject>> + 'a {
+    ids.iter().map(|id| subject(set, id).map_err(Error::case(id)))
+}
+
+fn subject(set: &PreparedSet, id: &str) -> tandem_volume::Result<Subject> {
+    let case = set.case(id)?;
+    Subject::new(id, case.read_image()?, case.read_label()?)
+}
+
+fn rows(
+    case: &str,
+    grid: Grid,
+    predictor: &Predictor<'_>,
+    prediction: &Prediction,
+    label: &Volume<u8>,
+) -> Result<Vec<Row>> {
+    let networks = predictor.names().iter().copied().zip(&prediction.networks);
+    let mut rows = Vec::new();
+    for (name, probabilities) in networks.chain([(ENSEMBLE, &prediction.ensemble)]) {
+        let predicted = label_map(probabilities);
+        for class in 1..predictor.classes().min(256) as u16 {
+            let class = class as u8;
+            let measures = compare(&predicted, label, class)
+                .map_err(|source| Error::Comparison { id: case.to_owned(), source })?;
+            rows.push(Row { case: case.to_owned(), grid, predictor: name.to_owned(), class, measures });
+        }
+    }
+    Ok(rows)
+}
+
+/// All metrics of one class: in mm, and the distances in voxels too.
+fn compare(
+    predicted: &Array3<u8>,
+    label: &Volume<u8>,
+    class: u8,
+) -> Result<Vec<Measure>, tandem_metrics::Error> {
+    let predicted = predicted.mapv(|voxel| voxel == class);
+    let reference = label.array().mapv(|voxel| voxel == class);
+    let in_mm = evaluate_pair(predicted.view(), reference.view(), label.geometry().spacing())?;
+    let in_voxels = evaluate_pair(predicted.view(), reference.view(), [1.0; 3])?;
+    let all = in_mm
+        .into_iter()
+        .chain(in_voxels.into_iter().zip(METRICS).filter_map(|(s, m)| is_distance(m).then_some(s)));
+    Ok(columns().zip(all).map(|(Column { metric, unit }, score)| Measure { metric, unit, score }).collect())
+}
+
+struct Column {
+    metric: &'static str,
+    unit: &'static str,
+}
+
+/// What is measured, in order: every metric, then the distances again in voxels.
+fn columns() -> impl Iterator<Item = Column> {
+    let in_mm = METRICS.iter().map(|metric| Column { metric: metric.name(), unit: metric.unit() });
+    let distances = METRICS.iter().filter(|metric| is_distance(**metric));
+    in_mm.chain(distances.map(|metric| Column { metric: metric.name(), unit: "voxels" }))
+}
+
+fn is_distance(metric: &dyn tandem_metrics::Metric) -> bool {
+    metric.unit() == "mm"
+}
+
+fn summarise_group(first: &Row, rows: &[&Row]) -> Vec<SummaryRow> {
+    let line = |(at, measure): (usize, &Measure)| SummaryRow {
+        grid: first.grid,
+        predictor: first.predictor.clone(),
+        class: first.class,
+        metric: measure.metric.to_owned(),
+        unit: measure.unit.to_owned(),
+        summary: summarise(rows.iter().map(|row| row.measures[at].score)),
+    };
+    first.measures.iter().enumerate().map(line).collect()
+}
+
+/// A cell of CSV.
+fn quoted(cell: &str) -> String {
+    if cell.contains([',', '"', '\n']) {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell.to_owned()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use tandem_volume::Geometry;
+
+    fn row(case: &str, predictor: &str, grid: Grid, predicted: usize) -> Row {
+        // A slab of four voxels along i, at 2 mm, against one of `predicted` voxels.
+        let slab = |side: usize| Array3::from_shape_fn((8, 4, 4), |(i, _, _)| u8::from(i < side));
+        let label = Volume::new(slab(4), Geometry::isotropic(2.0).unwrap());
+        let measures = compare(&slab(predicted), &label, 1).unwrap();
+        Row { case: case.to_owned(), grid, predictor: predictor.to_owned(), class: 1, measures }
+    }
+
+    /// Three cases by an ensemble: perfect, one plane short, and empty.
+    pub(crate) fn sample() -> Scores {
+        let row = |case, predicted| row(case, ENSEMBLE, Grid::Own, predicted);
+        Scores { rows: vec![row("a", 4), row("b,2", 3), row("c", 0)] }
+    }
+
+    #[test]
+    fn distances_are_in_mm_and_in_voxels_and_ratios_are_not_repeated() {
+        let row = row("a", "vnet", Grid::Own, 3);
+        let of = |metric: &str, unit: &str| {
+            let found: Vec<Score> = row
+                .measures
+                .iter()
+                .filter(|m| (m.metric, m.unit) == (metric, unit))
+                .map(|m| m.score)
+                .collect();
+            assert_eq!(found.len(), 1, "{metric} {unit}");
+            found[0].value().unwrap()
+        };
+        assert_eq!(of("dice", ""), 2.0 * 3.0 / 7.0);
+        assert_eq!(of("hd95", "mm"), 2.0 * of("hd95", "voxels"));
+        assert!(of("hd95", "mm") > 0.0);
+    }
+
+    #[test]
+    fn an_empty_prediction_is_counted_and_not_averaged() {
+        let summary = sample().summary();
+        let of = |metric: &str, unit: &str| {
+            summary.iter().find(|row| row.metric == metric && row.unit == unit).unwrap().summary
+        };
+        let dice = of("dice", "");
+        assert_eq!((dice.n, dice.undefined), (3, 0));
+        assert!((dice.mean.unwrap() - (1.0 + 6.0 / 7.0) / 3.0).abs() < 1e-12);
+        let hd95 = of("hd95", "mm");
+        assert_eq!((hd95.n, hd95.undefined), (2, 1));
+    }
+
+    #[test]
+    fn groups_are_sorted_by_grid_and_keep_the_order_of_predictors() {
+        let rows = vec![
+            row("a", "vnet", Grid::Working, 4),
+            row("a", ENSEMBLE, Grid::Own, 4),
+            row("a", "vnet", Grid::Own, 4),
+        ];
+        let summary = Scores { rows }.summary();
+        let order: Vec<_> = summary
+            .iter()
+            .filter(|row| row.metric == "dice")
+            .map(|row| (row.grid, row.predictor.as_str()))
+            .collect();
+        assert_eq!(order, [(Grid::Own, ENSEMBLE), (Grid::Own, "vnet"), (Grid::Working, "vnet")]);
+    }
+
+    #[test]
+    fn csv_has_a_cell_for_every_column_and_says_what_is_undefined() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        sample().write_csv(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert!(lines[0].starts_with("case,grid,predictor,class,dice,jaccard,hd95_mm,"), "{}", lines[0]);
+        assert!(lines[0].ends_with("_voxels,undefined"), "{}", lines[0]);
+        let cells = |line: &str| line.split(',').count();
+        assert_eq!(cells(lines[1]), cells(lines[0]));
+        assert!(lines[2].starts_with("\"b,2\",own,ensemble,1,0.857"), "{}", lines[2]);
+        assert!(
+            lines[3].starts_with("c,own,ensemble,1,0,0,,") && lines[3].ends_with(",empty prediction"),
+            "{}",
+            lines[3]
+        );
+    }
+}

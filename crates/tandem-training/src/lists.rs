@@ -1,0 +1,149 @@
+//! Which cases are labelled, which are not, and which validate.
+
+use crate::{CaseList, DataConfig, Error, Result};
+use serde::{Deserialize, Serialize};
+use tandem_volume::prepared::{CaseRecord, Manifest, Split};
+
+/// The cases of a run, by id, in the order of the training list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lists {
+    /// The first so many that have a label and do not validate.
+    pub labelled: Vec<String>,
+    /// All others that do not validate; their labels, where there are any, are never read.
+    pub unlabelled: Vec<String>,
+    /// For scores during and after training.
+    pub validation: Vec<String>,
+}
+
+impl Lists {
+    /// Divides the training list of a prepared set. The test list is not looked at.
+    ///
+    /// # Errors
+    /// Where the list is too short for what is asked, a validation case is not on it or has no label, or a label is
+    /// not below `data.classes`.
+    pub fn of(manifest: &Manifest, data: &DataConfig) -> Result<Self> {
+        let training: Vec<&CaseRecord> =
+            manifest.cases.iter().filter(|case| case.split == Split::Train).collect();
+        let validation = validation_ids(&training, &data.validation)?;
+        let rest: Vec<&CaseRecord> =
+            training.iter().copied().filter(|case| !validation.contains(&case.id)).collect();
+        let with_label: Vec<&CaseRecord> = rest.iter().copied().filter(|case| case.labelled).collect();
+        if with_label.len() < data.labelled {
+            return Err(Error::config(
+                "data.labelled",
+                format!(
+                    "is {}, but {} of the {} scans to train on have a label ({} more validate)",
+                    data.labelled,
+                    with_label.len(),
+                    rest.len(),
+                    validation.len()
+                ),
+            ));
+        }
+        let labelled: Vec<String> = with_label[..data.labelled].iter().map(|case| case.id.clone()).collect();
+        let unlabelled =
+            rest.iter().filter(|case| !labelled.contains(&case.id)).map(|case| case.id.clone()).collect();
+        let lists = Lists { labelled, unlabelled, validation };
+        lists.check_classes(&training, data.classes)?;
+        Ok(lists)
+    }
+
+    fn check_classes(&self, training: &[&CaseRecord], classes: usize) -> Result<()> {
+        let read =
+            |case: &&&CaseRecord| self.labelled.contains(&case.id) || self.validation.contains(&case.id);
+        match training
+            .iter()
+            .filter(read)
+            .find(|case| case.highest_label.is_some_and(|l| usize::from(l) >= classes))
+        {
+            None => Ok(()),
+            Some(case) => Err(Error::config(
+                "data.classes",
+                format!(
+                    "is {classes}, but the label map of case {} goes up to {}; classes count from 0",
+                    case.id,
+                    case.highest_label.unwrap_or_default()
+                ),
+            )),
+        }
+    }
+}
+
+fn validation_ids(training: &[&CaseRecord], wanted: &CaseList) -> Result<Vec<String>> {
+    let labelled: Vec<&str> =
+        training.iter().filter(|case| case.labelled).map(|case| case.id.as_str()).collect();
+    match wanted {
+        CaseList::Last(count) if *count > labelled.len() => Err(Error::config(
+            "data.validation",
+            format!("is {count}, but only {} scans of the training list have a label", labelled.len()),
+        )),
+        CaseList::Last(count) => {
+            Ok(labelled[labelled.len() - count..].iter().map(|&id| id.to_owned()).collect())
+        }
+        CaseList::Ids(ids) => {
+            if let Some(id) = ids.iter().find(|id| !labelled.contains(&id.as_str())) {
+                let problem = format!("names {id:?}, which is not a scan of the training list with a label");
+                return Err(Error::config("data.validation", problem));
+            }
+            Ok(ids.clone())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::tiny;
+
+    /// Ten cases `a`..`j` of which `c` has no label, and a test case.
+    fn manifest() -> Manifest {
+        let case = |id: char, split: &str| {
+            let labelled = id != 'c';
+            serde_json::json!({
+                "id": id, "split": split, "labelled": labelled, "shape": [4, 4, 4], "spacing": [1.0, 1.0, 1.0],
+                "sources": [], "intensity": { "min": 0.0, "max": 1.0, "mean": 0.5, "sd": 0.1 },
+                "foreground_voxels": labelled.then_some(3), "highest_label": labelled.then_some(1),
+            })
+        };
+        let mut cases: Vec<_> = ('a'..='j').map(|id| case(id, "train")).collect();
+        cases.push(case('t', "test"));
+        let manifest = serde_json::json!({ "format": 1, "dataset": "d", "description": "", "cases": cases });
+        serde_json::from_value(manifest).unwrap()
+    }
+
+    fn lists(change: impl FnOnce(&mut DataConfig)) -> Result<Lists> {
+        let mut data = tiny().data;
+        change(&mut data);
+        Lists::of(&manifest(), &data)
+    }
+
+    #[test]
+    fn the_first_are_labelled_the_last_validate_and_the_rest_is_the_pool() {
+        let lists = lists(|data| (data.labelled, data.validation) = (3, CaseList::Last(2))).unwrap();
+        // `c` cannot be labelled: it has no label.
+        assert_eq!(lists.labelled, ["a", "b", "d"]);
+        assert_eq!(lists.validation, ["i", "j"]);
+        assert_eq!(lists.unlabelled, ["c", "e", "f", "g", "h"]);
+    }
+
+    #[test]
+    fn validation_cases_can_be_named_and_leave_the_others() {
+        let ids = || CaseList::Ids(vec!["h".into(), "a".into()]);
+        let lists = lists(|data| (data.labelled, data.validation) = (2, ids())).unwrap();
+        assert_eq!(lists.validation, ["h", "a"]);
+        assert_eq!(lists.labelled, ["b", "d"]);
+    }
+
+    #[test]
+    fn a_list_that_is_too_short_or_a_wrong_name_is_an_error_with_its_field() {
+        let message = |change: fn(&mut DataConfig)| lists(change).unwrap_err().to_string();
+        assert!(message(|d| d.labelled = 9).starts_with("data.labelled is 9, but 8 of the 9 scans"));
+        assert!(message(|d| d.validation = CaseList::Last(10)).starts_with("data.validation is 10"));
+        let missing = message(|d| d.validation = CaseList::Ids(vec!["t".into()]));
+        assert!(missing.starts_with("data.validation names \"t\""), "{missing}");
+        assert!(
+            message(|d| d.classes = 1)
+                .starts_with("data.classes is 1, but the label map of case a goes up to 1")
+        );
+    }
+}

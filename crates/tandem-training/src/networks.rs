@@ -1,0 +1,125 @@
+//! The networks of a run, and how a method runs them.
+
+use crate::{Config, Result, average};
+use candle_core::{Device, Tensor, bail};
+use std::collections::BTreeMap;
+use tandem_networks::{NetworkConfig, Parameters, Pass, Segmenter};
+use tandem_objectives::{Forward, Network, Prediction, Role, Step};
+use tandem_random::Draws;
+
+/// Channels of a scan.
+const IN_CHANNELS: usize = 1;
+
+/// One network of a run.
+pub struct Member {
+    /// What the method asked for.
+    pub request: Network,
+    /// The network.
+    pub segmenter: Box<dyn Segmenter>,
+    /// Its weights and statistics.
+    pub parameters: Parameters,
+}
+
+/// The networks that a method asked for, in its order.
+pub struct Networks {
+    members: Vec<Member>,
+}
+
+impl Networks {
+    /// Builds the networks with seeded weights; an average starts as a copy of the network it follows.
+    ///
+    /// # Errors
+    /// Where an architecture is unknown, or an average follows a network that is not there.
+    pub fn build(requests: Vec<Network>, config: &Config, device: &Device) -> Result<Self> {
+        let size = NetworkConfig {
+            in_channels: IN_CHANNELS,
+            num_classes: config.data.classes,
+            filters: config.network.filters,
+            ..NetworkConfig::default()
+        };
+        let mut members = Vec::with_capacity(requests.len());
+        for (at, request) in requests.into_iter().enumerate() {
+            // Networks of one architecture must not start alike.
+            let seed = Draws::new(config.training.seed, "network", 0, at as u64).next_u64();
+            let (segmenter, parameters) = tandem_networks::build(request.architecture, &size, seed, device)?;
+            members.push(Member { request, segmenter, parameters });
+        }
+        let networks = Networks { members };
+        for (average, followed, _) in networks.averages()? {
+            let values =
+                followed.parameters.iter().map(|(name, p)| (name.to_owned(), p.var.as_tensor().clone()));
+            average.parameters.load(&values.collect(), device)?;
+        }
+        Ok(networks)
+    }
+
+    /// All networks, in the method's order.
+    pub fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter()
+    }
+
+    /// The network of that name.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn get(&self, name: &str) -> candle_core::Result<&Member> {
+        match self.members.iter().find(|member| member.request.name == name) {
+            Some(member) => Ok(member),
+            None => bail!("the method has no network {name:?}"),
+        }
+    }
+
+    /// Moves every average towards the network it follows.
+    ///
+    /// # Errors
+    /// Where the two do not have the same parameters.
+    pub fn follow(&self, step: u64) -> Result<()> {
+        for (average, followed, largest) in self.averages()? {
+            average::follow(&average.parameters, &followed.parameters, average::decay(step, largest))?;
+        }
+        Ok(())
+    }
+
+    /// Each average, the network it follows, and its largest decay.
+    fn averages(&self) -> candle_core::Result<Vec<(&Member, &Member, f64)>> {
+        let averages = self.members.iter().filter_map(|member| match &member.request.role {
+            Role::Trained => None,
+            Role::AverageOf { network, decay } => Some((member, network, *decay)),
+        });
+        averages.map(|(member, network, decay)| Ok((member, self.get(network)?, decay))).collect()
+    }
+}
+
+/// The networks at one step: each pass gets the dropout key of (seed, step, network, draw).
+pub(crate) struct Passes<'a> {
+    pub(crate) networks: &'a Networks,
+    pub(crate) step: Step,
+}
+
+impl Passes<'_> {
+    fn run(&self, member: &Member, input: &Tensor, pass: Pass) -> candle_core::Result<Prediction> {
+        let output = member.segmenter.forward(input, pass)?;
+        // An average is a constant to the gradient; without its graph its activations are freed at once.
+        let constant = member.request.role != Role::Trained;
+        let take = |tensor: Tensor| if constant { tensor.detach() } else { tensor };
+        let extra: BTreeMap<String, Tensor> =
+            output.extra.into_iter().map(|(name, t)| (name, take(t))).collect();
+        Ok(Prediction {
+            logits: take(output.logits),
+            features: take(output.features),
+            features_dropped: take(output.features_dropped),
+            extra,
+        })
+    }
+}
+
+impl Forward for Passes<'_> {
+    fn train(&self, network: &str, input: &Tensor, draw: u64) -> candle_core::Result<Prediction> {
+        let key = Draws::new(self.step.seed, network, self.step.index, draw).next_u64();
+        self.run(self.networks.get(network)?, input, Pass::Train { dropout: key })
+    }
+
+    fn evaluate(&self, network: &str, input: &Tensor) -> candle_core::Result<Prediction> {
+        self.run(self.networks.get(network)?, input, Pass::Evaluate)
+    }
+}

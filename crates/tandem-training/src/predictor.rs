@@ -1,0 +1,113 @@
+//! The networks of a run as a segmenter of whole scans.
+
+use crate::files::read_json;
+use crate::run::{CHECKPOINTS, CONFIG};
+use crate::{Checkpoint, Config, Error, Result, Trainer};
+use candle_core::Device;
+use std::path::Path;
+use tandem_inference::{Protocol, Segmentation, SlidingWindow};
+use tandem_networks::Segmenter;
+use tandem_volume::Volume;
+
+/// The networks whose softmaxes a method averages, with the run's window and working grid.
+pub struct Predictor<'a> {
+    names: Vec<&'static str>,
+    networks: Vec<&'a dyn Segmenter>,
+    protocol: Protocol,
+    classes: usize,
+    device: &'a Device,
+}
+
+impl<'a> Predictor<'a> {
+    /// The predictors of a trainer's method.
+    ///
+    /// # Errors
+    /// Where the method names a predictor that is not one of its networks.
+    pub fn new(trainer: &'a Trainer, config: &Config, device: &'a Device) -> Result<Self> {
+        let names = trainer.method().predictors();
+        let find = |name: &&'static str| Ok(trainer.networks().get(name)?.segmenter.as_ref());
+        let networks = names.iter().map(find).collect::<Result<_>>()?;
+        let (patch, inference) = (config.training.patch, &config.inference);
+        let window = SlidingWindow { patch, stride: inference.stride, batch: inference.batch };
+        let protocol = Protocol { window, spacing: config.data.spacing_mm };
+        Ok(Predictor { names, networks, protocol, classes: config.data.classes, device })
+    }
+
+    /// Names of the networks, in the order of [`Self::segment`]'s probabilities.
+    pub fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
+    /// Spacing of the working grid in mm; none for each scan's own.
+    pub fn spacing(&self) -> Option<[f64; 3]> {
+        self.protocol.spacing
+    }
+
+    /// Classes of the label maps, background included.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Segments a scan whose intensities are normalised as the training data's were. `progress` gets the windows done
+    /// and their number.
+    ///
+    /// # Errors
+    /// Where the scan cannot be resampled or a network fails; the message names the case.
+    pub fn segment(
+        &self,
+        id: &str,
+        scan: &Volume<f32>,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Segmentation> {
+        tandem_inference::segment(&self.networks, scan, &self.protocol, self.device, progress)
+            .map_err(|source| Error::Prediction { id: id.to_owned(), source })
+    }
+}
+
+/// A run folder's networks at its newest checkpoint, for evaluation and prediction.
+pub struct TrainedRun {
+    config: Config,
+    trainer: Trainer,
+    steps: u64,
+    device: Device,
+}
+
+impl TrainedRun {
+    /// Opens a run folder.
+    ///
+    /// # Errors
+    /// Where the folder is no run, holds no checkpoint, or holds one of another run.
+    pub fn open(folder: &Path, device: &Device) -> Result<Self> {
+        let config: Config = read_json(&folder.join(CONFIG))?;
+        config.check()?;
+        let path = Checkpoint::newest(&folder.join(CHECKPOINTS))?;
+        let checkpoint = Checkpoint::load(&path, device)?;
+        if checkpoint.header.config != config.digest()? {
+            return Err(Error::run_file(
+                &path,
+                "belongs to other settings than the run folder's config.json",
+            ));
+        }
+        let mut trainer = Trainer::new(&config, device)?;
+        trainer.restore(&checkpoint)?;
+        Ok(TrainedRun { config, trainer, steps: checkpoint.header.steps, device: device.clone() })
+    }
+
+    /// The run's settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Steps that the networks have been trained for.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The run's networks.
+    ///
+    /// # Errors
+    /// As [`Predictor::new`].
+    pub fn predictor(&self) -> Result<Predictor<'_>> {
+        Predictor::new(&self.trainer, &self.config, &self.device)
+    }
+}

@@ -1,0 +1,131 @@
+//! `report.md`: what a run was and what it scored, for people.
+
+use crate::files::write_text;
+use crate::{Config, Grid, Result, RunRecord, SummaryRow};
+use std::fmt::Write;
+use std::path::Path;
+use tandem_metrics::Summary;
+
+/// What the table shows: heading, metric, unit, factor, decimals.
+const COLUMNS: [(&str, &str, &str, f64, usize); 6] = [
+    ("Dice (%)", "dice", "", 100.0, 2),
+    ("Jaccard (%)", "jaccard", "", 100.0, 2),
+    ("HD95 (mm)", "hd95", "mm", 1.0, 2),
+    ("ASD (mm)", "asd", "mm", 1.0, 2),
+    ("HD95 (voxels)", "hd95", "voxels", 1.0, 2),
+    ("ASD (voxels)", "asd", "voxels", 1.0, 2),
+];
+
+/// Writes the report.
+pub(crate) fn write(path: &Path, config: &Config, record: &RunRecord, summary: &[SummaryRow]) -> Result<()> {
+    write_text(path, &text(config, record, summary))
+}
+
+fn text(config: &Config, record: &RunRecord, summary: &[SummaryRow]) -> String {
+    let mut text = format!("# {}: {} on {}\n\n", config.name, config.method.name, record.dataset);
+    let (training, lists) = (&config.training, &record.lists);
+    let labelled = lists.labelled.len();
+    let share = |of: usize| 100.0 * labelled as f64 / of.max(1) as f64;
+    let spacing = match config.data.spacing_mm {
+        Some([i, j, k]) => format!("{i} x {j} x {k} mm"),
+        None => "the scans' own".to_owned(),
+    };
+    let lines = [
+        format!(
+            "Labelled: the first {labelled} scans of the training list ({:.1} % of its {}, {:.1} % of all {})",
+            share(record.training_scans),
+            record.training_scans,
+            share(record.all_scans),
+            record.all_scans
+        ),
+        format!("Unlabelled: {} scans; validation: {} scans", lists.unlabelled.len(), lists.validation.len()),
+        format!(
+            "Iterations: {}; patch {:?}; filters {}",
+            training.iterations, training.patch, config.network.filters
+        ),
+        format!("Working grid: {spacing}; window stride {:?}", config.inference.stride),
+        format!("Seed: {}; version {}", record.seed, record.version),
+        format!("Data: {} (manifest {})", record.dataset, record.data_digest),
+    ];
+    for line in lines {
+        let _ = writeln!(text, "- {line}");
+    }
+    text.push_str("\nValidation cases, weights of the last step: mean ± SD over cases.\n");
+    for grid in [Grid::Own, Grid::Working] {
+        table(&mut text, grid, summary);
+    }
+    text
+}
+
+fn table(text: &mut String, grid: Grid, summary: &[SummaryRow]) {
+    let on_grid: Vec<&SummaryRow> = summary.iter().filter(|row| row.grid == grid).collect();
+    let lines: Vec<&&SummaryRow> = on_grid.iter().filter(|row| row.metric == "dice").collect();
+    if lines.is_empty() {
+        return;
+    }
+    let headings: Vec<&str> = COLUMNS.iter().map(|column| column.0).collect();
+    let title = match grid {
+        Grid::Own => "On the scans' own grids",
+        Grid::Working => "On the working grid",
+    };
+    let _ = write!(text, "\n## {title}\n\n| Network | Class | {} |\n", headings.join(" | "));
+    let _ = writeln!(text, "|---|---{}|", "|---".repeat(COLUMNS.len()));
+    for line in lines {
+        let cells = COLUMNS.iter().map(|&(_, metric, unit, factor, decimals)| {
+            let row = on_grid.iter().find(|row| {
+                (row.class, row.metric.as_str(), row.unit.as_str()) == (line.class, metric, unit)
+                    && row.predictor == line.predictor
+            });
+            row.map_or_else(|| "-".to_owned(), |row| cell(&row.summary, factor, decimals))
+        });
+        let cells: Vec<String> = cells.collect();
+        let _ = writeln!(text, "| {} | {} | {} |", line.predictor, line.class, cells.join(" | "));
+    }
+}
+
+fn cell(summary: &Summary, factor: f64, decimals: usize) -> String {
+    let Some(mean) = summary.mean else {
+        return format!("undefined in {}", summary.undefined);
+    };
+    let mut cell = format!("{:.decimals$}", mean * factor);
+    if let Some(sd) = summary.sd {
+        let _ = write!(cell, " ± {:.decimals$}", sd * factor);
+    }
+    if summary.undefined > 0 {
+        let _ = write!(cell, " (n = {}, undefined in {})", summary.n, summary.undefined);
+    }
+    cell
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Lists;
+    use crate::config::tests::tiny;
+    use crate::evaluation::tests::sample;
+
+    #[test]
+    fn the_report_names_both_shares_and_counts_what_is_undefined() {
+        let ids = |range: std::ops::Range<usize>| range.map(|at| at.to_string()).collect();
+        let record = RunRecord {
+            version: "0.1.0".into(),
+            dataset: "phantom".into(),
+            prepared: "data/prepared/phantom".into(),
+            data_digest: "ab".into(),
+            config_digest: "cd".into(),
+            seed: 1337,
+            training_scans: 80,
+            all_scans: 100,
+            lists: Lists { labelled: ids(0..8), unlabelled: ids(8..64), validation: ids(64..80) },
+        };
+        let text = text(&tiny(), &record, &sample().summary());
+        assert!(text.starts_with("# tiny: supervised-ensemble on phantom\n"), "{text}");
+        assert!(
+            text.contains("first 8 scans of the training list (10.0 % of its 80, 8.0 % of all 100)"),
+            "{text}"
+        );
+        assert!(text.contains("| ensemble | 1 | 61.90 ± "), "{text}");
+        assert!(text.contains("(n = 2, undefined in 1)"), "{text}");
+        assert!(!text.contains("working grid\n"), "{text}");
+    }
+}

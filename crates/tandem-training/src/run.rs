@@ -1,0 +1,358 @@
+//! A run: from settings and prepared scans to a folder with networks, predictions and scores.
+//!
+//! ```text
+//! RUN/config.json              the resolved settings
+//! RUN/run.json                 data, digests, seed, version, lists of cases
+//! RUN/log.jsonl                every term of the loss by step, and every validation
+//! RUN/checkpoints/             step-NNNNNNNN.safetensors, the last two
+//! RUN/predictions/ID.nii.gz    the ensemble's label maps of the validation cases, on their own grids
+//! RUN/metrics.csv              per case, network, grid
+//! RUN/summary.json             mean, SD, n, undefined
+//! RUN/report.md                the same for people
+//! ```
+
+use crate::checkpoint::CHECKPOINT_VERSION;
+use crate::files::{read_json, write_json};
+use crate::reader::{Batches, read_ahead};
+use crate::working_grid::on_working_grid;
+use crate::{
+    Checkpoint, Config, Dataset, Error, Header, Lists, Predictor, Result, RunLog, Scores, StepRecord,
+    SummaryRow, Trainer, TwoStreamSampler, batch, evaluate, report, subjects,
+};
+use candle_core::Device;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tandem_volume::prepared::{PreparedSet, Split};
+
+/// The resolved settings of a run folder.
+pub(crate) const CONFIG: &str = "config.json";
+/// The folder of checkpoints of a run folder.
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
+const RECORD: &str = "run.json";
+const LOG: &str = "log.jsonl";
+const PREDICTIONS: &str = "predictions";
+
+/// What a run is made from.
+#[derive(Clone, Debug)]
+pub struct Setup<'a> {
+    /// The settings.
+    pub config: Config,
+    /// The prepared folder.
+    pub prepared: &'a Path,
+    /// The run folder, which must not exist.
+    pub folder: &'a Path,
+    /// Where the networks run.
+    pub device: Device,
+}
+
+/// What a run says of itself in `run.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunRecord {
+    /// Version of this program.
+    pub version: String,
+    /// Name of the dataset.
+    pub dataset: String,
+    /// The prepared folder.
+    pub prepared: PathBuf,
+    /// SHA-256 of its manifest.
+    pub data_digest: String,
+    /// SHA-256 of the settings.
+    pub config_digest: String,
+    /// The seed.
+    pub seed: u64,
+    /// Scans of the training list.
+    pub training_scans: usize,
+    /// Scans of both lists.
+    pub all_scans: usize,
+    /// Which cases are labelled, unlabelled, and validate.
+    pub lists: Lists,
+}
+
+/// What a run tells while it works.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// Scans are copied to the working grid, once for all runs.
+    Resampling {
+        /// Cases done.
+        done: usize,
+        /// All cases.
+        total: usize,
+    },
+    /// A step is done.
+    Step {
+        /// Its index, losses and terms.
+        record: &'a StepRecord,
+        /// Steps of the run.
+        iterations: u64,
+    },
+    /// A validation case is being segmented.
+    Validating {
+        /// The case's id.
+        case: &'a str,
+        /// Windows done.
+        done: usize,
+        /// All windows of the case.
+        total: usize,
+    },
+    /// The validation cases are scored.
+    Validated {
+        /// Steps done.
+        steps: u64,
+        /// The scores.
+        scores: &'a Scores,
+    },
+    /// A checkpoint is written.
+    Saved {
+        /// Its file.
+        path: &'a Path,
+        /// Steps done.
+        steps: u64,
+    },
+}
+
+/// Who is told of a run's [`Event`]s.
+pub type Observer<'a> = &'a mut dyn FnMut(Event<'_>);
+
+/// A line of the log after a validation.
+#[derive(Serialize)]
+struct ValidationRecord {
+    steps: u64,
+    validation: Vec<SummaryRow>,
+}
+
+/// A run that can be trained.
+pub struct Run {
+    plan: Plan,
+    state: State,
+}
+
+/// What does not change during a run.
+struct Plan {
+    config: Config,
+    record: RunRecord,
+    folder: PathBuf,
+    device: Device,
+    /// The scans on their own grids.
+    own: PreparedSet,
+    dataset: Dataset,
+    sampler: TwoStreamSampler,
+}
+
+/// What a checkpoint keeps.
+struct State {
+    trainer: Trainer,
+    log: RunLog,
+    /// Steps done.
+    steps: u64,
+}
+
+impl Run {
+    /// Checks the settings against the data, and only then makes the run folder.
+    ///
+    /// # Errors
+    /// Where a setting does not suit the data, a case or the method is wrong, or the folder exists already.
+    pub fn create(setup: Setup<'_>, observe: Observer<'_>) -> Result<Self> {
+        let folder = setup.folder.to_owned();
+        if folder.exists() {
+            return Err(Error::run_file(
+                &folder,
+                "exists already; choose another run folder, or remove this one",
+            ));
+        }
+        let (plan, trainer) = Plan::new(setup, observe)?;
+        for path in [&folder, &folder.join(CHECKPOINTS), &folder.join(PREDICTIONS)] {
+            fs::create_dir_all(path).map_err(Error::io(path))?;
+        }
+        write_json(&folder.join(CONFIG), &plan.config)?;
+        write_json(&folder.join(RECORD), &plan.record)?;
+        let log = RunLog::open(&folder.join(LOG), 0)?;
+        Ok(Run { plan, state: State { trainer, log, steps: 0 } })
+    }
+
+    /// Goes on with the run of a folder from its newest checkpoint, as if it had never stopped: the same bits.
+    ///
+    /// # Errors
+    /// Where the folder is no run, its checkpoint is damaged, or the prepared scans or settings have changed.
+    pub fn resume(folder: &Path, prepared: &Path, device: Device, observe: Observer<'_>) -> Result<Self> {
+        let config: Config = read_json(&folder.join(CONFIG))?;
+        let path = Checkpoint::newest(&folder.join(CHECKPOINTS))?;
+        let checkpoint = Checkpoint::load(&path, &device)?;
+        let (plan, mut trainer) = Plan::new(Setup { config, prepared, folder, device }, observe)?;
+        if checkpoint.header.data != plan.record.data_digest {
+            return Err(Error::run_file(&path, "was trained on other scans than the prepared set holds now"));
+        }
+        if checkpoint.header.config != plan.record.config_digest {
+            return Err(Error::run_file(
+                &path,
+                "belongs to other settings than the run folder's config.json",
+            ));
+        }
+        trainer.restore(&checkpoint)?;
+        let log = RunLog::open(&folder.join(LOG), checkpoint.header.log_bytes)?;
+        Ok(Run { plan, state: State { trainer, log, steps: checkpoint.header.steps } })
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.plan.config
+    }
+
+    /// The data, the lists and the digests.
+    pub fn record(&self) -> &RunRecord {
+        &self.plan.record
+    }
+
+    /// The networks, as they are now.
+    pub fn trainer(&self) -> &Trainer {
+        &self.state.trainer
+    }
+
+    /// Trains to the last step, then scores the validation cases with the final weights and writes predictions,
+    /// `metrics.csv`, `summary.json` and `report.md`. No step's weights are chosen by their score.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] where `stop` became true (a checkpoint is written first); else where a file cannot be
+    /// read or written or a loss is not finite.
+    pub fn train(&mut self, stop: &AtomicBool, observe: Observer<'_>) -> Result<Scores> {
+        let (plan, state) = (&self.plan, &mut self.state);
+        let steps = state.steps..plan.config.training.iterations;
+        if !steps.is_empty() {
+            read_ahead(&plan.dataset, &plan.sampler, steps, |batches| {
+                state.train(plan, &batches, stop, observe)
+            })?;
+            state.save(plan, observe)?;
+        }
+        let scores = state.validate(plan, Some(&plan.folder.join(PREDICTIONS)), stop, observe)?;
+        scores.write_csv(&plan.folder.join("metrics.csv"))?;
+        let summary = scores.summary();
+        write_json(&plan.folder.join("summary.json"), &summary)?;
+        report::write(&plan.folder.join("report.md"), &plan.config, &plan.record, &summary)?;
+        Ok(scores)
+    }
+}
+
+impl Plan {
+    fn new(setup: Setup<'_>, observe: Observer<'_>) -> Result<(Self, Trainer)> {
+        let Setup { config, prepared, folder, device } = setup;
+        config.check()?;
+        let own = PreparedSet::open(prepared)?;
+        let lists = Lists::of(own.manifest(), &config.data)?;
+        let trainer = Trainer::new(&config, &device)?;
+        let training = &config.training;
+        let reads_unlabelled = trainer.method().uses_unlabelled();
+        let mut read = lists.clone();
+        if !reads_unlabelled {
+            read.unlabelled.clear();
+        }
+        let per_batch =
+            [training.batch_labelled, if reads_unlabelled { training.batch_unlabelled } else { 0 }];
+        let indices = |count: usize, from: usize| (from..from + count).collect();
+        let labelled = indices(read.labelled.len(), 0);
+        let unlabelled = indices(read.unlabelled.len(), read.labelled.len());
+        let sampler = TwoStreamSampler::new(labelled, unlabelled, per_batch, training.seed)?;
+        // The long part comes after all that can be wrong with the settings.
+        let working = match config.data.spacing_mm {
+            None => own.clone(),
+            Some(spacing) => {
+                let mut progress = |done, total| observe(Event::Resampling { done, total });
+                on_working_grid(prepared, spacing, config.data.classes, &mut progress)?
+            }
+        };
+        let dataset = Dataset::open(&working, &read, training.patch, training.seed)?;
+        let record = RunRecord {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            dataset: own.manifest().dataset.clone(),
+            prepared: prepared.to_owned(),
+            data_digest: own.digest().to_owned(),
+            config_digest: config.digest()?,
+            seed: training.seed,
+            training_scans: own.manifest().cases.iter().filter(|case| case.split == Split::Train).count(),
+            all_scans: own.manifest().cases.len(),
+            lists,
+        };
+        Ok((Plan { config, record, folder: folder.to_owned(), device, own, dataset, sampler }, trainer))
+    }
+}
+
+impl State {
+    fn train(
+        &mut self,
+        plan: &Plan,
+        batches: &Batches,
+        stop: &AtomicBool,
+        observe: Observer<'_>,
+    ) -> Result<()> {
+        let training = &plan.config.training;
+        while self.steps < training.iterations {
+            if stop.load(Ordering::Relaxed) {
+                return Err(self.interrupted(plan, observe));
+            }
+            let batch = batch::stack(&batches.next()?, &plan.device)?;
+            let record = self.trainer.step(self.steps, &batch)?;
+            self.log.write(&record)?;
+            self.steps += 1;
+            observe(Event::Step { record: &record, iterations: training.iterations });
+            // The end has its own validation and checkpoint.
+            let due = |every: u64| every > 0 && self.steps % every == 0 && self.steps < training.iterations;
+            let (validation, checkpoint) = (due(training.validate_every), due(training.checkpoint_every));
+            if validation {
+                self.validate(plan, None, stop, observe)?;
+            }
+            if checkpoint {
+                self.save(plan, observe)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn validate(
+        &mut self,
+        plan: &Plan,
+        predictions: Option<&Path>,
+        stop: &AtomicBool,
+        observe: Observer<'_>,
+    ) -> Result<Scores> {
+        let predictor = Predictor::new(&self.trainer, &plan.config, &plan.device)?;
+        // An error of the case list ends the evaluation: so a request to stop is heard between two cases.
+        let stopped = || stop.load(Ordering::Relaxed).then(|| Err(Error::Stopped));
+        let cases = subjects(&plan.own, &plan.record.lists.validation).map(|case| stopped().unwrap_or(case));
+        let mut progress =
+            |case: &str, done: usize, total: usize| observe(Event::Validating { case, done, total });
+        let scores = match evaluate(&predictor, cases, predictions, &mut progress) {
+            Err(Error::Stopped) => return Err(self.interrupted(plan, observe)),
+            scores => scores?,
+        };
+        self.log.write(&ValidationRecord { steps: self.steps, validation: scores.summary() })?;
+        observe(Event::Validated { steps: self.steps, scores: &scores });
+        Ok(scores)
+    }
+
+    /// Writes a checkpoint, and gives its path.
+    fn save(&mut self, plan: &Plan, observe: Observer<'_>) -> Result<PathBuf> {
+        let folder = plan.folder.join(CHECKPOINTS);
+        let path = Checkpoint::path(&folder, self.steps);
+        let header = Header {
+            format: CHECKPOINT_VERSION,
+            steps: self.steps,
+            seed: plan.record.seed,
+            config: plan.record.config_digest.clone(),
+            data: plan.record.data_digest.clone(),
+            log_bytes: self.log.synced_bytes()?,
+        };
+        self.trainer.checkpoint(header).save(&path)?;
+        Checkpoint::keep_last(&folder)?;
+        observe(Event::Saved { path: &path, steps: self.steps });
+        Ok(path)
+    }
+
+    /// The error of a run that was asked to stop, after its checkpoint; or why there is none.
+    fn interrupted(&mut self, plan: &Plan, observe: Observer<'_>) -> Error {
+        match self.save(plan, observe) {
+            Ok(checkpoint) => Error::Interrupted { steps: self.steps, checkpoint },
+            Err(error) => error,
+        }
+    }
+}

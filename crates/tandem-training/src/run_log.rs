@@ -1,0 +1,143 @@
+//! The run log: one line of JSON a step, the same bytes for the same seed.
+
+use crate::{Error, Result};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Seek, Write};
+use std::path::{Path, PathBuf};
+use tandem_objectives::Term;
+
+/// What a step did.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepRecord {
+    /// The step, counted from 0.
+    pub step: u64,
+    /// Learning rate of the step.
+    pub learning_rate: f64,
+    /// The loss of each trained network.
+    #[serde(serialize_with = "as_map")]
+    pub losses: Vec<(String, f32)>,
+    /// The method's terms, in its order. A term without a value is `{"undefined": reason}`.
+    #[serde(serialize_with = "terms_as_map")]
+    pub terms: Vec<(String, Term)>,
+}
+
+/// Writes lines of JSON to one file. It holds no wall-clock time, so that the same seed gives the same bytes.
+#[derive(Debug)]
+pub struct RunLog {
+    path: PathBuf,
+    file: BufWriter<File>,
+    bytes: u64,
+}
+
+impl RunLog {
+    /// Opens the log, and cuts what comes after its first `bytes` bytes (0 starts anew).
+    ///
+    /// # Errors
+    /// Where the file cannot be opened or is shorter.
+    pub fn open(path: &Path, bytes: u64) -> Result<Self> {
+        let io = |source| Error::Io { path: path.to_owned(), source };
+        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        if length < bytes {
+            let problem =
+                format!("has {length} bytes, the checkpoint expects {bytes} at least; the log was cut");
+            return Err(Error::run_file(path, problem));
+        }
+        file.set_len(bytes).map_err(io)?;
+        file.seek(std::io::SeekFrom::End(0)).map_err(io)?;
+        Ok(RunLog { path: path.to_owned(), file: BufWriter::new(file), bytes })
+    }
+
+    /// Adds a line and hands it to the operating system, so that a reader can follow the run.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn write(&mut self, record: &impl Serialize) -> Result<()> {
+        let mut line =
+            serde_json::to_vec(record).map_err(|error| Error::run_file(&self.path, error.to_string()))?;
+        line.push(b'\n');
+        self.file.write_all(&line).and_then(|()| self.file.flush()).map_err(Error::io(&self.path))?;
+        self.bytes += line.len() as u64;
+        Ok(())
+    }
+
+    /// Bytes written so far, those of before a resume included. Syncs them to the disk first.
+    ///
+    /// # Errors
+    /// Where the file cannot be synced.
+    pub fn synced_bytes(&mut self) -> Result<u64> {
+        self.file.get_ref().sync_data().map_err(Error::io(&self.path))?;
+        Ok(self.bytes)
+    }
+}
+
+fn as_map<S: Serializer>(pairs: &[(String, f32)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
+}
+
+fn terms_as_map<S: Serializer>(terms: &[(String, Term)], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Undefined<'a> {
+        undefined: &'a str,
+    }
+    let mut map = serializer.serialize_map(Some(terms.len()))?;
+    for (name, term) in terms {
+        match *term {
+            Term::Value(value) if value.is_finite() => map.serialize_entry(name, &value)?,
+            // JSON has no NaN: it must not turn up as a silent null.
+            Term::Value(_) => map.serialize_entry(name, &Undefined { undefined: "not a finite number" })?,
+            Term::Undefined(reason) => map.serialize_entry(name, &Undefined { undefined: reason })?,
+        }
+    }
+    map.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn record(step: u64) -> StepRecord {
+        StepRecord {
+            step,
+            learning_rate: 0.01,
+            losses: vec![("vnet".into(), 1.5), ("resnet34".into(), 0.1)],
+            terms: vec![
+                ("vnet/ce".into(), Term::Value(0.25)),
+                ("l_c/pull".into(), Term::Undefined("no candidate")),
+                ("tau".into(), Term::Value(f64::NAN)),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_line_keeps_the_order_of_terms_and_says_what_is_undefined() {
+        let line = serde_json::to_string(&record(3)).unwrap();
+        let expected = concat!(
+            r#"{"step":3,"learning_rate":0.01,"losses":{"vnet":1.5,"resnet34":0.1},"#,
+            r#""terms":{"vnet/ce":0.25,"l_c/pull":{"undefined":"no candidate"},"#,
+            r#""tau":{"undefined":"not a finite number"}}}"#
+        );
+        assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn a_resumed_log_has_the_bytes_of_an_unbroken_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (straight, resumed) = (folder.path().join("straight"), folder.path().join("resumed"));
+        let mut log = RunLog::open(&straight, 0).unwrap();
+        (0..4).for_each(|step| log.write(&record(step)).unwrap());
+        let mut log = RunLog::open(&resumed, 0).unwrap();
+        (0..2).for_each(|step| log.write(&record(step)).unwrap());
+        let bytes = log.synced_bytes().unwrap();
+        // Steps after the checkpoint, lost with the process and done again.
+        log.write(&record(2)).unwrap();
+        let mut log = RunLog::open(&resumed, bytes).unwrap();
+        (2..4).for_each(|step| log.write(&record(step)).unwrap());
+        assert_eq!(fs::read(&straight).unwrap(), fs::read(&resumed).unwrap());
+        assert_eq!(log.synced_bytes().unwrap(), fs::metadata(&straight).unwrap().len());
+        assert!(RunLog::open(&resumed, 1 << 20).is_err());
+    }
+}

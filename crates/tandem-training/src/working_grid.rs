@@ -1,0 +1,79 @@
+//! Copies of the training scans on the working grid of a run, made once.
+
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+use tandem_volume::prepared::{CaseRecord, NewCase, PreparedSet, Source, Split, Writer};
+use tandem_volume::{Subject, resample};
+
+/// How far two spacings may differ and still be one, relatively: what headers in f32 lose by rounding.
+const SAME_SPACING: f64 = 1e-4;
+
+/// Digits of the source's digest in the name of a copy.
+const DIGEST_DIGITS: usize = 12;
+
+/// The training list of the prepared folder `source` at `spacing` mm.
+///
+/// Where every scan has that spacing this is the source itself. Else it is a prepared folder beside the source, named
+/// after the spacing and the source's digest, which is made where it is missing: aside, then renamed. Test cases are
+/// not copied. `progress` gets the number of cases done and their total.
+///
+/// # Errors
+/// Where a case cannot be read or resampled, or the folder cannot be written.
+pub fn on_working_grid(
+    source: &Path,
+    spacing: [f64; 3],
+    classes: usize,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<PreparedSet> {
+    let set = PreparedSet::open(source)?;
+    let training: Vec<&CaseRecord> =
+        set.manifest().cases.iter().filter(|case| case.split == Split::Train).collect();
+    if training.iter().all(|case| same_spacing(case.spacing, spacing)) {
+        return Ok(set);
+    }
+    let folder = copy_folder(source, &set, spacing, classes);
+    if folder.exists() {
+        return Ok(PreparedSet::open(&folder)?);
+    }
+    let [i, j, k] = spacing;
+    let description = format!(
+        "{} Resampled to {i} x {j} x {k} mm from the set with digest {}; training list only.",
+        set.manifest().description,
+        set.digest()
+    );
+    let mut writer = Writer::create(&folder, set.manifest().dataset.clone(), description)?;
+    for (done, record) in training.iter().enumerate() {
+        progress(done, training.len());
+        let subject = resampled(&set, record, spacing, classes).map_err(Error::case(&record.id))?;
+        let file = format!("{}.nii of set {}", record.id, set.digest());
+        let sources = vec![Source { file, sha256: None }];
+        let case = NewCase { subject: &subject, split: Split::Train, sources, note: record.note.clone() };
+        writer.add(case).map_err(Error::case(&record.id))?;
+    }
+    progress(training.len(), training.len());
+    Ok(writer.finish()?)
+}
+
+fn same_spacing(a: [f64; 3], b: [f64; 3]) -> bool {
+    (0..3).all(|axis| (a[axis] - b[axis]).abs() <= SAME_SPACING * b[axis])
+}
+
+/// `<source>@<spacing>mm-<digest>`, so that a change of the source asks for a new copy.
+fn copy_folder(source: &Path, set: &PreparedSet, [i, j, k]: [f64; 3], classes: usize) -> PathBuf {
+    let name = source.file_name().unwrap_or_default().to_string_lossy();
+    let digest = &set.digest()[..DIGEST_DIGITS.min(set.digest().len())];
+    source.with_file_name(format!("{name}@{i}x{j}x{k}mm-{classes}classes-{digest}"))
+}
+
+fn resampled(
+    set: &PreparedSet,
+    record: &CaseRecord,
+    spacing: [f64; 3],
+    classes: usize,
+) -> tandem_volume::Result<Subject> {
+    let case = set.case(&record.id)?;
+    let image = resample::image_to_spacing(&case.read_image()?, spacing)?;
+    let label =
+        case.read_label()?.map(|label| resample::label_to_spacing(&label, spacing, classes)).transpose()?;
+    Subject::new(record.id.clone(), image, label)
+}
