@@ -1,6 +1,6 @@
 //! Convolutions as gathers: image to response, and response to image.
 
-use super::gather::{Gather, Packed, Span, Walk, gather};
+use super::gather::{Addresses, Gather, Packed, Span, Walk, gather};
 use super::pad::pad;
 use crate::conv_shape::ConvShape;
 
@@ -17,7 +17,8 @@ pub(crate) fn respond(shape: &ConvShape, image: &[f32], weight: &[f32], bias: Op
         .map(|i| Span { offset: i / kh * strides[1] + i % kh * strides[2], len: kw * ci })
         .collect();
     let taps = kd * kh * kw;
-    let weight = Packed::new(taps * ci, co, |row, c| weight[(c * ci + row % ci) * taps + row / ci]);
+    let rows: Vec<usize> = (0..taps).flat_map(|tap| (0..ci).map(move |c| c * taps + tap)).collect();
+    let weight = Packed::new(weight, &Addresses { rows: &rows, channel_stride: ci * taps }, co);
     let [sd, sh, sw] = shape.params.stride;
     let plan = Gather {
         counts: [batch, shape.response[0], shape.response[1], shape.response[2]],
@@ -68,12 +69,11 @@ fn spread_class(
         .collect();
     // Ascending response voxels meet descending taps: k = residue + stride * (taps - 1 - j).
     let tap = |axis: usize, j: usize| class[axis].residue + stride[axis] * (class[axis].taps - 1 - j);
-    let packed = Packed::new(spans.len() * tw * co, ci, |row, c| {
-        let (position, channel) = (row / co, row % co);
-        let (j, k, l) = (position / (th * tw), position / tw % th, position % tw);
-        let flat = (tap(0, j) * kernel[1] + tap(1, k)) * kernel[2] + tap(2, l);
-        weight[(channel * ci + c) * (kernel[0] * kernel[1] * kernel[2]) + flat]
-    });
+    let volume = kernel[0] * kernel[1] * kernel[2];
+    let positions = (0..spans.len() * tw).map(|p| [tap(0, p / (th * tw)), tap(1, p / tw % th), tap(2, p % tw)]);
+    let flat = positions.map(|[d, h, w]| (d * kernel[1] + h) * kernel[2] + w);
+    let rows: Vec<usize> = flat.flat_map(|tap| (0..co).map(move |c| c * ci * volume + tap)).collect();
+    let packed = Packed::new(weight, &Addresses { rows: &rows, channel_stride: volume }, ci);
     let start = |strides: [usize; 4], first: [usize; 3]| (0..3).map(|a| first[a] * strides[a + 1]).sum();
     let plan = Gather {
         counts: [shape.batch, class[0].count, class[1].count, class[2].count],

@@ -9,7 +9,9 @@ use super::pad::pad;
 use super::scratch::Scratch;
 use super::simd::{CpuPath, Lanes, Portable, cpu_path};
 use crate::conv_shape::ConvShape;
+use crate::storage::filled;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// The weight gradient `(co, ci, kd, kh, kw)` from an image and the gradient of its response.
 pub(crate) fn weight_gradient(shape: &ConvShape, image: &[f32], response: &[f32]) -> Vec<f32> {
@@ -39,20 +41,45 @@ pub(crate) fn weight_gradient(shape: &ConvShape, image: &[f32], response: &[f32]
     let parts = part_count(row_count, size);
     let mut sums = Scratch::take(parts * size);
     if size > 0 {
-        sums.par_chunks_mut(size).enumerate().for_each(|(part, sum)| {
+        let span_size = size / (kd * kh);
+        // Few parts of a large gradient: its spans are tasks of their own.
+        let task = if parts < 8 { span_size } else { size };
+        sums.par_chunks_mut(task).enumerate().for_each(|(index, sum)| {
             sum.fill(0.0);
+            let (part, first_span) = (index * task / size, index * task % size / span_size);
             let range = [part * row_count / parts, (part + 1) * row_count / parts];
-            accumulate(&rows, range, sum, path);
+            accumulate(&rows, range, first_span..first_span + task / span_size, sum, path);
         });
+        add_parts(&mut sums, size);
     }
-    let mut gradient = vec![0.0; taps * ci * co];
-    gradient.par_chunks_mut((ci * taps).max(1)).enumerate().for_each(|(o, gradient)| {
-        for (i, value) in gradient.iter_mut().enumerate() {
-            let at = ((i % taps) * ci + i / taps) * rows.co_padded + o;
-            *value = (0..parts).map(|part| sums[part * size + at]).sum();
+    filled(taps * ci * co, |gradient| unpack(&sums, [taps, ci, co, rows.co_padded], gradient))
+}
+
+/// Adds all parts to the first, in order.
+fn add_parts(sums: &mut [f32], size: usize) {
+    let (total, others) = sums.split_at_mut(size);
+    total.par_chunks_mut(4096).enumerate().for_each(|(index, total)| {
+        for part in others.chunks_exact(size) {
+            total.iter_mut().zip(&part[index * 4096..]).for_each(|(total, part)| *total += part);
         }
     });
-    gradient
+}
+
+/// From `(tap, ci, co padded)` to `(co, ci, tap)`.
+fn unpack(sums: &[f32], [taps, ci, co, co_padded]: [usize; 4], gradient: &mut [f32]) {
+    // Sixteen responses at a time: their sums lie in one cache line.
+    const GROUP: usize = 16;
+    gradient.par_chunks_mut((GROUP * ci * taps).max(1)).enumerate().for_each(|(group, gradient)| {
+        let first = group * GROUP;
+        for c in 0..ci {
+            for tap in 0..taps {
+                let row = &sums[(tap * ci + c) * co_padded + first..];
+                for o in 0..GROUP.min(co - first) {
+                    gradient[(o * ci + c) * taps + tap] = row[o];
+                }
+            }
+        }
+    });
 }
 
 /// The sum of a response over everything but its channels.
@@ -79,7 +106,7 @@ pub(crate) fn bias_gradient(response: &[f32], channels: usize) -> Vec<f32> {
 
 /// Parts of the voxels with a sum of their own: enough for many cores, few enough that the sums stay small.
 fn part_count(rows: usize, size: usize) -> usize {
-    const BUDGET: usize = 8 << 20;
+    const BUDGET: usize = 1 << 20;
     (BUDGET / size.max(1)).clamp(2, 32).min(rows.max(1))
 }
 
@@ -122,39 +149,45 @@ fn check_bounds(rows: &Rows) {
     assert!(reach <= rows.image.len(), "a weight gradient reads past its image");
 }
 
-/// Adds the rows of a range to `sum`, `(span, l, co_padded)`.
-fn accumulate(rows: &Rows, [first, last]: [usize; 2], sum: &mut [f32], path: CpuPath) {
+/// Adds the rows of a range to the `sum` of some spans, `(span, l, co_padded)`.
+fn accumulate(rows: &Rows, [first, last]: [usize; 2], spans: Range<usize>, sum: &mut [f32], path: CpuPath) {
     // A tile of rows stays in the cache while all taps pass over it.
     let height = (512 / rows.width.max(1)).max(1);
     for start in (first..last).step_by(height) {
-        let range = [start, last.min(start + height)];
+        let tile = Tile { rows: start..last.min(start + height), spans: spans.clone() };
         // SAFETY: `check_bounds`; the path was chosen by what the processor has.
         unsafe {
             match path {
                 #[cfg(target_arch = "x86_64")]
-                CpuPath::Avx512 => x86::tile_512(rows, range, sum),
+                CpuPath::Avx512 => x86::tile_512(rows, &tile, sum),
                 #[cfg(target_arch = "x86_64")]
-                CpuPath::Avx2 => x86::tile_256(rows, range, sum),
-                _ => tile::<Portable, 4>(rows, range, sum),
+                CpuPath::Avx2 => x86::tile_256(rows, &tile, sum),
+                _ => run_tile::<Portable, 4>(rows, &tile, sum),
             }
         }
     }
 }
 
+/// Rows of a response, and the spans whose gradient they are added to.
+struct Tile {
+    rows: Range<usize>,
+    spans: Range<usize>,
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::super::simd::{Avx2, Avx512};
-    use super::{Rows, tile};
+    use super::{Rows, Tile, run_tile};
 
     #[target_feature(enable = "avx512f,avx512vl")]
-    pub(super) unsafe fn tile_512(rows: &Rows, range: [usize; 2], sum: &mut [f32]) {
+    pub(super) unsafe fn tile_512(rows: &Rows, tile: &Tile, sum: &mut [f32]) {
         // SAFETY: the caller's.
-        unsafe { tile::<Avx512, 12>(rows, range, sum) }
+        unsafe { run_tile::<Avx512, 12>(rows, tile, sum) }
     }
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn tile_256(rows: &Rows, range: [usize; 2], sum: &mut [f32]) {
+    pub(super) unsafe fn tile_256(rows: &Rows, tile: &Tile, sum: &mut [f32]) {
         // SAFETY: the caller's.
-        unsafe { tile::<Avx2, 6>(rows, range, sum) }
+        unsafe { run_tile::<Avx2, 6>(rows, tile, sum) }
     }
 }
 
@@ -163,8 +196,8 @@ mod x86 {
 /// # Safety
 /// The bounds of [`check_bounds`] hold, and the processor has the lanes' instructions.
 #[inline(always)]
-unsafe fn tile<L: Lanes, const R: usize>(rows: &Rows, range: [usize; 2], sum: &mut [f32]) {
-    for span in 0..rows.spans[0] * rows.spans[1] {
+unsafe fn run_tile<L: Lanes, const R: usize>(rows: &Rows, tile: &Tile, sum: &mut [f32]) {
+    for span in tile.spans.clone() {
         let mut done = 0;
         while done < rows.span_len {
             let left = rows.span_len - done;
@@ -175,14 +208,14 @@ unsafe fn tile<L: Lanes, const R: usize>(rows: &Rows, range: [usize; 2], sum: &m
                 // SAFETY: the caller's.
                 unsafe {
                     match (left, two) {
-                        (1, true) => block::<L, 1, 2>(rows, range, at, sum),
-                        (1, false) => block::<L, 1, 1>(rows, range, at, sum),
-                        (2..4, true) => block::<L, 2, 2>(rows, range, at, sum),
-                        (2..4, false) => block::<L, 2, 1>(rows, range, at, sum),
-                        (_, true) if left < R => block::<L, 4, 2>(rows, range, at, sum),
-                        (_, false) if left < R => block::<L, 4, 1>(rows, range, at, sum),
-                        (_, true) => block::<L, R, 2>(rows, range, at, sum),
-                        (_, false) => block::<L, R, 1>(rows, range, at, sum),
+                        (1, true) => block::<L, 1, 2>(rows, tile, at, sum),
+                        (1, false) => block::<L, 1, 1>(rows, tile, at, sum),
+                        (2..4, true) => block::<L, 2, 2>(rows, tile, at, sum),
+                        (2..4, false) => block::<L, 2, 1>(rows, tile, at, sum),
+                        (_, true) if left < R => block::<L, 4, 2>(rows, tile, at, sum),
+                        (_, false) if left < R => block::<L, 4, 1>(rows, tile, at, sum),
+                        (_, true) => block::<L, R, 2>(rows, tile, at, sum),
+                        (_, false) => block::<L, R, 1>(rows, tile, at, sum),
                     }
                 }
                 channel += if two { 2 * L::COUNT } else { L::COUNT };
@@ -208,10 +241,10 @@ struct Block {
 /// Adds one tile of rows to one block of the gradient.
 ///
 /// # Safety
-/// As [`tile`]; `l + R` values of the span exist.
+/// As [`run_tile`]; `l + R` values of the span exist.
 #[inline(always)]
-unsafe fn block<L: Lanes, const R: usize, const B: usize>(rows: &Rows, range: [usize; 2], at: Block, sum: &mut [f32]) {
-    let target = &mut sum[(at.span * rows.span_len + at.l) * rows.co_padded + at.channel..];
+unsafe fn block<L: Lanes, const R: usize, const B: usize>(rows: &Rows, tile: &Tile, at: Block, sum: &mut [f32]) {
+    let target = &mut sum[((at.span - tile.spans.start) * rows.span_len + at.l) * rows.co_padded + at.channel..];
     assert!((R - 1) * rows.co_padded + B * L::COUNT <= target.len(), "a block lies outside of its gradient");
     let step = rows.stride[2] * rows.image_strides[3];
     let valid = (rows.co - at.channel).min(B * L::COUNT);
@@ -224,7 +257,7 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(rows: &Rows, range: [u
                 sums[r][b] = L::load(target.as_ptr().add(r * rows.co_padded + b * L::COUNT));
             }
         }
-        for row in range[0]..range[1] {
+        for row in tile.rows.clone() {
             let mut image = rows.image.as_ptr().add(rows.image_start(row) + rows.span_offset(at.span) + at.l);
             let mut response = rows.response.as_ptr().add(row * rows.width * rows.co + at.channel);
             for _ in 0..rows.width {

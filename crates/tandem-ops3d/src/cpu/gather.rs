@@ -50,22 +50,33 @@ pub(crate) struct Packed {
     path: CpuPath,
 }
 
+/// Where the weight of a row (one value of one span) and a channel lies in a parameter.
+pub(crate) struct Addresses<'a> {
+    /// The weight of channel 0, for each row in the order of the spans.
+    pub(crate) rows: &'a [usize],
+    /// From one channel to the next.
+    pub(crate) channel_stride: usize,
+}
+
 impl Packed {
-    /// Packs `rows` (all spans' values, in order) times `channels` weights given by `weight(row, channel)`.
-    pub(crate) fn new(rows: usize, channels: usize, weight: impl Fn(usize, usize) -> f32 + Sync) -> Self {
+    /// Packs the weights of all rows times `channels` of a parameter.
+    pub(crate) fn new(parameter: &[f32], addresses: &Addresses, channels: usize) -> Self {
         let path = path_for(channels);
         let lanes = lanes(path);
+        let rows = addresses.rows.len();
         let padded = channels.div_ceil(lanes) * lanes;
         let mut values = super::scratch::Scratch::take(rows * padded);
-        let block = 2 * lanes * rows;
-        if block > 0 {
-            values.par_chunks_mut(block).enumerate().for_each(|(index, block)| {
+        if rows > 0 && channels > 0 {
+            values.par_chunks_mut(2 * lanes * rows).enumerate().for_each(|(index, block)| {
+                let first = index * 2 * lanes;
                 let width = block.len() / rows;
-                for (row, values) in block.chunks_exact_mut(width).enumerate() {
+                let valid = width.min(channels - first);
+                for (start, values) in addresses.rows.iter().zip(block.chunks_exact_mut(width)) {
+                    let (values, tail) = values.split_at_mut(valid);
                     for (lane, value) in values.iter_mut().enumerate() {
-                        let channel = index * 2 * lanes + lane;
-                        *value = if channel < channels { weight(row, channel) } else { 0.0 };
+                        *value = parameter[start + (first + lane) * addresses.channel_stride];
                     }
+                    tail.fill(0.0);
                 }
             });
         }
