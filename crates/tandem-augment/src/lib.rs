@@ -20,6 +20,7 @@
 
 mod crop;
 mod error;
+pub mod phantom;
 mod preprocess;
 pub mod testing;
 mod transform;

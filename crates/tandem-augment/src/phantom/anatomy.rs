@@ -1,0 +1,107 @@
+//! Where everything lies. The frame of the anatomy has the atrium's centre at the origin and is in mm: x to the
+//! patient's left, y to the back, z to the head. A scan sees it turned and bent.
+
+mod atrium;
+mod organs;
+
+use tandem_random::Draws;
+
+use super::field::Field;
+use super::shape::{Matrix, Point, Shape, along, rotation, times};
+pub(super) use atrium::Atrium;
+pub(super) use organs::Organ;
+
+/// The part of a scan's frame that the box is looked for in, and the margin of the fields around it, in mm.
+const SEARCH: Point = [85.0, 65.0, 50.0];
+/// The step of that search, in mm. It is the same for every spacing, so that the box is, too.
+const SEARCH_STEP: f32 = 2.0;
+/// The box has the depth of the benchmark's scans, and room for its patch in the plane, in mm.
+const DEPTH: f32 = 55.0;
+const PATCH: f32 = 70.0;
+/// Distance of the nodes of the deformation, and its amplitude, in mm.
+const BEND_STEP: f32 = 24.0;
+const BEND: f64 = 3.0;
+
+/// The anatomy of one scan.
+pub(super) struct Anatomy {
+    pub(super) atrium: Atrium,
+    /// In the order in which they are painted.
+    pub(super) organs: Vec<Organ>,
+    turn: Matrix,
+    bend: [Field; 3],
+    bend_mm: f32,
+}
+
+impl Anatomy {
+    pub(super) fn draw(seed: u64, index: u64) -> Self {
+        let draws = |purpose| Draws::new(seed, purpose, 0, index);
+        let mut pose = draws("phantom-pose");
+        let turn = rotation([0.14, 0.14, 0.2].map(|sd| (sd * bounded(&mut pose)) as f32));
+        let bend_mm = pose.uniform_in(0.5 * BEND, BEND) as f32;
+        // Turned, the scan still fits.
+        let bounds = [[-110.0; 3], [110.0; 3]];
+        let bend = [(); 3].map(|()| Field::draw(bounds, BEND_STEP, &mut pose));
+        let atrium = Atrium::draw(&mut draws("phantom-atrium"));
+        let organs = organs::draw(&atrium, &mut draws("phantom-organs"));
+        Anatomy { atrium, organs, turn, bend, bend_mm }
+    }
+
+    /// Where in the anatomy a point of the scan lies.
+    pub(super) fn place(&self, p: Point) -> Point {
+        let p = times(&self.turn, p);
+        along(p, [0, 1, 2].map(|a| self.bend[a].at(p)), self.bend_mm)
+    }
+
+    /// The corners of the scan's box in mm: around the label in the plane, with margins as the LA benchmark's; of one
+    /// depth along z, the label somewhere in the middle.
+    pub(super) fn field_of_view(&self, seed: u64, index: u64) -> [Point; 2] {
+        let [mut low, mut high] = self.label_bounds();
+        let mut draws = Draws::new(seed, "phantom-box", 0, index);
+        for axis in 0..2 {
+            let extra = (PATCH - (high[axis] - low[axis])).max(0.0) / 2.0;
+            low[axis] -= extra + draws.uniform_in(6.25, 12.5) as f32;
+            high[axis] += extra + draws.uniform_in(6.25, 12.5) as f32;
+        }
+        let middle = 0.5 * (low[2] + high[2]) + draws.uniform_in(-4.0, 4.0) as f32;
+        (low[2], high[2]) = (middle - 0.5 * DEPTH, middle + 0.5 * DEPTH);
+        [low, high]
+    }
+
+    fn label_bounds(&self) -> [Point; 2] {
+        let (mut low, mut high) = ([f32::MAX; 3], [f32::MIN; 3]);
+        let steps = SEARCH.map(|half| (2.0 * half / SEARCH_STEP) as usize + 1);
+        for i in 0..steps[0] {
+            for j in 0..steps[1] {
+                for k in 0..steps[2] {
+                    let index = [i, j, k];
+                    let p = [0, 1, 2].map(|a| index[a] as f32 * SEARCH_STEP - SEARCH[a]);
+                    if self.atrium.distance(self.place(p)) < 0.0 {
+                        low = [0, 1, 2].map(|a| low[a].min(p[a]));
+                        high = [0, 1, 2].map(|a| high[a].max(p[a]));
+                    }
+                }
+            }
+        }
+        [low, high]
+    }
+}
+
+/// A normal number, kept within two standard deviations: anatomy varies, but not without end.
+fn bounded(draws: &mut Draws) -> f64 {
+    draws.normal().clamp(-2.0, 2.0)
+}
+
+/// `mean`, times a factor whose logarithm has deviation `spread`.
+fn about(mean: f64, spread: f64, draws: &mut Draws) -> f32 {
+    (mean * (spread * bounded(draws)).exp()) as f32
+}
+
+/// `point`, moved by a deviation of `mm` along each axis.
+fn near(point: Point, mm: f64, draws: &mut Draws) -> Point {
+    point.map(|x| x + (mm * bounded(draws)) as f32)
+}
+
+/// A straight tube of one radius.
+fn rod(from: Point, to: Point, radius: f32) -> Shape {
+    Shape::tube([(from, radius), (to, radius)])
+}

@@ -1,0 +1,25 @@
+//! The voxels of a scan.
+
+use super::shape::Point;
+
+/// Voxel centres in the scan's frame, in mm.
+pub(super) struct Grid {
+    pub(super) spacing: Point,
+    pub(super) shape: [usize; 3],
+    /// The lower and upper corner of the box that the voxels fill.
+    pub(super) bounds: [Point; 2],
+}
+
+impl Grid {
+    /// The whole voxels that cover the box from `low` to `high` best.
+    pub(super) fn covering([low, high]: [Point; 2], spacing: Point) -> Self {
+        let shape = [0, 1, 2].map(|a| ((high[a] - low[a]) / spacing[a]).round().max(1.0) as usize);
+        let high = [0, 1, 2].map(|a| low[a] + spacing[a] * shape[a] as f32);
+        Grid { spacing, shape, bounds: [low, high] }
+    }
+
+    /// The centre of a voxel.
+    pub(super) fn point(&self, index: [usize; 3]) -> Point {
+        [0, 1, 2].map(|a| self.bounds[0][a] + self.spacing[a] * (index[a] as f32 + 0.5))
+    }
+}

@@ -1,0 +1,144 @@
+//! From anatomy and contrast to voxels.
+
+use ndarray::parallel::prelude::*;
+use ndarray::{Array3, Axis};
+use tandem_random::Draws;
+
+use super::PhantomParams;
+use super::anatomy::Anatomy;
+use super::contrast::{Contrast, Tissue};
+use super::field::Field;
+use super::grid::Grid;
+use super::shape::{Point, dot};
+
+/// Steps of the lattices of the fields, in mm.
+const BIAS_STEP: f32 = 45.0;
+const TEXTURE_STEP: f32 = 5.0;
+const SPECK_STEP: f32 = 3.5;
+const SCAR_STEP: f32 = 9.0;
+const NOISE_STEP: f32 = 0.9;
+/// Linear interpolation leaves 2/3 of the noise's variance along each axis, on average.
+const NOISE_GAIN: f32 = 1.837;
+/// Over how many mm blood of the atrium turns into that of a vein or of the ventricle where no wall is between.
+const MIXING_MM: f32 = 6.0;
+
+/// All that a voxel depends on.
+pub(super) struct Renderer<'a> {
+    anatomy: &'a Anatomy,
+    contrast: &'a Contrast,
+    grid: &'a Grid,
+    /// Half the width of a border in mm, no sharper than the grid can show.
+    edge: f32,
+    bias: Field,
+    texture: Field,
+    specks: Field,
+    scars: Field,
+    noise: [Field; 2],
+}
+
+impl<'a> Renderer<'a> {
+    pub(super) fn new(
+        params: &PhantomParams,
+        anatomy: &'a Anatomy,
+        contrast: &'a Contrast,
+        grid: &'a Grid,
+    ) -> Self {
+        let field = |step, slot: u64| {
+            let mut draws = Draws::new(params.seed, "phantom-field", slot, params.index);
+            Field::draw(grid.bounds, step, &mut draws)
+        };
+        Renderer {
+            anatomy,
+            contrast,
+            grid,
+            edge: contrast.edge_mm.max(0.6 * grid.spacing.into_iter().fold(0.0, f32::max)),
+            bias: field(BIAS_STEP, 0),
+            texture: field(TEXTURE_STEP, 1),
+            specks: field(SPECK_STEP, 2),
+            scars: field(SCAR_STEP, 3),
+            noise: [field(NOISE_STEP, 4), field(NOISE_STEP, 5)],
+        }
+    }
+
+    /// The image before normalisation, and the label map.
+    pub(super) fn render(&self) -> (Array3<f32>, Array3<u8>) {
+        let mut image = Array3::<f32>::zeros(self.grid.shape);
+        let mut label = Array3::<u8>::zeros(self.grid.shape);
+        let planes = image.axis_iter_mut(Axis(0)).into_par_iter().zip(label.axis_iter_mut(Axis(0)));
+        planes.enumerate().for_each(|(i, (mut image, mut label))| {
+            for ((j, k), voxel) in image.indexed_iter_mut() {
+                let p = self.grid.point([i, j, k]);
+                let (signal, is_atrium) = self.signal(p);
+                *voxel = self.received(p, signal);
+                label[[j, k]] = u8::from(is_atrium);
+            }
+        });
+        (image, label)
+    }
+
+    /// What the tissue at `p` emits, and whether it belongs to the atrium.
+    fn signal(&self, p: Point) -> (f32, bool) {
+        let place = self.anatomy.place(p);
+        let texture = self.texture.at(p);
+        let contrast = self.contrast;
+        // Between the organs: fat and muscle in irregular patches.
+        let mut signal = mix(contrast.fat, contrast.muscle, step(texture - 0.2, 0.8));
+        for organ in &self.anatomy.organs {
+            let distance = organ.shape.distance(place);
+            if distance < organ.wall_mm + self.edge {
+                let (mut inside, wall) = contrast.of(organ.tissue);
+                if organ.tissue == Tissue::Lung {
+                    // Small vessels.
+                    inside = mix(inside, 0.8 * contrast.vein, step(self.specks.at(p) - 1.3, 0.4));
+                }
+                signal = self.paint(signal, distance, organ.wall_mm, [inside, wall]);
+            }
+        }
+        let distance = self.anatomy.atrium.distance(place);
+        signal = self.paint_atrium(signal, place, distance, self.scars.at(p));
+        (signal * (1.0 + contrast.texture * texture), distance < 0.0)
+    }
+
+    /// Paints a solid with a wall around it over what was there.
+    fn paint(&self, under: f32, distance: f32, wall_mm: f32, [inside, wall]: [f32; 2]) -> f32 {
+        let under = if wall_mm > 0.0 { mix(under, wall, step(wall_mm - distance, self.edge)) } else { under };
+        mix(under, inside, step(-distance, self.edge))
+    }
+
+    /// Paints the atrium with all its veins. Neither the cut of a vein nor the opening into the ventricle has a border
+    /// of its own.
+    fn paint_atrium(&self, under: f32, place: Point, distance: f32, scar: f32) -> f32 {
+        let contrast = self.contrast;
+        let atrium = &self.anatomy.atrium;
+        let to_lumen = distance.min(atrium.distance_to_veins(place));
+        if to_lumen > contrast.wall_mm + MIXING_MM {
+            return under;
+        }
+        let opening = step(-atrium.valve.distance(place), 2.0);
+        let wall = contrast.muscle + contrast.enhancement * step(scar - 0.5, 0.5);
+        let opacity = mix(1.0, contrast.leaflet, opening);
+        let under = mix(under, wall, opacity * step(contrast.wall_mm - to_lumen, self.edge));
+        let blood = mix(1.0, contrast.vein, step(distance - 0.5 * MIXING_MM, MIXING_MM));
+        // In the opening the two bloods mix over some millimetres.
+        let border = mix(self.edge, MIXING_MM.max(self.edge), opening * (1.0 - contrast.leaflet));
+        mix(under, blood, step(-to_lumen, border))
+    }
+
+    /// What the coil makes of a signal: bias field and Rician noise.
+    fn received(&self, p: Point, signal: f32) -> f32 {
+        let contrast = self.contrast;
+        let bias = (contrast.bias * self.bias.at(p) + dot(contrast.bias_slope, p)).exp();
+        let [real, imaginary] = [0, 1].map(|channel| NOISE_GAIN * contrast.noise * self.noise[channel].at(p));
+        (signal * bias + real).hypot(imaginary)
+    }
+}
+
+fn mix(a: f32, b: f32, share: f32) -> f32 {
+    a + share * (b - a)
+}
+
+/// A smooth step from 0 to 1 between `-half_width` and `half_width`.
+fn step(x: f32, half_width: f32) -> f32 {
+    let t = (0.5 + 0.5 * x / half_width).clamp(0.0, 1.0);
+    t * t * (3.0 - 2.0 * t)
+}
