@@ -162,3 +162,6 @@ fn column(matrix: &[[f64; 3]; 3], axis: usize) -> [f64; 3] {
 fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
+
+#[cfg(test)]
+mod tests;

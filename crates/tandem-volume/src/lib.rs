@@ -9,9 +9,13 @@
 mod error;
 mod files;
 mod geometry;
+mod gzip;
 pub mod hdf5;
+mod nifti;
+mod nrrd;
 pub mod prepared;
 pub mod resample;
+mod stored;
 mod subject;
 mod volume;
 

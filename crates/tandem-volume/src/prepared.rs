@@ -10,6 +10,7 @@
 
 mod case;
 mod manifest;
+mod planes;
 mod writer;
 
 pub use case::{PreparedCase, PreparedSet};

@@ -1,27 +1,78 @@
 //! Changing the spacing of volumes, and bringing predictions back.
-use ndarray::Array4;
+//!
+//! A resampled grid covers the same box as the old one: the outer faces of its first voxels lie where they lay, so the
+//! centre of the first voxel moves by half the difference of the spacings. Along an axis of n voxels the new grid has
+//! n * old spacing / new spacing voxels, rounded up so that no anatomy is lost; a last voxel that sticks out is the
+//! mean of what it covers.
+//!
+//! An axis that becomes coarser is averaged over the area that each new voxel covers, which does not alias (for an
+//! integer factor: plain block means); an axis that becomes finer is interpolated linearly, clamped at the borders.
+use ndarray::{Array3, Array4, Zip};
+use rayon::prelude::*;
 
-use crate::{Geometry, Result, Volume};
+use crate::{Error, Geometry, Result, Volume};
 
-/// Resamples a scan to `spacing` in mm.
+mod axis;
+
+use axis::Taps;
+
+/// Resamples a scan to `spacing` in mm along i, j, k.
+///
+/// ```
+/// use ndarray::Array3;
+/// use tandem_volume::{Geometry, Volume, resample};
+/// let fine = Array3::from_shape_fn((4, 2, 2), |(i, _, _)| i as f32);
+/// let coarse = resample::image_to_spacing(&Volume::new(fine, Geometry::isotropic(0.5)?), [1.0; 3])?;
+/// assert_eq!(coarse.array().as_slice(), Some(&[0.5, 2.5][..]));
+/// assert_eq!(coarse.geometry().origin(), [0.25; 3]);
+/// # Ok::<(), tandem_volume::Error>(())
+/// ```
 ///
 /// # Errors
-/// Where the spacing is not positive and finite.
+/// Where the spacing is not positive and finite, or so fine that the volume would not fit an array.
 pub fn image_to_spacing(image: &Volume<f32>, spacing: [f64; 3]) -> Result<Volume<f32>> {
-    let _ = (image, spacing);
-    todo!()
+    let plan = Plan::new(image.geometry(), image.shape(), spacing)?;
+    Ok(Volume::new(plan.apply(image.array().clone()), plan.geometry))
 }
 
-/// Resamples a label map with values below `classes` to `spacing` in mm.
+/// Resamples a label map with values below `classes` to `spacing` in mm along i, j, k.
+///
+/// Every new voxel takes the class of its largest share, and the higher class of two equal shares: with two classes,
+/// the foreground from a share of one half.
 ///
 /// # Errors
-/// Where the spacing is not positive and finite, or a label is not below `classes`.
+/// Where the spacing is not positive and finite, or so fine that the volume would not fit an array, or a label is not
+/// below `classes`.
 pub fn label_to_spacing(label: &Volume<u8>, spacing: [f64; 3], classes: usize) -> Result<Volume<u8>> {
-    let _ = (label, spacing, classes);
-    todo!()
+    let mut present = [false; 256];
+    label.array().iter().for_each(|&value| present[usize::from(value)] = true);
+    if let Some(value) = (classes..256).rfind(|&value| present[value]) {
+        return Err(Error::Argument(format!(
+            "the label map has the value {value}, but {classes} classes have the labels 0..={}",
+            classes.saturating_sub(1)
+        )));
+    }
+    let plan = Plan::new(label.geometry(), label.shape(), spacing)?;
+    let mut labels = Array3::zeros(plan.shape);
+    let mut largest = Array3::from_elem(plan.shape, f32::NEG_INFINITY);
+    for class in (0..=255u8).filter(|&class| present[usize::from(class)]) {
+        let share = plan.apply(label.array().mapv(|value| f32::from(u8::from(value == class))));
+        Zip::from(&mut labels).and(&mut largest).and(&share).for_each(|label, largest, &share| {
+            if share >= *largest {
+                (*label, *largest) = (class, share);
+            }
+        });
+    }
+    Ok(Volume::new(labels, plan.geometry))
 }
 
-/// Interpolates probabilities (K, i, j, k) on the grid `geometry` at the voxels of another grid.
+/// Interpolates probabilities (K, i, j, k) that lie on the grid `geometry` at the voxels of the grid `target`, which
+/// has `target_shape` voxels: how a prediction returns to the scan's own grid.
+///
+/// Trilinear by physical position; a position outside the old grid takes the value at its border.
+///
+/// # Shapes
+/// (K, i, j, k) -> (K, target i, target j, target k).
 ///
 /// # Errors
 /// Where a side of the probabilities is 0.
@@ -31,6 +82,80 @@ pub fn probabilities_onto(
     target: &Geometry,
     target_shape: [usize; 3],
 ) -> Result<Array4<f32>> {
-    let _ = (probabilities, geometry, target, target_shape);
-    todo!()
+    let (classes, ni, nj, nk) = probabilities.dim();
+    if [ni, nj, nk].contains(&0) {
+        return Err(Error::Argument(format!(
+            "probabilities of shape {:?} have no voxels",
+            probabilities.dim()
+        )));
+    }
+    let [ti, tj, tk] = target_shape;
+    let mut restored = Array4::zeros((classes, ti, tj, tk));
+    let Some(rows) = restored.as_slice_mut().filter(|values| !values.is_empty()) else {
+        return Ok(restored);
+    };
+    // The index in the old grid is affine in the index in the new one.
+    let start = geometry.index(target.position([0.0; 3]));
+    let step = [0, 1, 2].map(|axis| {
+        let mut one = [0.0; 3];
+        one[axis] = 1.0;
+        let there = geometry.index(target.position(one));
+        [0, 1, 2].map(|component| there[component] - start[component])
+    });
+    rows.par_chunks_mut(tk).enumerate().for_each(|(row, values)| {
+        let (class, i, j) = (row / (ti * tj), (row / tj % ti) as f64, (row % tj) as f64);
+        let class = probabilities.index_axis(ndarray::Axis(0), class);
+        for (k, value) in values.iter_mut().enumerate() {
+            let at =
+                |axis: usize| start[axis] + i * step[0][axis] + j * step[1][axis] + k as f64 * step[2][axis];
+            let [a, b, c] = [(at(0), ni), (at(1), nj), (at(2), nk)].map(|(x, n)| axis::neighbours(x, n));
+            let along_c = |i: usize, j: usize| (1.0 - c.2) * class[[i, j, c.0]] + c.2 * class[[i, j, c.1]];
+            let along_b = |i: usize| (1.0 - b.2) * along_c(i, b.0) + b.2 * along_c(i, b.1);
+            *value = (1.0 - a.2) * along_b(a.0) + a.2 * along_b(a.1);
+        }
+    });
+    Ok(restored)
 }
+
+/// How a grid is brought to another spacing.
+struct Plan {
+    geometry: Geometry,
+    shape: [usize; 3],
+    /// For each axis, what the new voxels are made of; `None` where the axis stays.
+    taps: [Option<Taps>; 3],
+}
+
+impl Plan {
+    fn new(geometry: &Geometry, shape: [usize; 3], spacing: [f64; 3]) -> Result<Self> {
+        // Checks the spacing; the origin follows.
+        let resampled = Geometry::new(spacing, geometry.origin(), geometry.direction())?;
+        let ratio = [0, 1, 2].map(|axis| axis::ratio(geometry.spacing()[axis], spacing[axis]));
+        let sides = [0, 1, 2].map(|axis| axis::side(shape[axis], ratio[axis]));
+        if sides.iter().product::<f64>() * 4.0 > isize::MAX as f64 {
+            return Err(Error::Argument(format!(
+                "a spacing of {spacing:?} mm would make {sides:?} voxels of the scan's {shape:?}; choose a coarser one"
+            )));
+        }
+        let sides = sides.map(|side| side as usize);
+        let first = ratio.map(|ratio| (ratio - 1.0) / 2.0);
+        Ok(Plan {
+            geometry: Geometry::new(spacing, geometry.position(first), resampled.direction())?,
+            shape: sides,
+            taps: [0, 1, 2]
+                .map(|axis| (ratio[axis] != 1.0).then(|| Taps::new(shape[axis], sides[axis], ratio[axis]))),
+        })
+    }
+
+    /// Axis by axis, the last one first: it is contiguous and shrinks the work of the others.
+    fn apply(&self, mut array: Array3<f32>) -> Array3<f32> {
+        for (axis, taps) in self.taps.iter().enumerate().rev() {
+            if let Some(taps) = taps {
+                array = taps.apply(&array, axis);
+            }
+        }
+        array
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,18 @@
 //! Reading prepared cases, whole or by the patch.
-use std::path::Path;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 
 use ndarray::Array3;
+use sha2::{Digest, Sha256};
 
-use super::manifest::Manifest;
-use crate::{Geometry, Result, Volume};
+use super::manifest::{Manifest, hexadecimal};
+use super::planes::{Planes, Voxel};
+use crate::{Error, Geometry, Result, Volume};
 
 /// An opened folder of prepared cases.
 #[derive(Clone, Debug)]
 pub struct PreparedSet {
+    dir: PathBuf,
     manifest: Manifest,
     digest: String,
 }
@@ -19,8 +23,11 @@ impl PreparedSet {
     /// # Errors
     /// Where the manifest is missing, unreadable, of another version, or names a case twice.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
-        let _ = dir;
-        todo!()
+        let dir = dir.as_ref().to_owned();
+        let path = dir.join("manifest.json");
+        let bytes = fs::read(&path).map_err(Error::io(&path))?;
+        let manifest = Manifest::parse(&bytes, &path)?;
+        Ok(PreparedSet { dir, manifest, digest: hexadecimal(&Sha256::digest(&bytes)) })
     }
 
     /// What the folder says about itself.
@@ -38,27 +45,39 @@ impl PreparedSet {
     /// # Errors
     /// Where there is no such case, or its files are missing, damaged, or not what the manifest says.
     pub fn case(&self, id: &str) -> Result<PreparedCase> {
-        let _ = id;
-        todo!()
+        let Some(record) = self.manifest.case(id) else {
+            return Err(Error::file(
+                &self.dir,
+                format!("the folder has no case {id:?}; see its manifest.json"),
+            ));
+        };
+        let file = format!("{id}.nii");
+        let image = Planes::<f32>::open(self.dir.join("images").join(&file), record.shape)?;
+        let label = if record.labelled {
+            Some(Planes::<u8>::open(self.dir.join("labels").join(&file), record.shape)?)
+        } else {
+            None
+        };
+        Ok(PreparedCase { image, label })
     }
 }
 
-/// One prepared case, opened: whole volumes and patches are read from it.
+/// One prepared case, opened: whole volumes and patches are read from it, by several threads if they like.
 #[derive(Debug)]
 pub struct PreparedCase {
-    shape: [usize; 3],
-    geometry: Geometry,
+    image: Planes<f32>,
+    label: Option<Planes<u8>>,
 }
 
 impl PreparedCase {
     /// Voxels along i, j, k.
     pub fn shape(&self) -> [usize; 3] {
-        self.shape
+        self.image.shape()
     }
 
     /// The physical grid.
     pub fn geometry(&self) -> &Geometry {
-        &self.geometry
+        self.image.geometry()
     }
 
     /// Reads the whole image.
@@ -66,7 +85,7 @@ impl PreparedCase {
     /// # Errors
     /// Where the file cannot be read or has shrunk.
     pub fn read_image(&self) -> Result<Volume<f32>> {
-        todo!()
+        whole(&self.image)
     }
 
     /// Reads the whole label map; `None` where the case is unlabelled.
@@ -74,15 +93,40 @@ impl PreparedCase {
     /// # Errors
     /// Where the file cannot be read or has shrunk.
     pub fn read_label(&self) -> Result<Option<Volume<u8>>> {
-        todo!()
+        self.label.as_ref().map(whole).transpose()
     }
 
-    /// Reads the patch of `size` voxels from `start`, without loading the volume. Voxels outside it are 0.
+    /// Reads the patch of `size` voxels from voxel `start`, without loading the volume: one positioned read a plane.
+    /// Voxels outside the volume are 0.
     ///
     /// # Errors
     /// Where a side of the patch is 0, or a file cannot be read or has shrunk.
     pub fn read_patch(&self, start: [i64; 3], size: [usize; 3]) -> Result<(Array3<f32>, Option<Array3<u8>>)> {
-        let _ = (start, size);
-        todo!()
+        let label = self.label.as_ref().map(|label| label.read_patch(start, size)).transpose()?;
+        Ok((self.image.read_patch(start, size)?, label))
     }
+}
+
+fn whole<T: Voxel>(planes: &Planes<T>) -> Result<Volume<T>> {
+    Ok(Volume::new(planes.read_patch([0; 3], planes.shape())?, planes.geometry().clone()))
+}
+
+/// Reads from a position of a file, without moving a cursor that other threads share.
+#[cfg(unix)]
+pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+/// Reads from a position of a file.
+#[cfg(windows)]
+pub(super) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> std::io::Result<()> {
+    while !buffer.is_empty() {
+        let count = std::os::windows::fs::FileExt::seek_read(file, buffer, offset)?;
+        if count == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        buffer = &mut buffer[count..];
+        offset += count as u64;
+    }
+    Ok(())
 }

@@ -1,12 +1,16 @@
 //! What a prepared folder says about itself.
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// The version of the layout that this crate reads and writes.
-pub(crate) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// The content of `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +24,57 @@ pub struct Manifest {
     pub description: String,
     /// The cases, in the order of their list (the first ones are the labelled ones of an experiment).
     pub cases: Vec<CaseRecord>,
+}
+
+impl Manifest {
+    /// Parses and checks the bytes of the manifest at `path`.
+    pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let unreadable = |error: serde_json::Error| {
+            Error::file(path, format!("the manifest is not valid ({error}); prepare again"))
+        };
+        // The version first: another one may have any fields.
+        let Version { format } = serde_json::from_slice(bytes).map_err(unreadable)?;
+        if format != FORMAT {
+            return Err(Error::file(
+                path,
+                format!(
+                    "the folder has format {format}, but this version reads {FORMAT}; prepare the data again"
+                ),
+            ));
+        }
+        let manifest: Manifest = serde_json::from_slice(bytes).map_err(unreadable)?;
+        let mut ids = BTreeSet::new();
+        for case in &manifest.cases {
+            check_id(&case.id).map_err(|message| Error::file(path, message))?;
+            if !ids.insert(&case.id) {
+                return Err(Error::file(
+                    path,
+                    format!("the case {:?} is listed twice; prepare again", case.id),
+                ));
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// The entry of a case.
+    pub fn case(&self, id: &str) -> Option<&CaseRecord> {
+        self.cases.iter().find(|case| case.id == id)
+    }
+}
+
+/// Says why `id` cannot name a file.
+pub(super) fn check_id(id: &str) -> std::result::Result<(), String> {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if !id.is_empty() && !id.starts_with('.') && id.chars().all(plain) {
+        return Ok(());
+    }
+    Err(format!(
+        "the case name {id:?} needs letters, digits, `-`, `_` and `.` only, and must not begin with `.`"
+    ))
 }
 
 /// One case of a [`Manifest`].
@@ -75,8 +130,19 @@ impl Source {
     /// # Errors
     /// Where the file cannot be read.
     pub fn of_file(name: impl Into<String>, path: impl AsRef<Path>) -> Result<Self> {
-        let _ = (name, path);
-        todo!()
+        let path = path.as_ref();
+        let mut hash = Sha256::new();
+        let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(Error::io(path))?);
+        loop {
+            let bytes = file.fill_buf().map_err(Error::io(path))?;
+            let count = bytes.len();
+            if count == 0 {
+                break;
+            }
+            hash.update(bytes);
+            file.consume(count);
+        }
+        Ok(Source { file: name.into(), sha256: Some(hexadecimal(&hash.finalize())) })
     }
 }
 
@@ -92,4 +158,65 @@ pub struct Intensity {
     pub mean: f64,
     /// Standard deviation (divided by n).
     pub sd: f64,
+}
+
+impl Intensity {
+    /// The statistics of `values`, which must be finite and at least one; `None` where they are not.
+    pub(super) fn of(values: &[f32]) -> Option<Self> {
+        if values.is_empty() || !values.iter().all(|value| value.is_finite()) {
+            return None;
+        }
+        let values = || values.iter().map(|&value| f64::from(value));
+        let n = values().count() as f64;
+        let mean = values().sum::<f64>() / n;
+        let variance = values().map(|value| (value - mean) * (value - mean)).sum::<f64>() / n;
+        let (min, max) = values().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+        Some(Intensity { min, max, mean, sd: variance.sqrt() })
+    }
+}
+
+/// Bytes in hexadecimal.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_are_those_of_all_values() {
+        let found = Intensity::of(&[1.0, 2.0, 3.0, 6.0]).unwrap();
+        assert_eq!(found, Intensity { min: 1.0, max: 6.0, mean: 3.0, sd: 3.5f64.sqrt() });
+        assert_eq!(Intensity::of(&[]), None);
+        assert_eq!(Intensity::of(&[0.0, f32::NAN]), None);
+    }
+
+    #[test]
+    fn a_source_is_hashed_by_its_content() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "abc").unwrap();
+        // The one-block example of FIPS 180-2.
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(Source::of_file("images/a.nii", file.path()).unwrap().sha256.as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn names_that_leave_the_folder_are_refused() {
+        for id in ["", ".", "..", "a/b", "a\\b", "../x", ".hidden", "a b"] {
+            assert!(check_id(id).is_err(), "{id:?}");
+        }
+        for id in ["06SR5RBREL16DQ6M8LWS", "phantom-001", "a.b_c"] {
+            assert!(check_id(id).is_ok(), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn another_version_is_told_apart_from_damage() {
+        let error =
+            |text: &str| Manifest::parse(text.as_bytes(), Path::new("m.json")).unwrap_err().to_string();
+        assert!(error(r#"{"format": 2, "news": []}"#).contains("has format 2"));
+        assert!(error(r#"{"format": 1, "news": []}"#).contains("unknown field `news`"));
+        assert!(error("{").contains("not valid"));
+    }
 }

@@ -1,14 +1,20 @@
 //! Writing a prepared folder, all or nothing.
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::case::PreparedSet;
-use super::manifest::{Source, Split};
-use crate::{Result, Subject};
+use super::manifest::{CaseRecord, FORMAT, Intensity, Manifest, Source, Split, check_id};
+use crate::files::aside;
+use crate::{Error, Result, Subject, nifti};
 
 /// Writes a prepared folder aside; [`Writer::finish`] renames it into place. A writer that is dropped before that
 /// leaves nothing behind.
 #[derive(Debug)]
-pub struct Writer {}
+pub struct Writer {
+    dir: PathBuf,
+    aside: Aside,
+    manifest: Manifest,
+}
 
 /// A case to be added to a prepared folder.
 #[derive(Clone, Debug)]
@@ -34,8 +40,21 @@ impl Writer {
         dataset: impl Into<String>,
         description: impl Into<String>,
     ) -> Result<Self> {
-        let _ = (dir, dataset.into(), description.into());
-        todo!()
+        let dir = dir.as_ref().to_owned();
+        refuse_existing(&dir)?;
+        let aside = Aside(aside(&dir));
+        // What a process of the same number left when it was killed.
+        let _ = fs::remove_dir_all(&aside.0);
+        for folder in ["images", "labels"] {
+            let folder = aside.0.join(folder);
+            fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+        }
+        let (dataset, description) = (dataset.into(), description.into());
+        Ok(Writer {
+            dir,
+            aside,
+            manifest: Manifest { format: FORMAT, dataset, description, cases: Vec::new() },
+        })
     }
 
     /// Writes a case and its entry in the manifest.
@@ -43,8 +62,38 @@ impl Writer {
     /// # Errors
     /// Where the id is not a plain file name or is taken, a voxel is not finite, or a file cannot be written.
     pub fn add(&mut self, case: NewCase<'_>) -> Result<()> {
-        let _ = case;
-        todo!()
+        let subject = case.subject;
+        let id = subject.id();
+        check_id(id).map_err(Error::Argument)?;
+        if self.manifest.case(id).is_some() {
+            return Err(Error::Argument(format!("the case {id:?} is there twice; name every case once")));
+        }
+        let intensity = subject.image().array().as_slice().and_then(Intensity::of).ok_or_else(|| {
+            Error::Argument(format!(
+                "the image of {id:?} has no voxels, or some that are NaN or infinite; repair it"
+            ))
+        })?;
+        let file = format!("{id}.nii");
+        let image = self.aside.0.join("images").join(&file);
+        fs::write(&image, nifti::encode(subject.image(), &image)?).map_err(Error::io(&image))?;
+        if let Some(label) = subject.label() {
+            let path = self.aside.0.join("labels").join(&file);
+            fs::write(&path, nifti::encode(label, &path)?).map_err(Error::io(&path))?;
+        }
+        let label = subject.label().map(|label| label.array());
+        self.manifest.cases.push(CaseRecord {
+            id: id.to_owned(),
+            split: case.split,
+            labelled: label.is_some(),
+            shape: subject.image().shape(),
+            spacing: subject.image().geometry().spacing(),
+            sources: case.sources,
+            intensity,
+            foreground_voxels: label.map(|label| label.iter().filter(|&&value| value > 0).count() as u64),
+            highest_label: label.map(|label| label.iter().copied().max().unwrap_or(0)),
+            note: case.note,
+        });
+        Ok(())
     }
 
     /// Writes the manifest, renames the folder into place and opens it.
@@ -52,6 +101,35 @@ impl Writer {
     /// # Errors
     /// Where there is no case, or the folder cannot be renamed.
     pub fn finish(self) -> Result<PreparedSet> {
-        todo!()
+        if self.manifest.cases.is_empty() {
+            return Err(Error::Argument(format!("no case was prepared for {}", self.dir.display())));
+        }
+        let path = self.aside.0.join("manifest.json");
+        let mut text = serde_json::to_string_pretty(&self.manifest)
+            .map_err(|error| Error::file(&path, format!("the manifest cannot be written ({error})")))?;
+        text.push('\n');
+        fs::write(&path, text).map_err(Error::io(&path))?;
+        // An empty folder would be replaced without a word.
+        refuse_existing(&self.dir)?;
+        fs::rename(&self.aside.0, &self.dir).map_err(Error::io(&self.dir))?;
+        PreparedSet::open(&self.dir)
+    }
+}
+
+fn refuse_existing(dir: &Path) -> Result<()> {
+    if fs::symlink_metadata(dir).is_err() {
+        return Ok(());
+    }
+    Err(Error::file(dir, "the folder exists already; remove it or choose another one"))
+}
+
+/// A folder that is removed when it goes out of scope, unless it was renamed.
+#[derive(Debug)]
+struct Aside(PathBuf);
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // Nobody can be told here; after a rename there is nothing to remove.
+        let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,0 +1,110 @@
+//! Volumes as the bytes of a NIfTI-1 file.
+use std::path::Path;
+
+use super::header::HEADER_BYTES;
+use crate::stored::to_i_fastest;
+use crate::{Error, Geometry, Result, Volume};
+
+/// A voxel type that is written.
+pub(crate) trait Voxel: Copy {
+    /// NIfTI's number of the type.
+    const DATATYPE: i16;
+    /// Appends the value's bytes, little endian.
+    fn append(values: &[Self], bytes: &mut Vec<u8>);
+}
+
+impl Voxel for f32 {
+    const DATATYPE: i16 = 16;
+    fn append(values: &[Self], bytes: &mut Vec<u8>) {
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    }
+}
+
+impl Voxel for u8 {
+    const DATATYPE: i16 = 2;
+    fn append(values: &[Self], bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(values);
+    }
+}
+
+/// The bytes of an uncompressed NIfTI-1 file, little endian, with sform and qform; `path` is for the message.
+///
+/// # Errors
+/// Where a side of the volume is 0 or exceeds 32,767 voxels.
+pub(crate) fn encode<T: Voxel>(volume: &Volume<T>, path: &Path) -> Result<Vec<u8>> {
+    let shape = volume.shape();
+    let Some(dim) = dim(shape) else {
+        return Err(Error::file(
+            path,
+            format!("NIfTI-1 holds sides of 1 to 32767 voxels, but the volume has {shape:?}"),
+        ));
+    };
+    let mut bytes = header(dim, T::DATATYPE, size_of::<T>(), volume.geometry());
+    bytes.reserve_exact(volume.array().len() * size_of::<T>());
+    T::append(&to_i_fastest(volume.array()), &mut bytes);
+    Ok(bytes)
+}
+
+/// Field `dim` of a 3-D grid.
+fn dim(shape: [usize; 3]) -> Option<[i16; 8]> {
+    let mut dim = [3, 1, 1, 1, 1, 1, 1, 1];
+    for axis in 0..3 {
+        dim[axis + 1] = i16::try_from(shape[axis]).ok().filter(|&side| side > 0)?;
+    }
+    Some(dim)
+}
+
+fn header(dim: [i16; 8], datatype: i16, value_bytes: usize, geometry: &Geometry) -> Vec<u8> {
+    let mut bytes = vec![0; HEADER_BYTES];
+    let mut put = |offset: usize, value: &[u8]| bytes[offset..offset + value.len()].copy_from_slice(value);
+    put(0, &348i32.to_le_bytes());
+    for (n, side) in dim.iter().enumerate() {
+        put(40 + 2 * n, &side.to_le_bytes());
+    }
+    put(70, &datatype.to_le_bytes());
+    put(72, &(8 * value_bytes as i16).to_le_bytes());
+    let (flip, quaternion) = quaternion(geometry.direction());
+    let [x, y, z] = geometry.spacing();
+    let mut put_f32 = |offset: usize, values: &[f64]| {
+        for (n, &value) in values.iter().enumerate() {
+            put(offset + 4 * n, &(value as f32).to_le_bytes());
+        }
+    };
+    put_f32(76, &[flip, x, y, z, 1.0, 1.0, 1.0, 1.0]);
+    put_f32(108, &[HEADER_BYTES as f64, 1.0, 0.0]); // vox_offset, scl_slope, scl_inter
+    put_f32(256, &quaternion);
+    put_f32(268, &geometry.origin());
+    for (row, values) in geometry.affine()[..3].iter().enumerate() {
+        put_f32(280 + 16 * row, values);
+    }
+    put(123, &[2]); // xyzt_units: mm
+    put(252, &1i16.to_le_bytes()); // qform_code: scanner
+    put(254, &1i16.to_le_bytes()); // sform_code: scanner
+    put(344, b"n+1\0");
+    bytes
+}
+
+/// NIfTI's `qfac` and the parts b, c, d of the unit quaternion of a direction (Shepperd, "Quaternion from rotation
+/// matrix", J. Guidance and Control 1978: the largest part first, so that nothing cancels).
+fn quaternion(direction: [[f64; 3]; 3]) -> (f64, [f64; 3]) {
+    let mut r = direction;
+    let flip = if determinant(r) < 0.0 { -1.0 } else { 1.0 };
+    r.iter_mut().for_each(|row| row[2] *= flip);
+    // Four times the product of any two of the parts a, b, c, d.
+    let products = [
+        [1.0 + r[0][0] + r[1][1] + r[2][2], r[2][1] - r[1][2], r[0][2] - r[2][0], r[1][0] - r[0][1]],
+        [r[2][1] - r[1][2], 1.0 + r[0][0] - r[1][1] - r[2][2], r[0][1] + r[1][0], r[0][2] + r[2][0]],
+        [r[0][2] - r[2][0], r[0][1] + r[1][0], 1.0 - r[0][0] + r[1][1] - r[2][2], r[1][2] + r[2][1]],
+        [r[1][0] - r[0][1], r[0][2] + r[2][0], r[1][2] + r[2][1], 1.0 - r[0][0] - r[1][1] + r[2][2]],
+    ];
+    let largest = (1..4).fold(0, |best, n| if products[n][n] > products[best][best] { n } else { best });
+    let [a, b, c, d] = products[largest];
+    // NIfTI stores no a: it is the positive root.
+    let length = (a * a + b * b + c * c + d * d).sqrt() * if a < 0.0 { -1.0 } else { 1.0 };
+    (flip, [b / length, c / length, d / length])
+}
+
+fn determinant(m: [[f64; 3]; 3]) -> f64 {
+    m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1]) - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0])
+        + m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0])
+}

@@ -1,0 +1,179 @@
+use ndarray::Array3;
+
+use super::*;
+use crate::{Geometry, Volume};
+
+fn sample(shape: [usize; 3]) -> Volume<f32> {
+    let (s, c) = 0.4f64.sin_cos();
+    let direction = [[-c, 0.0, s], [s, 0.0, c], [0.0, 1.0, 0.0]];
+    let array = Array3::from_shape_fn(shape, |(i, j, k)| i as f32 + 0.1 * j as f32 - 100.0 * k as f32);
+    Volume::new(array, Geometry::new([0.625, 0.7, 2.5], [-91.5, 12.25, 40.0], direction).unwrap())
+}
+
+fn bytes() -> Vec<u8> {
+    encode(&sample([4, 3, 2]), Path::new("x.nii")).unwrap()
+}
+
+fn read_bytes(bytes: &[u8]) -> Result<Stored> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("scan.nii");
+    std::fs::write(&path, bytes).unwrap();
+    read(&path)
+}
+
+fn message(bytes: &[u8]) -> String {
+    read_bytes(bytes).unwrap_err().to_string()
+}
+
+fn with(offset: usize, value: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes();
+    bytes[offset..offset + value.len()].copy_from_slice(value);
+    bytes
+}
+
+/// Largest difference of two affines, relative to the largest entry.
+fn affine_error(a: &Geometry, b: &Geometry) -> f64 {
+    let (a, b) = (a.affine(), b.affine());
+    let largest = a.iter().flatten().fold(0.0f64, |m, v| m.max(v.abs()));
+    a.iter().flatten().zip(b.iter().flatten()).fold(0.0f64, |m, (a, b)| m.max((a - b).abs())) / largest
+}
+
+/// The same file with every number in the other byte order.
+fn big_endian(mut bytes: Vec<u8>) -> Vec<u8> {
+    let mut swap = |start: usize, size: usize, count: usize| {
+        bytes[start..start + size * count].chunks_mut(size).for_each(<[u8]>::reverse);
+    };
+    swap(0, 4, 1);
+    swap(40, 2, 8); // dim
+    swap(70, 2, 2); // datatype, bitpix
+    swap(76, 4, 8); // pixdim
+    swap(108, 4, 3); // vox_offset, scl_slope, scl_inter
+    swap(252, 2, 2); // qform_code, sform_code
+    swap(256, 4, 18); // quaternion, offset, sform
+    swap(352, 4, 24);
+    bytes
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let volume = sample([4, 3, 2]);
+    let again = read_bytes(&bytes()).unwrap().into_image();
+    assert_eq!(again.array(), volume.array());
+    assert!(affine_error(again.geometry(), volume.geometry()) < 1e-7);
+    // Reading and writing again changes no byte.
+    assert_eq!(encode(&again, Path::new("x.nii")).unwrap(), bytes());
+}
+
+#[test]
+fn both_byte_orders_are_read() {
+    let (little, big) = (read_bytes(&bytes()).unwrap(), read_bytes(&big_endian(bytes())).unwrap());
+    assert_eq!(big.into_image(), little.into_image());
+}
+
+#[test]
+fn the_qform_says_what_the_sform_says() {
+    // All 48 ways to lay axes along the world's, and the oblique one.
+    let mut grids = vec![sample([1, 1, 1]).geometry().clone()];
+    for (a, b, c) in [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)] {
+        for signs in 0..8 {
+            let mut direction = [[0.0; 3]; 3];
+            for (axis, row) in [a, b, c].into_iter().enumerate() {
+                direction[row][axis] = if signs >> axis & 1 == 1 { -1.0 } else { 1.0 };
+            }
+            grids.push(Geometry::new([1.0, 2.0, 3.0], [4.0, 5.0, 6.0], direction).unwrap());
+        }
+    }
+    for grid in grids {
+        let mut bytes =
+            encode(&Volume::new(Array3::<u8>::zeros([2, 2, 2]), grid.clone()), Path::new("x")).unwrap();
+        bytes[254..256].fill(0); // no sform
+        bytes[280..328].fill(0xff);
+        let found = read_bytes(&bytes).unwrap().geometry;
+        assert!(affine_error(&found, &grid) < 1e-6, "{found:?} {grid:?}");
+    }
+}
+
+#[test]
+fn without_either_form_the_spacing_counts() {
+    let mut bytes = bytes();
+    bytes[252..256].fill(0);
+    let grid = read_bytes(&bytes).unwrap().geometry;
+    assert_eq!(grid.origin(), [0.0; 3]);
+    assert!((grid.spacing()[1] - 0.7).abs() < 1e-7);
+}
+
+#[test]
+fn micrometres_become_mm() {
+    let grid = read_bytes(&with(123, &[3])).unwrap().geometry;
+    assert!((grid.spacing()[2] - 0.0025).abs() < 1e-9, "{grid:?}");
+}
+
+#[test]
+fn a_slope_of_zero_or_nan_is_none() {
+    let plain = read_bytes(&bytes()).unwrap().into_image();
+    for slope in [0.0f32, f32::NAN, f32::INFINITY] {
+        let scaled = read_bytes(&with(112, &slope.to_le_bytes())).unwrap();
+        assert_eq!(scaled.into_image(), plain, "{slope}");
+    }
+    let doubled = read_bytes(&with(112, &2f32.to_le_bytes())).unwrap().into_image();
+    assert_eq!(doubled.array(), &plain.array().mapv(|v| 2.0 * v));
+}
+
+#[test]
+fn further_sides_of_one_are_no_dimensions() {
+    assert_eq!(read_bytes(&with(40, &5i16.to_le_bytes())).unwrap().shape, [4, 3, 2]);
+    let mut series = with(40, &4i16.to_le_bytes());
+    series[48] = 7;
+    assert!(message(&series).contains("only one 3-D volume"), "{}", message(&series));
+}
+
+#[test]
+fn extensions_are_passed_over() {
+    let mut long = with(108, &368f32.to_le_bytes());
+    long[348] = 1;
+    long.splice(352..352, [9; 16]);
+    assert_eq!(read_bytes(&long).unwrap().into_image().array(), sample([4, 3, 2]).array());
+}
+
+#[test]
+fn damaged_headers_are_told_apart() {
+    for (bytes, expected) in [
+        (with(0, &[1, 2, 3, 4]), "not a NIfTI file"),
+        (with(0, &540i32.to_le_bytes()), "NIfTI-2"),
+        (with(344, b"ni1\0"), "two files"),
+        (with(344, b"xxxx"), "magic"),
+        (with(40, &9i16.to_le_bytes()), "dim[0]"),
+        (with(42, &(-4i16).to_le_bytes()), "at least one voxel"),
+        (with(70, &128i16.to_le_bytes()), "datatype 128"),
+        (with(72, &8i16.to_le_bytes()), "disagree"),
+        (with(108, &f32::NAN.to_le_bytes()), "vox_offset"),
+        (with(108, &12f32.to_le_bytes()), "vox_offset"),
+        (with(280, &f32::NAN.to_le_bytes()), "spacing"),
+        (with(280, &[0; 48]), "spacing"),
+    ] {
+        assert!(message(&bytes).contains(expected), "{} lacks {expected:?}", message(&bytes));
+    }
+}
+
+#[test]
+fn a_short_file_is_refused_before_memory_is_taken() {
+    let whole = bytes();
+    for length in [0, 3, 351, 352, whole.len() - 1] {
+        assert!(message(&whole[..length]).contains("cut short"), "{length}");
+    }
+    let huge = with(42, &[0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f]); // 140 TB
+    assert!(message(&huge).contains("cut short"));
+}
+
+#[test]
+fn volumes_that_nifti_cannot_hold_are_refused() {
+    for shape in [[0, 1, 1], [40_000, 1, 1]] {
+        assert!(
+            encode(
+                &Volume::new(Array3::<u8>::zeros(shape), Geometry::isotropic(1.0).unwrap()),
+                Path::new("x")
+            )
+            .is_err()
+        );
+    }
+}

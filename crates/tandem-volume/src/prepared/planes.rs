@@ -1,0 +1,141 @@
+//! Positioned reads from an uncompressed NIfTI file.
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+
+use ndarray::Array3;
+
+use crate::nifti::{self, Header};
+use crate::stored::{Endian, Scalar, byte_count, decode_f32, from_i_fastest};
+use crate::{Error, Geometry, Result};
+
+/// A voxel type of prepared files.
+pub(super) trait Voxel: Copy + Default {
+    /// How the file stores it.
+    const SCALAR: Scalar;
+    /// Decodes as many values as there are.
+    fn decode(bytes: &[u8], endian: Endian, values: &mut [Self]);
+}
+
+impl Voxel for f32 {
+    const SCALAR: Scalar = Scalar::F32;
+    fn decode(bytes: &[u8], endian: Endian, values: &mut [Self]) {
+        decode_f32(bytes, endian, values);
+    }
+}
+
+impl Voxel for u8 {
+    const SCALAR: Scalar = Scalar::U8;
+    fn decode(bytes: &[u8], _: Endian, values: &mut [Self]) {
+        values.copy_from_slice(bytes);
+    }
+}
+
+/// An opened file of voxels of type `T`, read plane by plane: the file stores i fastest and k slowest.
+#[derive(Debug)]
+pub(super) struct Planes<T> {
+    file: File,
+    path: PathBuf,
+    header: Header,
+    voxel: std::marker::PhantomData<T>,
+}
+
+impl<T: Voxel> Planes<T> {
+    /// Opens a file that must have `shape`, the manifest's.
+    pub(super) fn open(path: PathBuf, shape: [usize; 3]) -> Result<Self> {
+        let file = File::open(&path).map_err(Error::io(&path))?;
+        let header = nifti::read_header(&file, &path)?;
+        if header.shape != shape {
+            return Err(Error::file(
+                &path,
+                format!(
+                    "the file has shape {:?}, but the manifest says {shape:?}; prepare again",
+                    header.shape
+                ),
+            ));
+        }
+        if header.scalar != T::SCALAR || header.scaling.is_some() {
+            return Err(Error::file(
+                &path,
+                format!(
+                    "the voxels are not unscaled {:?}, as prepared files have them; prepare again",
+                    T::SCALAR
+                ),
+            ));
+        }
+        Ok(Planes { file, path, header, voxel: std::marker::PhantomData })
+    }
+
+    pub(super) fn shape(&self) -> [usize; 3] {
+        self.header.shape
+    }
+
+    pub(super) fn geometry(&self) -> &Geometry {
+        &self.header.geometry
+    }
+
+    /// The patch of `size` voxels from `start`, 0 outside the volume.
+    pub(super) fn read_patch(&self, start: [i64; 3], size: [usize; 3]) -> Result<Array3<T>> {
+        if size.contains(&0) || byte_count(size, size_of::<T>()).is_none() {
+            return Err(Error::Argument(format!(
+                "no patch of {size:?} voxels can be read; every side needs 1 or more"
+            )));
+        }
+        let [i, j, k] = [0, 1, 2].map(|axis| Overlap::new(start[axis], size[axis], self.shape()[axis]));
+        let mut patch = vec![T::default(); size.iter().product()];
+        if i.count > 0 && j.count > 0 && k.count > 0 {
+            let side = self.shape()[0];
+            // From the first wanted voxel of the plane to the last one: a few unwanted voxels cost less than a read
+            // for every row.
+            let mut slab = vec![0; ((j.count - 1) * side + i.count) * size_of::<T>()];
+            for plane in 0..k.count {
+                self.read_slab([i.file, j.file, k.file + plane], &mut slab)?;
+                for row in 0..j.count {
+                    let bytes = &slab[row * side * size_of::<T>()..][..i.count * size_of::<T>()];
+                    let to = ((k.patch + plane) * size[1] + j.patch + row) * size[0] + i.patch;
+                    T::decode(bytes, self.header.endian, &mut patch[to..to + i.count]);
+                }
+            }
+        }
+        Ok(from_i_fastest(&patch, size))
+    }
+
+    /// Reads the voxels from `[i, j, k]` on.
+    fn read_slab(&self, [i, j, k]: [usize; 3], slab: &mut [u8]) -> Result<()> {
+        let [ni, nj, _] = self.shape();
+        let offset = self.header.data_offset + (((k * nj + j) * ni + i) * size_of::<T>()) as u64;
+        super::case::read_exact_at(&self.file, slab, offset).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => Error::Truncated {
+                path: self.path.clone(),
+                expected: self.header.data_offset + self.header.data_bytes,
+                found: self.file.metadata().map_or(0, |metadata| metadata.len()),
+            },
+            _ => Error::io(&self.path)(error),
+        })
+    }
+}
+
+/// What a patch and a volume share along one axis.
+struct Overlap {
+    /// First shared voxel, in the file.
+    file: usize,
+    /// First shared voxel, in the patch.
+    patch: usize,
+    /// How many voxels are shared.
+    count: usize,
+}
+
+impl Overlap {
+    fn new(start: i64, size: usize, side: usize) -> Self {
+        // In i128 no sum of an i64 and a usize overflows.
+        let (start, size, side) = (i128::from(start), size as i128, side as i128);
+        let first = start.clamp(0, side);
+        let end = (start + size).clamp(first, side);
+        // All three lie between 0 and a usize; a patch that begins behind the volume shares nothing.
+        Overlap {
+            file: first as usize,
+            patch: (first - start).clamp(0, size) as usize,
+            count: (end - first) as usize,
+        }
+    }
+}
