@@ -114,3 +114,62 @@ fn starts(side: usize, patch: usize, stride: usize) -> Vec<usize> {
     let last = side - patch;
     (0..=last.div_ceil(stride)).map(|index| (index * stride).min(last)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use safetensors::SafeTensors;
+
+    const WINDOW: SlidingWindow = SlidingWindow { patch: [16; 3], stride: [6, 6, 4], batch: 1 };
+
+    /// Starts and counts of the released code's loop, for one image larger and one partly smaller than the patch.
+    #[test]
+    fn windows_lie_where_the_released_code_puts_them() {
+        let bytes = include_bytes!("../tests/golden/windows.safetensors");
+        let file = SafeTensors::deserialize(bytes).unwrap();
+        for (case, image) in [("exact_and_ragged", [24, 22, 20]), ("padded", [13, 20, 11])] {
+            let grid = Grid::new(image, &WINDOW);
+            let expected = file.tensor(&format!("{case}/starts")).unwrap();
+            let numbers =
+                expected.data().chunks(4).map(|bytes| i32::from_le_bytes(bytes.try_into().unwrap()));
+            let ours = grid.starts().into_iter().flatten().map(|start| start as i32);
+            assert_eq!(ours.collect::<Vec<_>>(), numbers.collect::<Vec<_>>(), "{case}");
+
+            let counts = grid.counts();
+            let inside = grid.inside();
+            let expected = file.tensor(&format!("{case}/count")).unwrap();
+            let [ni, nj, nk] = image;
+            let shape: Vec<usize> = expected.shape().to_vec();
+            assert_eq!(shape, [ni, nj, nk]);
+            for (at, &count) in expected.data().iter().enumerate() {
+                let index = [at / (nj * nk), at / nk % nj, at % nk];
+                let ours: u32 = (0..3).map(|axis| counts[axis][inside[axis].start + index[axis]]).product();
+                assert_eq!(ours, u32::from(count), "{case} {index:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn starts_end_with_the_image_and_leave_no_gap() {
+        assert_eq!(starts(16, 16, 5), [0]);
+        assert_eq!(starts(17, 16, 5), [0, 1]);
+        assert_eq!(starts(26, 16, 5), [0, 5, 10]);
+        for (side, patch, stride) in [(40, 16, 16), (41, 16, 16), (100, 7, 3), (9, 9, 1), (33, 32, 31)] {
+            let starts = starts(side, patch, stride);
+            assert_eq!((starts[0], starts[starts.len() - 1]), (0, side - patch));
+            assert!(starts.windows(2).all(|pair| pair[0] < pair[1] && pair[1] - pair[0] <= patch));
+        }
+    }
+
+    #[test]
+    fn padding_is_half_before_and_the_rest_after() {
+        let grid = Grid::new([13, 20, 11], &WINDOW);
+        assert_eq!(grid.inside(), [1..14, 0..20, 2..13]);
+        let image = Array3::from_elem((13, 20, 11), 1.0);
+        let padded = grid.pad(&image);
+        assert_eq!(padded.dim(), (16, 20, 16));
+        assert_eq!(padded.sum(), image.sum());
+        assert_eq!((padded[[0, 3, 5]], padded[[1, 3, 2]], padded[[13, 3, 12]]), (0.0, 1.0, 1.0));
+        assert_eq!((padded[[1, 3, 1]], padded[[14, 3, 5]], padded[[13, 3, 13]]), (0.0, 0.0, 0.0));
+    }
+}
