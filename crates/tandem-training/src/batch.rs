@@ -15,8 +15,8 @@ pub fn stack(patches: &[Patch], device: &Device) -> Result<Batch> {
     };
     let (d, h, w) = first.image.dim();
     let labelled = patches.iter().take_while(|patch| patch.label.is_some()).count();
-    let mut images = Vec::with_capacity(patches.len() * d * h * w);
-    let mut labels = Vec::with_capacity(labelled * d * h * w);
+    let mut images: Vec<f32> = Vec::with_capacity(patches.len() * d * h * w);
+    let mut labels: Vec<u8> = Vec::with_capacity(labelled * d * h * w);
     for patch in patches {
         check_size(patch, (d, h, w))?;
         images.extend(patch.image.iter());

@@ -101,16 +101,20 @@ pub enum CaseList {
 }
 
 /// Size of the networks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkSize {
     /// Channels of the first stage; deeper stages have multiples of it. The paper: 16.
+    #[serde(default = "default_filters")]
     pub filters: usize,
+    /// Share of channels that training drops before the head (V-Net: after the bottleneck too). The paper: 0.5.
+    #[serde(default = "default_dropout")]
+    pub dropout: f64,
 }
 
 impl Default for NetworkSize {
     fn default() -> Self {
-        NetworkSize { filters: 16 }
+        NetworkSize { filters: default_filters(), dropout: default_dropout() }
     }
 }
 
@@ -169,6 +173,14 @@ pub struct InferenceConfig {
 
 fn two() -> usize {
     2
+}
+
+fn default_filters() -> usize {
+    16
+}
+
+fn default_dropout() -> f64 {
+    0.5
 }
 
 fn default_learning_rate() -> f64 {
@@ -342,12 +354,13 @@ pub(crate) mod tests {
     #[test]
     fn a_value_out_of_range_is_named() {
         type Change = fn(&mut Config);
-        let wrong: [(&str, Change); 12] = [
+        let wrong: [(&str, Change); 13] = [
             ("version", |c| c.version = 2),
             ("data.dataset", |c| c.data.dataset.clear()),
             ("data.labelled", |c| c.data.labelled = 0),
             ("data.classes", |c| c.data.classes = 1),
             ("data.spacing_mm", |c| c.data.spacing_mm = Some([1.0, f64::NAN, 1.0])),
+            ("network.dropout", |c| c.network.dropout = 1.0),
             ("training.iterations", |c| c.training.iterations = 0),
             ("training.patch", |c| c.training.patch = [16, 24, 16]),
             ("training.learning_rate", |c| c.training.learning_rate = f64::INFINITY),

@@ -35,7 +35,7 @@ impl Networks {
             in_channels: IN_CHANNELS,
             num_classes: config.data.classes,
             filters: config.network.filters,
-            ..NetworkConfig::default()
+            dropout: config.network.dropout,
         };
         let mut members = Vec::with_capacity(requests.len());
         for (at, request) in requests.into_iter().enumerate() {

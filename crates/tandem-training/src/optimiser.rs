@@ -1,8 +1,7 @@
 //! Stochastic gradient descent with momentum and weight decay, as PyTorch defines it.
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, Layout, Result, Tensor, bail};
-use candle_core::{InplaceOpN, Var};
+use candle_core::{CpuStorage, InplaceOp3, Layout, Result, Tensor, Var, bail};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use tandem_networks::Parameters;
@@ -95,13 +94,21 @@ struct Accumulate {
     weight_decay: f32,
 }
 
-impl InplaceOpN<2> for Accumulate {
+impl InplaceOp3 for Accumulate {
     fn name(&self) -> &'static str {
         "sgd-accumulate"
     }
 
-    fn cpu_fwd(&self, to: &mut CpuStorage, at: &Layout, from: [(&CpuStorage, &Layout); 2]) -> Result<()> {
-        elementwise(to, at, from, |buffer, gradient, weight| {
+    fn cpu_fwd(
+        &self,
+        to: &mut CpuStorage,
+        at: &Layout,
+        a: &CpuStorage,
+        a_at: &Layout,
+        b: &CpuStorage,
+        b_at: &Layout,
+    ) -> Result<()> {
+        elementwise(to, at, [(a, a_at), (b, b_at)], |buffer, gradient, weight| {
             *buffer = self.momentum * *buffer + (gradient + self.weight_decay * weight);
         })
     }
@@ -113,17 +120,29 @@ struct Descend {
     nesterov: Option<(f32, f32)>,
 }
 
-impl InplaceOpN<2> for Descend {
+impl InplaceOp3 for Descend {
     fn name(&self) -> &'static str {
         "sgd-descend"
     }
 
-    fn cpu_fwd(&self, to: &mut CpuStorage, at: &Layout, from: [(&CpuStorage, &Layout); 2]) -> Result<()> {
+    fn cpu_fwd(
+        &self,
+        to: &mut CpuStorage,
+        at: &Layout,
+        a: &CpuStorage,
+        a_at: &Layout,
+        b: &CpuStorage,
+        b_at: &Layout,
+    ) -> Result<()> {
         match self.nesterov {
-            None => elementwise(to, at, from, |weight, buffer, _| *weight -= self.rate * buffer),
-            Some((momentum, decay)) => elementwise(to, at, from, |weight, buffer, gradient| {
-                *weight -= self.rate * ((gradient + decay * *weight) + momentum * buffer);
-            }),
+            None => {
+                elementwise(to, at, [(a, a_at), (b, b_at)], |weight, buffer, _| *weight -= self.rate * buffer)
+            }
+            Some((momentum, decay)) => {
+                elementwise(to, at, [(a, a_at), (b, b_at)], |weight, buffer, gradient| {
+                    *weight -= self.rate * ((gradient + decay * *weight) + momentum * buffer);
+                })
+            }
         }
     }
 }

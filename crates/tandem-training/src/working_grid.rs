@@ -19,7 +19,7 @@ const DIGEST_DIGITS: usize = 12;
 ///
 /// # Errors
 /// Where a case cannot be read or resampled, or the folder cannot be written.
-pub fn on_working_grid(
+pub(crate) fn on_working_grid(
     source: &Path,
     spacing: [f64; 3],
     classes: usize,

@@ -1,0 +1,6 @@
+//! Tests of the training loop as a whole.
+
+mod reference;
+mod resume;
+mod run;
+mod trajectory;

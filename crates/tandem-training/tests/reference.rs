@@ -1,0 +1,87 @@
+//! Where the reference numbers lie, and a method of one network.
+
+use candle_core::{Device, Result, Tensor};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use tandem_objectives::losses::{cross_entropy, dice};
+use tandem_objectives::{Batch, Forward, Method, Network, Objective, Role, Step, Term, loss_of};
+use tandem_training::{Config, Tensors};
+
+/// The reference numbers of that name, from the folder beside the checkout; `None`, said aloud, where it is absent.
+pub(crate) fn reference(name: &str) -> Option<Tensors> {
+    let root = std::env::var_os("TANDEM_SHARED").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
+        PathBuf::from,
+    );
+    let path = root.join("golden").join(name);
+    if path.is_file() {
+        return Some(candle_core::safetensors::load(&path, &Device::Cpu).unwrap().into_iter().collect());
+    }
+    assert!(std::env::var("TANDEM_REFERENCE").as_deref() != Ok("required"), "{} is missing", path.display());
+    eprintln!("skipped: {name} needs the reference data (../shared)");
+    None
+}
+
+/// Cross-entropy and Dice of one network on the labelled patches; a teacher follows it where `teacher` is given.
+pub(crate) struct Plain {
+    pub architecture: &'static str,
+    /// Largest decay of the teacher.
+    pub teacher: Option<f64>,
+    /// Steps seen: a state of the method's own.
+    pub seen: f64,
+}
+
+impl Method for Plain {
+    fn networks(&self) -> Vec<Network> {
+        let of = |name, role| Network { name, architecture: self.architecture, role };
+        let teacher =
+            self.teacher.map(|decay| of("teacher", Role::AverageOf { network: "student".into(), decay }));
+        [of("student", Role::Trained)].into_iter().chain(teacher).collect()
+    }
+
+    fn predictors(&self) -> Vec<&'static str> {
+        vec!["student"]
+    }
+
+    fn objective(&mut self, batch: &Batch, _: Step, networks: &dyn Forward) -> Result<Objective> {
+        let labelled = batch.images.narrow(0, 0, batch.labelled()?)?;
+        let logits = networks.train("student", &labelled, 0)?.logits;
+        let targets = batch.labels.flatten_all()?.to_vec1::<u8>()?;
+        let mut loss = loss_of(&logits, |scores| {
+            Ok(cross_entropy(scores, &targets, 1.0)? + dice(scores, &targets, 1.0)?)
+        })?;
+        if self.teacher.is_some() {
+            let (student, teacher) =
+                (networks.train("student", &batch.images, 1)?, networks.train("teacher", &batch.images, 0)?);
+            loss = (loss + (student.logits - teacher.logits)?.sqr()?.mean_all()?)?;
+        }
+        self.seen += 1.0;
+        Ok(Objective {
+            losses: vec![("student", loss)],
+            terms: vec![("seen".into(), Term::Value(self.seen))],
+        })
+    }
+
+    fn state(&self) -> BTreeMap<String, Tensor> {
+        [("seen".to_owned(), Tensor::new(self.seen, &Device::Cpu).unwrap())].into()
+    }
+
+    fn restore(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
+        self.seen = state["seen"].to_scalar()?;
+        Ok(())
+    }
+}
+
+/// Settings of one filter and patches of 16 voxels.
+pub(crate) fn tiny(method: &str, iterations: u64) -> Config {
+    serde_json::from_value(serde_json::json!({
+        "version": 1,
+        "name": "tiny",
+        "method": { "name": method },
+        "data": { "dataset": ["balls"], "labelled": 2, "validation": 1 },
+        "network": { "filters": 1 },
+        "training": { "iterations": iterations, "patch": [16, 16, 16], "seed": 5 },
+        "inference": { "stride": [8, 8, 8] },
+    }))
+    .unwrap()
+}

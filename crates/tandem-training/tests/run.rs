@@ -1,0 +1,185 @@
+//! Whole runs on tiny scans of balls.
+
+use crate::reference::tiny;
+use candle_core::Device;
+use ndarray::Array3;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tandem_random::Draws;
+use tandem_training::{Config, Error, Event, Grid, Run, Scores, Setup, TrainedRun, evaluate, subjects};
+use tandem_volume::prepared::{NewCase, PreparedSet, Source, Split, Writer};
+use tandem_volume::{Geometry, Subject, Volume, read_label};
+
+const SHAPE: [usize; 3] = [24, 20, 18];
+
+/// A bright ball in noise, at 1 mm.
+fn ball(index: u64) -> Subject {
+    let mut draws = Draws::new(9, "ball", index, 0);
+    let centre = SHAPE.map(|side| draws.uniform_in(0.35, 0.65) * side as f64);
+    let inside = |(i, j, k): (usize, usize, usize)| {
+        let offset = [i as f64 - centre[0], j as f64 - centre[1], k as f64 - centre[2]];
+        offset.iter().map(|d| d * d).sum::<f64>() < 36.0
+    };
+    let label = Array3::from_shape_fn(SHAPE, |at| u8::from(inside(at)));
+    let image = label.mapv(|class| f32::from(class) * 2.0 + 0.5 * draws.normal() as f32);
+    let geometry = Geometry::isotropic(1.0).unwrap();
+    let label = Some(Volume::new(label, geometry.clone()));
+    Subject::new(format!("ball{index}"), Volume::new(image, geometry), label).unwrap()
+}
+
+/// Six training cases and a test case.
+fn prepared(folder: &Path) -> PathBuf {
+    let path = folder.join("balls");
+    let mut writer = Writer::create(&path, "balls", "Balls in noise.").unwrap();
+    for index in 0..7 {
+        let split = if index < 6 { Split::Train } else { Split::Test };
+        let sources = vec![Source { file: format!("ball {index}"), sha256: None }];
+        writer.add(NewCase { subject: &ball(index), split, sources, note: None }).unwrap();
+    }
+    writer.finish().unwrap();
+    path
+}
+
+fn setup<'a>(config: Config, prepared: &'a Path, folder: &'a Path) -> Setup<'a> {
+    Setup { config, prepared, folder, device: Device::Cpu }
+}
+
+fn train(config: Config, prepared: &Path, folder: &Path) -> Scores {
+    let mut run = Run::create(setup(config, prepared, folder), &mut |_| {}).unwrap();
+    run.train(&AtomicBool::new(false), &mut |_| {}).unwrap()
+}
+
+/// The scans have 1 mm, the run 2 mm.
+fn coarse(iterations: u64) -> Config {
+    let mut config = tiny("dual-networks", iterations);
+    config.data.spacing_mm = Some([2.0; 3]);
+    config
+}
+
+#[test]
+fn a_run_leaves_a_whole_folder_and_its_networks_can_be_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scans, out) = (prepared(folder.path()), folder.path().join("run"));
+    let scores = train(coarse(2), &scans, &out);
+    for file in ["config.json", "run.json", "log.jsonl", "metrics.csv", "summary.json", "report.md"] {
+        assert!(out.join(file).is_file(), "{file}");
+    }
+    // Two networks and their ensemble, on two grids.
+    assert_eq!(scores.rows().len(), 6);
+    assert_eq!(scores.rows().iter().filter(|row| row.grid == Grid::Working).count(), 3);
+    let label = read_label(out.join("predictions/ball5.nii.gz")).unwrap();
+    assert_eq!(label.shape(), SHAPE);
+    assert!(label.geometry().same_grid(&Geometry::isotropic(1.0).unwrap(), SHAPE));
+    let log = fs::read_to_string(out.join("log.jsonl")).unwrap();
+    assert_eq!(log.lines().count(), 3);
+    assert!(log.lines().last().unwrap().starts_with("{\"steps\":2,\"validation\":["), "{log}");
+
+    let trained = TrainedRun::open(&out, &Device::Cpu).unwrap();
+    assert_eq!(trained.steps(), 2);
+    let set = PreparedSet::open(&scans).unwrap();
+    let ids = ["ball5".to_owned()];
+    let again =
+        evaluate(&trained.predictor().unwrap(), subjects(&set, &ids), None, &mut |_, _, _| {}).unwrap();
+    assert_eq!(again, scores);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_a_resumed_run_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let scans = prepared(folder.path());
+    let out = |name: &str| folder.path().join(name);
+    let mut config = coarse(6);
+    (config.training.validate_every, config.training.checkpoint_every) = (2, 2);
+    train(config.clone(), &scans, &out("straight"));
+    train(config.clone(), &scans, &out("again"));
+
+    let stop = AtomicBool::new(false);
+    let mut run = Run::create(setup(config.clone(), &scans, &out("stopped")), &mut |_| {}).unwrap();
+    let stopped = run.train(&stop, &mut |event| {
+        if let Event::Step { record, .. } = event {
+            stop.store(record.step == 2, Ordering::Relaxed);
+        }
+    });
+    let Err(Error::Interrupted { steps: 3, checkpoint }) = stopped else { panic!("{stopped:?}") };
+    assert!(checkpoint.is_file());
+    drop(run);
+    let mut run = Run::resume(&out("stopped"), &scans, Device::Cpu, &mut |_| {}).unwrap();
+    run.train(&AtomicBool::new(false), &mut |_| {}).unwrap();
+
+    let read = |run: &str, file: &str| fs::read(out(run).join(file)).unwrap();
+    for file in
+        ["log.jsonl", "checkpoints/step-00000006.safetensors", "metrics.csv", "summary.json", "report.md"]
+    {
+        assert!(read("straight", file) == read("again", file), "{file} differs between two runs of one seed");
+        assert!(read("straight", file) == read("stopped", file), "{file} differs after a resume");
+    }
+    let mut other = config;
+    other.training.seed += 1;
+    train(other, &scans, &out("other"));
+    assert!(read("straight", "log.jsonl") != read("other", "log.jsonl"));
+}
+
+#[test]
+fn scans_are_brought_to_the_working_grid_once_and_the_test_list_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let scans = prepared(folder.path());
+    let resampled = |out: &str| {
+        let mut cases = 0;
+        let mut observe = |event: Event<'_>| {
+            if let Event::Resampling { done, .. } = event {
+                cases = done;
+            }
+        };
+        Run::create(setup(coarse(1), &scans, &folder.path().join(out)), &mut observe).unwrap();
+        cases
+    };
+    assert_eq!(resampled("first"), 6);
+    assert_eq!(resampled("second"), 0);
+    let copies: Vec<PathBuf> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().contains("balls@2x2x2mm"))
+        .collect();
+    let copy = PreparedSet::open(&copies[0]).unwrap();
+    assert_eq!(copies.len(), 1);
+    assert_eq!(copy.manifest().cases.len(), 6);
+    assert_eq!(copy.case("ball0").unwrap().shape(), [12, 10, 9]);
+}
+
+#[test]
+fn what_is_wrong_is_said_before_a_folder_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scans, out) = (prepared(folder.path()), folder.path().join("run"));
+    let message = |change: fn(&mut Config)| {
+        let mut config = tiny("dual-networks", 2);
+        change(&mut config);
+        let error = Run::create(setup(config, &scans, &out), &mut |_| {}).err().expect("an error");
+        assert!(!out.exists(), "{error}");
+        error.to_string()
+    };
+    assert!(message(|c| c.method.name = "magic".into()).contains("dual-networks-released"));
+    let unknown = message(|c| drop(c.method.options.insert("lamda_u".into(), 1.into())));
+    assert!(unknown.contains("lamda_u"), "{unknown}");
+    assert!(message(|c| c.data.labelled = 5).starts_with("training.batch_unlabelled is 2"));
+    assert!(message(|c| c.data.labelled = 9).starts_with("data.labelled is 9"));
+    assert!(message(|c| c.training.iterations = 0).starts_with("training.iterations"));
+
+    fs::create_dir(&out).unwrap();
+    let error = Run::create(setup(tiny("mcf", 2), &scans, &out), &mut |_| {}).err().expect("an error");
+    assert!(error.to_string().contains("exists already"), "{error}");
+}
+
+#[test]
+fn a_scan_that_shrinks_during_a_run_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scans, out) = (prepared(folder.path()), folder.path().join("run"));
+    let config = tiny("supervised-ensemble", 50);
+    let mut run = Run::create(setup(config, &scans, &out), &mut |_| {}).unwrap();
+    for id in ["ball0", "ball1"] {
+        let file = fs::OpenOptions::new().write(true).open(scans.join(format!("images/{id}.nii"))).unwrap();
+        file.set_len(400).unwrap();
+    }
+    let message = run.train(&AtomicBool::new(false), &mut |_| {}).unwrap_err().to_string();
+    assert!(message.starts_with("case ball") && message.contains(".nii"), "{message}");
+}
