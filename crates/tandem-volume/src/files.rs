@@ -100,3 +100,6 @@ pub(crate) fn aside(path: &Path) -> PathBuf {
     name.push(format!(".{}.partial", std::process::id()));
     path.with_file_name(name)
 }
+
+#[cfg(test)]
+mod tests;

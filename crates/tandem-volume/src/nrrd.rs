@@ -209,3 +209,6 @@ fn vectors(text: &str) -> Option<Vec<[f64; 3]>> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

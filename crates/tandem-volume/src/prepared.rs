@@ -16,3 +16,6 @@ mod writer;
 pub use case::{PreparedCase, PreparedSet};
 pub use manifest::{CaseRecord, Intensity, Manifest, Source, Split};
 pub use writer::{NewCase, Writer};
+
+#[cfg(test)]
+mod tests;

@@ -56,3 +56,29 @@ impl Subject {
         (self.id, self.image, self.label)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array3;
+
+    use super::*;
+    use crate::Geometry;
+
+    #[test]
+    fn image_and_label_map_share_one_grid() {
+        let grid = Geometry::isotropic(1.0).unwrap();
+        let image = Volume::new(Array3::zeros([4, 3, 2]), grid.clone());
+        let label =
+            |shape: [usize; 3], grid: &Geometry| Some(Volume::new(Array3::zeros(shape), grid.clone()));
+        assert!(Subject::new("a", image.clone(), None).unwrap().label().is_none());
+        assert!(Subject::new("a", image.clone(), label([4, 3, 2], &grid)).is_ok());
+        let shape = Subject::new("a", image.clone(), label([4, 3, 3], &grid)).unwrap_err().to_string();
+        assert!(
+            shape.starts_with("a: the label map has shape [4, 3, 3], but the image has [4, 3, 2]"),
+            "{shape}"
+        );
+        let moved = grid.starting_at([0.0, 1.0, 0.0]).unwrap();
+        let place = Subject::new("a", image, label([4, 3, 2], &moved)).unwrap_err().to_string();
+        assert!(place.contains("lie elsewhere"), "{place}");
+    }
+}

@@ -206,7 +206,9 @@ fn spacing_alone(fields: &Fields) -> [[f64; 4]; 4] {
 /// The rotation of a unit quaternion, scaled by `pixdim`; a negative `pixdim[0]` flips the third axis.
 fn qform(fields: &Fields) -> [[f64; 4]; 4] {
     let [b, c, d] = [256, 260, 264].map(|offset| fields.f32(offset));
-    let a = (1.0 - b * b - c * c - d * d).max(0.0).sqrt();
+    let rest = 1.0 - b * b - c * c - d * d;
+    // As NIfTI's own code has it: less than 1e-7 is the rounding of b, c, d to f32, and its root is no small angle.
+    let a = if rest < 1e-7 { 0.0 } else { rest.sqrt() };
     let length = (a * a + b * b + c * c + d * d).sqrt();
     let [a, b, c, d] = [a, b, c, d].map(|part| part / length);
     let rotation = [

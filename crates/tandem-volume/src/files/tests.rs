@@ -1,0 +1,72 @@
+use ndarray::Array3;
+
+use super::*;
+use crate::Geometry;
+
+fn image() -> Volume<f32> {
+    let array = Array3::from_shape_fn([6, 5, 4], |(i, j, k)| (i * j * k) as f32 * 0.3 - 1.0);
+    Volume::new(array, Geometry::with_spacing([0.5, 0.75, 2.0]).unwrap())
+}
+
+#[test]
+fn scans_and_label_maps_make_the_round_trip_plain_and_gzipped() {
+    let dir = tempfile::tempdir().unwrap();
+    let label = Volume::new(image().array().mapv(|value| value as u8), image().geometry().clone());
+    for ending in ["nii", "nii.gz", "NII.GZ"] {
+        let path = dir.path().join(format!("case.{ending}"));
+        write_image(&path, &image()).unwrap();
+        assert_eq!(read_image(&path).unwrap(), image());
+        write_label(&path, &label).unwrap();
+        assert_eq!(read_label(&path).unwrap(), label);
+        let packed = std::fs::read(&path).unwrap().starts_with(&[0x1f, 0x8b]);
+        assert_eq!(packed, ending.to_lowercase().ends_with("gz"));
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3, "nothing is left aside");
+}
+
+#[test]
+fn a_scan_is_no_label_map() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("scan.nii.gz");
+    write_image(&path, &image()).unwrap();
+    let message = read_label(&path).unwrap_err().to_string();
+    assert!(message.contains("scan.nii.gz: voxel [0, 0, 0] has the value -1"), "{message}");
+}
+
+#[test]
+fn a_damaged_gzip_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("scan.nii.gz");
+    write_image(&path, &image()).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let message = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        read_image(&path).unwrap_err().to_string()
+    };
+    for length in [5, 30, whole.len() / 2, whole.len() - 8, whole.len() - 1] {
+        let message = message(&whole[..length]);
+        assert!(message.contains("scan.nii.gz: the gzip file is cut short"), "{length}: {message}");
+    }
+    let mut flipped = whole.clone();
+    *flipped.iter_mut().rev().nth(5).unwrap() ^= 1; // the checksum
+    assert!(message(&flipped).contains("the gzip file is damaged"));
+}
+
+#[test]
+fn names_and_missing_files_are_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = |name: &str| read_image(dir.path().join(name)).unwrap_err().to_string();
+    assert!(error("scan.png").contains("does not end in .nii, .nii.gz or .nrrd"));
+    assert!(error("none.nii").contains("none.nii: No such file"));
+    let refused = write_image(dir.path().join("scan.nrrd"), &image()).unwrap_err().to_string();
+    assert!(refused.contains("written as .nii or .nii.gz"), "{refused}");
+}
+
+#[test]
+fn a_failed_write_leaves_the_old_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("taken.nii");
+    std::fs::create_dir(&path).unwrap(); // a folder cannot be replaced by a file
+    assert!(write_image(&path, &image()).unwrap_err().to_string().contains("taken.nii"));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
