@@ -21,7 +21,8 @@ pub(crate) struct Changes<'a> {
 
 /// The file of an experiment: a path that ends in `.toml`, or the name of one in `folder`.
 pub(crate) fn find(name: &str, folder: &Path) -> Result<PathBuf> {
-    let path = if name.ends_with(".toml") { PathBuf::from(name) } else { folder.join(format!("{name}.toml")) };
+    let path =
+        if name.ends_with(".toml") { PathBuf::from(name) } else { folder.join(format!("{name}.toml")) };
     if !path.is_file() {
         let known = known(folder);
         bail!("there is no experiment {}; {known}", path.display());
@@ -50,7 +51,10 @@ fn apply(mut table: Table, changes: &Changes) -> Result<Table> {
     }
     if let Some(method) = changes.method {
         // The options of one method mean nothing to another.
-        table.insert("method".to_owned(), Value::Table(Table::from_iter([("name".to_owned(), method.into())])));
+        table.insert(
+            "method".to_owned(),
+            Value::Table(Table::from_iter([("name".to_owned(), method.into())])),
+        );
     }
     if let Some(device) = changes.device {
         table.insert("device".to_owned(), device.into());
@@ -60,7 +64,8 @@ fn apply(mut table: Table, changes: &Changes) -> Result<Table> {
         insert(&mut table, "training.seed", seed.into())?;
     }
     for setting in changes.set {
-        let (key, value) = setting.split_once('=').with_context(|| format!("--set {setting}: write key=value"))?;
+        let (key, value) =
+            setting.split_once('=').with_context(|| format!("--set {setting}: write key=value"))?;
         insert(&mut table, key.trim(), value_of(value.trim())).with_context(|| format!("--set {setting}"))?;
     }
     Ok(table)
@@ -149,7 +154,8 @@ mod tests {
     #[test]
     fn the_command_line_has_the_last_word() {
         let set = ["training.iterations=30".to_owned(), "data.dataset=phantom".to_owned()];
-        let changes = Changes { profile: "quick", seed: Some(7), device: Some("cpu"), set: &set, ..Changes::default() };
+        let changes =
+            Changes { profile: "quick", seed: Some(7), device: Some("cpu"), set: &set, ..Changes::default() };
         let table = check(&changes).unwrap();
         assert_eq!(table["training"]["iterations"], Value::from(30));
         assert_eq!(table["training"]["seed"], Value::from(7));
@@ -165,7 +171,8 @@ mod tests {
 
     #[test]
     fn malformed_settings_say_so() {
-        for (setting, message) in [("training", "key=value"), ("version.x=1", "not a table"), ("=1", "empty")] {
+        for (setting, message) in [("training", "key=value"), ("version.x=1", "not a table"), ("=1", "empty")]
+        {
             let set = [setting.to_owned()];
             let error = check(&Changes { profile: "full", set: &set, ..Changes::default() }).unwrap_err();
             assert!(format!("{error:#}").contains(message), "{error:#}");

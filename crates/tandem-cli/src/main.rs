@@ -11,11 +11,14 @@ mod predict;
 mod prepare_data;
 
 mod definition;
+mod device;
 mod home;
 mod intensities;
 mod interrupt;
 mod output;
 mod progress;
+mod run_folder;
+mod table;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! `tandem prepare-data`: makes the folder of prepared cases that experiments read.
 
-mod la;
+pub(crate) mod la;
 mod lists;
 mod phantoms;
 
@@ -90,7 +90,7 @@ fn prepare(arguments: &Arguments, folder: &Path, stop: &AtomicBool) -> Result<Op
             if arguments.source.is_some() {
                 bail!("--source is for real scans; phantoms are made");
             }
-            phantoms::Phantoms::new(arguments.seed, arguments.cases, arguments.spacing)?.write(&aside, stop)?
+            phantoms::Phantoms::new(arguments.seed, arguments.cases, arguments.spacing).write(&aside, stop)?
         }
         Dataset::La => prepare_la(arguments, &aside, stop)?,
     };
@@ -105,7 +105,8 @@ fn prepare_la(arguments: &Arguments, folder: &Path, stop: &AtomicBool) -> Result
     if arguments.spacing.is_some() {
         bail!("--spacing is for phantoms; experiments resample scans to their data.spacing_mm");
     }
-    let source = arguments.source.as_ref().context("say where the scans are: prepare-data la --source DIR")?;
+    let source =
+        arguments.source.as_ref().context("say where the scans are: prepare-data la --source DIR")?;
     let scans = la::ScanFolder::open(source)?;
     if scans.unlisted() > 0 {
         say(format!("{} scans of {} are in no list and are left out", scans.unlisted(), source.display()));
@@ -118,8 +119,13 @@ fn prepare_la(arguments: &Arguments, folder: &Path, stop: &AtomicBool) -> Result
             return Ok(None);
         }
         progress.at(index as u64, id);
-        let scan = scans.read(id, index, arguments.seed).with_context(|| format!("scan {id}"))?;
-        writer.add(NewCase { subject: &scan.subject, split: *split, sources: scan.sources, note: scan.note })?;
+        let scan = scans.read(id, arguments.seed).with_context(|| format!("scan {id}"))?;
+        writer.add(NewCase {
+            subject: &scan.subject,
+            split: *split,
+            sources: scan.sources,
+            note: scan.note,
+        })?;
     }
     Ok(Some(writer.finish()?))
 }

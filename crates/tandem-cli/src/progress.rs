@@ -59,6 +59,31 @@ impl Progress {
     }
 }
 
+/// The progress of work on cases, each of which is a number of windows.
+pub(crate) struct CaseProgress {
+    progress: Progress,
+    /// The case at hand and how many there were before it.
+    current: Option<(String, u64)>,
+}
+
+impl CaseProgress {
+    /// Work on so many cases.
+    pub(crate) fn new(what: &str, cases: usize) -> Self {
+        CaseProgress { progress: Progress::new(what, cases as u64), current: None }
+    }
+
+    /// `done` of the `total` windows of `case` are there.
+    pub(crate) fn at(&mut self, case: &str, done: usize, total: usize) {
+        let before = match &self.current {
+            Some((current, before)) if current == case => *before,
+            Some((_, before)) => before + 1,
+            None => 0,
+        };
+        self.current = Some((case.to_owned(), before));
+        self.progress.at(before, &format!("{case}: window {done} of {total}"));
+    }
+}
+
 impl Drop for Progress {
     /// Leaves the terminal clean, however the work ended.
     fn drop(&mut self) {
@@ -101,7 +126,10 @@ mod tests {
 
     #[test]
     fn a_line_says_rate_and_remaining_time() {
-        assert_eq!(line("training", [0, 50, 200], 25.0, "loss 0.5"), "training 50/200  2.00/s  1m 15s left  loss 0.5");
+        assert_eq!(
+            line("training", [0, 50, 200], 25.0, "loss 0.5"),
+            "training 50/200  2.00/s  1m 15s left  loss 0.5"
+        );
         assert_eq!(line("training", [40, 50, 200], 10.0, ""), "training 50/200  1.00/s  2m 30s left");
         assert_eq!(line("training", [0, 0, 200], 10.0, ""), "training 0/200  0.00/s  ? left");
     }

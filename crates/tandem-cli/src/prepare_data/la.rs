@@ -5,6 +5,8 @@ use crate::intensities;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use tandem_augment::la_benchmark;
+use tandem_random::Draws;
 use tandem_volume::prepared::{Source, Split};
 use tandem_volume::{Geometry, Subject, Volume, hdf5, read_image, read_label};
 
@@ -26,7 +28,7 @@ enum Layout {
 }
 
 /// A folder of scans.
-pub(super) struct ScanFolder {
+pub(crate) struct ScanFolder {
     folder: PathBuf,
     layout: Layout,
     files: BTreeMap<String, Files>,
@@ -40,18 +42,18 @@ struct Files {
 }
 
 /// A scan that was read and preprocessed.
-pub(super) struct Scan {
+pub(crate) struct Scan {
     /// Image and label map.
-    pub(super) subject: Subject,
+    pub(crate) subject: Subject,
     /// The files that it was made from.
-    pub(super) sources: Vec<Source>,
+    pub(crate) sources: Vec<Source>,
     /// What was done to this scan only.
-    pub(super) note: Option<String>,
+    pub(crate) note: Option<String>,
 }
 
 impl ScanFolder {
     /// Looks at `folder` and its lists; reads no scan yet.
-    pub(super) fn open(folder: &Path) -> Result<Self> {
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
         if !folder.is_dir() {
             bail!("there is no folder {}; give --source the folder of the scans", folder.display());
         }
@@ -74,7 +76,7 @@ impl ScanFolder {
     }
 
     /// The ids with their lists, in order.
-    pub(super) fn splits(&self) -> &[(String, Split)] {
+    pub(crate) fn splits(&self) -> &[(String, Split)] {
         &self.splits
     }
 
@@ -86,7 +88,7 @@ impl ScanFolder {
     /// Where the scans come from and what is done to them.
     pub(super) fn description(&self, seed: u64) -> String {
         let done = match self.layout {
-            Layout::Pairs => "NIfTI or NRRD pairs, each on its own grid; raw intensities are z-scored over the scan".to_owned(),
+            Layout::Pairs => "pairs of image and label map, each on its own grid; raw intensities are z-scored over the scan".to_owned(),
             Layout::Benchmark => {
                 format!("the benchmark's HDF5 files (cropped by label and z-scored there); spacing {SPACING_MM} mm")
             }
@@ -98,17 +100,21 @@ impl ScanFolder {
         format!("Left atrium, LGE-MRI (2018 Atrial Segmentation Challenge, Xiong et al. 2020): {done}.")
     }
 
-    /// Reads a scan and preprocesses it. `index` is its place in the lists, `seed` keys the margins of its crop.
-    pub(super) fn read(&self, id: &str, index: usize, seed: u64) -> Result<Scan> {
+    /// Reads a scan and preprocesses it. `seed` and the scan's place among all key the margins of its crop.
+    pub(crate) fn read(&self, id: &str, seed: u64) -> Result<Scan> {
         let files = self.files.get(id).with_context(|| format!("there is no scan {id}"))?;
         let image = self.folder.join(&files.image);
         let label = files.label.as_ref().map(|name| self.folder.join(name));
         let (subject, note) = match self.layout {
             Layout::Pairs => read_pair(id, &image, label.as_deref())?,
             Layout::Benchmark => (read_benchmark(id, &image)?, None),
-            Layout::Challenge => read_challenge(id, &image, label.as_deref(), index, seed)?,
+            Layout::Challenge => {
+                let place = self.files.keys().position(|known| known == id).unwrap_or_default();
+                let draws = &mut Draws::new(seed, "la-margins", 0, place as u64);
+                read_challenge(id, &image, label.as_deref(), draws)?
+            }
         };
-        check_classes(&subject, &files.label.as_ref().unwrap_or(&files.image))?;
+        check_classes(&subject, files.label.as_ref().unwrap_or(&files.image))?;
         let sources = std::iter::once(&files.image)
             .chain(&files.label)
             .map(|name| Ok(Source::of_file(name, self.folder.join(name))?))
@@ -174,7 +180,7 @@ fn names(folder: &Path) -> Result<Vec<String>> {
 
 fn read_pair(id: &str, image: &Path, label: Option<&Path>) -> Result<(Subject, Option<String>)> {
     let label = label.map(read_label).transpose()?;
-    let (image, note) = intensities::normalised(read_image(image)?);
+    let (image, note) = intensities::normalised(read_image(image)?)?;
     Ok((Subject::new(id, image, label)?, note))
 }
 
@@ -183,6 +189,17 @@ fn read_benchmark(id: &str, path: &Path) -> Result<Subject> {
     let geometry = Geometry::isotropic(SPACING_MM)?;
     let label = label.map(|label| Volume::new(label, geometry.clone()));
     Ok(Subject::new(id, Volume::new(image, geometry.clone()), label)?)
+}
+
+fn read_challenge(
+    id: &str,
+    image: &Path,
+    label: Option<&Path>,
+    draws: &mut Draws,
+) -> Result<(Subject, Option<String>)> {
+    let note = label.is_none().then(|| "no label map to crop by: the whole field of view is kept".to_owned());
+    let raw = Subject::new(id, read_image(image)?, label.map(read_label).transpose()?)?;
+    Ok((la_benchmark(raw, draws)?, note))
 }
 
 /// LA has two classes: a third would be taken for atrium by nobody and for background by some.

@@ -22,7 +22,10 @@ pub(super) fn splits(folder: &Path, found: &BTreeSet<String>) -> Result<Vec<(Str
     let mut seen = BTreeSet::new();
     for (id, _) in &listed {
         if !found.contains(id) {
-            bail!("{}: the lists name {id}, but there is no such scan; add it or strike it off", folder.display());
+            bail!(
+                "{}: the lists name {id}, but there is no such scan; add it or strike it off",
+                folder.display()
+            );
         }
         if !seen.insert(id) {
             bail!("{}: the lists name {id} twice; strike one off", folder.display());
@@ -34,7 +37,9 @@ pub(super) fn splits(folder: &Path, found: &BTreeSet<String>) -> Result<Vec<(Str
 /// One id a line; empty lines do not count.
 fn read(path: &Path) -> Result<Option<Vec<String>>> {
     match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text.lines().map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect())),
+        Ok(text) => {
+            Ok(Some(text.lines().map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect()))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }

@@ -1,7 +1,7 @@
 //! The synthetic dataset that stands in where no scans are prepared.
 
 use crate::progress::Progress;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tandem_augment::phantom::{self, PhantomParams};
@@ -22,13 +22,10 @@ impl Default for Phantoms {
 
 impl Phantoms {
     /// As many phantoms, of as many mm a voxel; the defaults where nothing is said.
-    pub(super) fn new(seed: u64, cases: Option<u32>, spacing_mm: Option<f64>) -> Result<Self> {
+    pub(super) fn new(seed: u64, cases: Option<u32>, spacing_mm: Option<f64>) -> Self {
         let default = Phantoms::default();
-        let spacing_mm = spacing_mm.unwrap_or(default.spacing_mm);
-        if !(0.3..=10.0).contains(&spacing_mm) {
-            bail!("--spacing {spacing_mm}: phantoms are made at 0.3 to 10 mm");
-        }
-        Ok(Phantoms { seed, cases: cases.map_or(default.cases, |n| n as usize), spacing_mm })
+        let cases = cases.map_or(default.cases, |n| n as usize);
+        Phantoms { seed, cases, spacing_mm: spacing_mm.unwrap_or(default.spacing_mm) }
     }
 
     /// Makes and writes them; `None` after Ctrl-C, and then nothing is left behind.
@@ -40,7 +37,8 @@ impl Phantoms {
                 return Ok(None);
             }
             progress.at(index as u64, "");
-            let params = PhantomParams { seed: self.seed, index: index as u64, spacing_mm: self.spacing_mm };
+            let spacing_mm = [self.spacing_mm; 3];
+            let params = PhantomParams { spacing_mm, ..PhantomParams::new(self.seed, index as u64) };
             let subject = phantom::generate(&params)?;
             let source = Source { file: format!("phantom {index} of seed {}", self.seed), sha256: None };
             let split = if index < self.cases - self.cases / 5 { Split::Train } else { Split::Test };

@@ -1,0 +1,227 @@
+//! `tandem evaluate`: scores the networks of a run on scans with label maps.
+
+use crate::device::{self, DeviceName};
+use crate::output::say;
+use crate::prepare_data::la::ScanFolder;
+use crate::progress::CaseProgress;
+use crate::{interrupt, run_folder, table};
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use tandem_training::{DeviceChoice, RunRecord, Scores, TrainedRun, evaluate};
+use tandem_volume::Subject;
+use tandem_volume::prepared::{PreparedSet, Split};
+
+/// Keys the margins of raw scans that are cropped around their label.
+const CROP_SEED: u64 = 1337;
+
+/// Scores the networks of a run on scans with label maps.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The run folder.
+    run: PathBuf,
+    /// The scans: a prepared folder, or a folder such as prepare-data reads.
+    #[arg(long, value_name = "DIR")]
+    cases: PathBuf,
+    /// Which of them [default: the validation scans where they are the run's own data, else all].
+    #[arg(long, value_enum)]
+    split: Option<Scans>,
+    /// The folder for metrics.csv, summary.json and predictions [default: RUN/evaluation-SPLIT-DIR].
+    #[arg(short, long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Where the networks run.
+    #[arg(long, value_enum, default_value = "auto")]
+    device: DeviceName,
+}
+
+/// Which scans are scored.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scans {
+    /// Those of the run's validation list.
+    Validation,
+    /// Those of the test list. Look at it once, at the end.
+    Test,
+    /// All that the run did not train on.
+    All,
+}
+
+impl Scans {
+    fn name(self) -> &'static str {
+        match self {
+            Scans::Validation => "validation",
+            Scans::Test => "test",
+            Scans::All => "all",
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let record = run_folder::record(&arguments.run)?;
+    let cases = Cases::open(&arguments.cases)?;
+    let automatic = if cases.are_those_of(&record) { Scans::Validation } else { Scans::All };
+    let split = arguments.split.unwrap_or(automatic);
+    let run = TrainedRun::open(&arguments.run, &device::open(DeviceChoice::from(arguments.device))?)?;
+    let predictor = run.predictor()?;
+    let ids = select(&cases.splits(), split, &record, run.config().data.test.as_deref())?;
+    say(format!("{} scans ({}) of {}", ids.len(), split.name(), arguments.cases.display()));
+
+    let out = out_folder(arguments, split)?;
+    let stop = interrupt::watch()?;
+    let mut progress = CaseProgress::new("evaluating", ids.len());
+    // The evaluation sees the scans up to the first that cannot be read, or until somebody asks to stop.
+    let mut failure = None;
+    let readable = ids.iter().map_while(|id| match cases.read(id) {
+        _ if stop.load(Ordering::SeqCst) => None,
+        Ok(subject) => Some(Ok(subject)),
+        Err(error) => {
+            failure = Some(error);
+            None
+        }
+    });
+    let mut windows = |case: &str, done, total| progress.at(case, done, total);
+    let scores = evaluate(&predictor, readable, Some(&out.join("predictions")), &mut windows)?;
+    drop(progress);
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    if stop.load(Ordering::SeqCst) {
+        return Ok(ExitCode::from(interrupt::EXIT_CODE));
+    }
+    write(&scores, &out)?;
+    say(table::scores(&scores.summary()));
+    say(format!("{}: metrics.csv, summary.json, predictions", out.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn out_folder(arguments: &Arguments, split: Scans) -> Result<PathBuf> {
+    let name = arguments.cases.file_name().and_then(|name| name.to_str()).unwrap_or("scans");
+    let beside = || arguments.run.join(format!("evaluation-{}-{name}", split.name()));
+    let out = arguments.out.clone().unwrap_or_else(beside);
+    if out.exists() {
+        bail!("{} exists already; choose another folder with --out", out.display());
+    }
+    let predictions = out.join("predictions");
+    std::fs::create_dir_all(&predictions)
+        .with_context(|| format!("cannot make {}", predictions.display()))?;
+    Ok(out)
+}
+
+fn write(scores: &Scores, out: &Path) -> Result<()> {
+    scores.write_csv(&out.join("metrics.csv"))?;
+    let path = out.join("summary.json");
+    let text = serde_json::to_string_pretty(&scores.summary())? + "\n";
+    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Scans to be scored: prepared, or still as they came.
+enum Cases {
+    Prepared(PreparedSet),
+    Folder(ScanFolder),
+}
+
+impl Cases {
+    fn open(folder: &Path) -> Result<Self> {
+        if folder.join("manifest.json").exists() {
+            return Ok(Cases::Prepared(PreparedSet::open(folder)?));
+        }
+        Ok(Cases::Folder(ScanFolder::open(folder)?))
+    }
+
+    fn are_those_of(&self, run: &RunRecord) -> bool {
+        matches!(self, Cases::Prepared(set) if set.digest() == run.data_digest)
+    }
+
+    /// The ids with their lists.
+    fn splits(&self) -> Vec<(String, Split)> {
+        match self {
+            Cases::Prepared(set) => set.manifest().cases.iter().map(|c| (c.id.clone(), c.split)).collect(),
+            Cases::Folder(folder) => folder.splits().to_vec(),
+        }
+    }
+
+    fn read(&self, id: &str) -> Result<Subject> {
+        match self {
+            Cases::Prepared(set) => {
+                let case = set.case(id)?;
+                Ok(Subject::new(id, case.read_image()?, case.read_label()?)?)
+            }
+            Cases::Folder(folder) => {
+                Ok(folder.read(id, CROP_SEED).with_context(|| format!("scan {id}"))?.subject)
+            }
+        }
+    }
+}
+
+/// The ids to score. Scans that the run trained on are left out: their score would say nothing.
+fn select(
+    splits: &[(String, Split)],
+    split: Scans,
+    record: &RunRecord,
+    test: Option<&[String]>,
+) -> Result<Vec<String>> {
+    let of_test = || splits.iter().filter(|(_, s)| *s == Split::Test).map(|(id, _)| id.clone()).collect();
+    let mut chosen: Vec<String> = match split {
+        Scans::Validation => record.lists.validation.clone(),
+        Scans::Test => test.map_or_else(of_test, <[String]>::to_vec),
+        Scans::All => splits.iter().map(|(id, _)| id.clone()).collect(),
+    };
+    if let Some(id) = chosen.iter().find(|id| !splits.iter().any(|(known, _)| known == *id)) {
+        bail!("scan {id} of the {} list is not there; choose another folder with --cases", split.name());
+    }
+    let before = chosen.len();
+    let lists = &record.lists;
+    chosen.retain(|id| !lists.labelled.contains(id) && !lists.unlabelled.contains(id));
+    if chosen.len() < before {
+        say(format!("{} scans that the run trained on are left out", before - chosen.len()));
+    }
+    if chosen.is_empty() {
+        bail!("there is no scan to score in the {} list; choose another folder or --split", split.name());
+    }
+    Ok(chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tandem_training::Lists;
+
+    fn check(split: Scans, test: Option<&[String]>) -> Result<Vec<String>> {
+        let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+        let lists = Lists { labelled: ids(&["a"]), unlabelled: ids(&["b"]), validation: ids(&["c"]) };
+        let record = RunRecord {
+            version: String::new(),
+            dataset: "la".to_owned(),
+            prepared: PathBuf::new(),
+            data_digest: String::new(),
+            config_digest: String::new(),
+            seed: 1,
+            training_scans: 3,
+            all_scans: 5,
+            lists,
+        };
+        let train = ["a", "b", "c"].map(|id| (id.to_owned(), Split::Train));
+        let tests = ["d", "e"].map(|id| (id.to_owned(), Split::Test));
+        select(&[train.as_slice(), &tests].concat(), split, &record, test)
+    }
+
+    #[test]
+    fn each_list_is_what_it_says() {
+        assert_eq!(check(Scans::Validation, None).unwrap(), ["c"]);
+        assert_eq!(check(Scans::Test, None).unwrap(), ["d", "e"]);
+        assert_eq!(check(Scans::Test, Some(&["e".to_owned()])).unwrap(), ["e"]);
+    }
+
+    #[test]
+    fn what_was_trained_on_is_never_scored() {
+        assert_eq!(check(Scans::All, None).unwrap(), ["c", "d", "e"]);
+        assert!(check(Scans::Test, Some(&["a".to_owned()])).is_err());
+    }
+
+    #[test]
+    fn a_listed_scan_that_is_missing_is_named() {
+        let error = check(Scans::Test, Some(&["x".to_owned()])).unwrap_err().to_string();
+        assert!(error.contains("scan x of the test list"), "{error}");
+    }
+}

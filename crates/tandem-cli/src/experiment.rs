@@ -1,0 +1,284 @@
+//! `tandem experiment`: trains the networks of a definition and scores them.
+
+use crate::definition::{self, Changes};
+use crate::device::{self, DeviceName};
+use crate::home::Home;
+use crate::output::say;
+use crate::progress::{CaseProgress, Progress, duration};
+use crate::{interrupt, prepare_data, run_folder, table};
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+use tandem_training::{Config, Error, Event, Run, RunRecord, Setup};
+use toml::Value;
+
+/// Trains the networks of an experiment and scores them on its validation scans.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The definition: a name from data/experiments, or the path of a .toml file.
+    #[arg(required_unless_present = "resume")]
+    definition: Option<String>,
+    /// How much work [default: full where there is a GPU, else quick].
+    #[arg(long, value_enum)]
+    profile: Option<Profile>,
+    /// Another method, with its own default options.
+    #[arg(long, value_name = "NAME")]
+    method: Option<String>,
+    /// Where the networks run.
+    #[arg(long, value_enum)]
+    device: Option<DeviceName>,
+    /// Another seed.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Another value of a setting, such as training.iterations=30 or data.labelled=4.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The run folder [default: runs/NAME-DATA-METHOD-PROFILE-sSEED].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Goes on with a run that was stopped, as if it had not been.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["definition", "profile", "method", "device", "seed", "set", "out"])]
+    resume: Option<PathBuf>,
+}
+
+/// How much work a run does.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Profile {
+    /// Half resolution, small networks, 1,000 iterations: minutes on a CPU.
+    Quick,
+    /// The paper's settings.
+    Full,
+}
+
+impl Profile {
+    fn name(self) -> &'static str {
+        match self {
+            Profile::Quick => "quick",
+            Profile::Full => "full",
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, home: &Home) -> Result<ExitCode> {
+    let stop = interrupt::watch()?;
+    let started = Instant::now();
+    let mut display = Display::default();
+    let run = match &arguments.resume {
+        Some(folder) => Some((resume(folder, &mut display)?, folder.clone())),
+        None => start(arguments, home, stop, &mut display)?,
+    };
+    let Some((mut run, folder)) = run else {
+        return Ok(ExitCode::from(interrupt::EXIT_CODE));
+    };
+    display.validation_cases = run.record().lists.validation.len();
+    let trained = run.train(stop, &mut |event| display.show(event));
+    display.clear();
+    match trained {
+        Ok(scores) => {
+            say(table::scores(&scores.summary()));
+            let took = duration(started.elapsed().as_secs_f64());
+            say(format!("{}: report.md, metrics.csv, summary.json, predictions ({took})", folder.display()));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(Error::Interrupted { steps, checkpoint }) => {
+            say(format!("stopped after {steps} steps; the state is in {}", checkpoint.display()));
+            say(format!("to go on: experiment --resume {}", folder.display()));
+            Ok(ExitCode::from(interrupt::EXIT_CODE))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Resolves the definition, finds or makes its data, and makes the run folder; `None` after Ctrl-C.
+fn start(
+    arguments: &Arguments,
+    home: &Home,
+    stop: &AtomicBool,
+    display: &mut Display,
+) -> Result<Option<(Run, PathBuf)>> {
+    let automatic = if device::has_gpu() { Profile::Full } else { Profile::Quick };
+    let profile = arguments.profile.unwrap_or(automatic);
+    let config = resolve(arguments, profile, home)?;
+    let device = device::open(config.device)?;
+    let data = choose_data(&config, home)?;
+    say(format!("{} on {}", config.name, data.describe()));
+    if profile == Profile::Quick {
+        let why = if arguments.profile.is_none() { "no GPU here, so " } else { "" };
+        say(format!(
+            "{why}profile quick: small and at low resolution; its numbers do not compare with papers"
+        ));
+    }
+    let folder = arguments.out.clone().unwrap_or_else(|| {
+        let (name, method, seed) = (&config.name, &config.method.name, config.training.seed);
+        home.runs().join(format!("{name}-{}-{method}-{}-s{seed}", data.name, profile.name()))
+    });
+    if folder.exists() {
+        bail!(
+            "{} exists already; choose another folder with --out, or go on with --resume",
+            folder.display()
+        );
+    }
+    if !data.is_prepared() && prepare_data::phantoms(home, stop)?.is_none() {
+        return Ok(None);
+    }
+    let setup = Setup { config, prepared: &data.folder, folder: &folder, device };
+    let run = Run::create(setup, &mut |event| display.show(event))?;
+    display.clear();
+    say(describe_lists(run.record()));
+    Ok(Some((run, folder)))
+}
+
+fn resume(folder: &Path, display: &mut Display) -> Result<Run> {
+    let record = run_folder::record(folder)?;
+    say(format!("going on with {} on {}", folder.display(), describe_data(&record.dataset)));
+    let device = device::open(run_folder::config(folder)?.device)?;
+    let run = Run::resume(folder, &record.prepared, device, &mut |event| display.show(event))?;
+    display.clear();
+    Ok(run)
+}
+
+fn resolve(arguments: &Arguments, profile: Profile, home: &Home) -> Result<Config> {
+    let name = arguments.definition.as_deref().unwrap_or_default();
+    let path = definition::find(name, &home.experiments())?;
+    let changes = Changes {
+        profile: profile.name(),
+        method: arguments.method.as_deref(),
+        device: arguments.device.map(DeviceName::name),
+        seed: arguments.seed,
+        set: &arguments.set,
+    };
+    let table = definition::resolve(&path, &changes)?;
+    // Errors of the reader span lines of the text that it was given; on one line they read as a sentence.
+    let config: Config = Value::Table(table).try_into().map_err(|error| {
+        anyhow::anyhow!("experiment {}: {}", path.display(), one_line(&error.to_string()))
+    })?;
+    // What can be wrong without data is said before data are made.
+    config.check()?;
+    tandem_objectives::build(&config.method.name, &config.method.options.clone().into())?;
+    Ok(config)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The prepared folder that a run reads.
+struct Data {
+    name: String,
+    folder: PathBuf,
+}
+
+impl Data {
+    fn is_prepared(&self) -> bool {
+        self.folder.exists()
+    }
+
+    fn describe(&self) -> String {
+        let made = if self.is_prepared() { "" } else { "; none are prepared, so they are made now" };
+        format!("{}{made}", describe_data(&self.name))
+    }
+}
+
+/// The first dataset of the definition that is prepared, else phantoms.
+fn choose_data(config: &Config, home: &Home) -> Result<Data> {
+    let named = |name: &String| Data { name: name.clone(), folder: home.prepared().join(name) };
+    let names = &config.data.dataset;
+    if let Some(data) = names.iter().map(named).find(Data::is_prepared) {
+        return Ok(data);
+    }
+    let phantom = names.iter().find(|name| *name == "phantom").map(named);
+    phantom.with_context(|| {
+        let (names, folder) = (names.join(", "), home.prepared());
+        format!("{} holds none of {names}; prepare one: prepare-data la --source DIR", folder.display())
+    })
+}
+
+fn describe_data(dataset: &str) -> String {
+    match dataset {
+        "la" => "la: left atrium, LGE-MRI of patients".to_owned(),
+        "phantom" => {
+            "phantom: synthetic scans, not of patients (for real ones: prepare-data la --source DIR)"
+                .to_owned()
+        }
+        other => other.to_owned(),
+    }
+}
+
+/// What "8 %" means here: of all scans of the benchmark, and of its training list.
+fn describe_lists(record: &RunRecord) -> String {
+    let lists = &record.lists;
+    let labelled = lists.labelled.len();
+    let percent = |of: usize| 100.0 * labelled as f64 / of.max(1) as f64;
+    // The benchmark has 100 scans, even where its 20 test scans are not at hand.
+    let (all, whose) =
+        if record.dataset == "la" { (100, "the benchmark's ") } else { (record.all_scans, "all ") };
+    format!(
+        "{labelled} labelled scans: {labelled}/{all} = {:.0} % of {whose}{all}, {labelled}/{} = {:.0} % of the \
+         training list; {} unlabelled, {} for validation",
+        percent(all),
+        record.training_scans,
+        percent(record.training_scans),
+        lists.unlabelled.len(),
+        lists.validation.len()
+    )
+}
+
+/// What is shown of a run while it works.
+#[derive(Default)]
+struct Display {
+    validation_cases: usize,
+    work: Option<Work>,
+}
+
+enum Work {
+    Resampling(Progress),
+    Training(Progress),
+    Validating(CaseProgress),
+}
+
+impl Display {
+    fn show(&mut self, event: Event) {
+        match event {
+            Event::Resampling { done, total } => {
+                if !matches!(self.work, Some(Work::Resampling(_))) {
+                    self.work = Some(Work::Resampling(Progress::new("resampling", total as u64)));
+                }
+                if let Some(Work::Resampling(progress)) = &mut self.work {
+                    progress.at(done as u64, "");
+                }
+            }
+            Event::Step { record, iterations } => {
+                if !matches!(self.work, Some(Work::Training(_))) {
+                    self.work =
+                        Some(Work::Training(Progress::new("training", iterations).resumed_at(record.step)));
+                }
+                if let Some(Work::Training(progress)) = &mut self.work {
+                    let losses = record.losses.iter().map(|(network, loss)| format!("{network} {loss:.3}"));
+                    progress.at(record.step + 1, &losses.collect::<Vec<_>>().join("  "));
+                }
+            }
+            Event::Validating { case, done, total } => {
+                if !matches!(self.work, Some(Work::Validating(_))) {
+                    self.work =
+                        Some(Work::Validating(CaseProgress::new("validating", self.validation_cases)));
+                }
+                if let Some(Work::Validating(progress)) = &mut self.work {
+                    progress.at(case, done, total);
+                }
+            }
+            Event::Validated { steps, scores } => {
+                self.clear();
+                say(format!("after {steps} steps: {}", table::headline(&scores.summary())));
+            }
+            // The newest state is on disk: nothing to tell.
+            Event::Saved { .. } => {}
+        }
+    }
+
+    fn clear(&mut self) {
+        self.work = None;
+    }
+}

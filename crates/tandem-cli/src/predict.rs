@@ -1,0 +1,136 @@
+//! `tandem predict`: segments scans with the networks of a run.
+
+use crate::device::{self, DeviceName};
+use crate::output::say;
+use crate::progress::Progress;
+use crate::{intensities, interrupt};
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use tandem_training::{DeviceChoice, Predictor, TrainedRun};
+use tandem_volume::{Volume, read_image, write_label};
+
+/// Endings of scans that can be read.
+const ENDINGS: [&str; 3] = [".nii.gz", ".nii", ".nrrd"];
+
+/// Segments scans with the networks of a run. Each label map lies on its scan's own grid.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The run folder.
+    run: PathBuf,
+    /// The scans: NIfTI (.nii, .nii.gz) or NRRD (.nrrd).
+    #[arg(required = true)]
+    scans: Vec<PathBuf>,
+    /// The folder for the label maps, ID.nii.gz.
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+    /// What the scans' intensities are.
+    #[arg(long, value_enum, default_value = "auto")]
+    intensities: Intensities,
+    /// Where the networks run.
+    #[arg(long, value_enum, default_value = "auto")]
+    device: DeviceName,
+}
+
+/// What the intensities of a scan are.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Intensities {
+    /// Raw unless they look like z-scores; which, is said.
+    Auto,
+    /// As the run's training data: taken as they are.
+    Prepared,
+    /// Raw: z-scored over the whole scan.
+    Raw,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let outputs = outputs(&arguments.scans, &arguments.out)?;
+    let choice = DeviceChoice::from(arguments.device);
+    let run = TrainedRun::open(&arguments.run, &device::open(choice)?)?;
+    let predictor = run.predictor()?;
+    std::fs::create_dir_all(&arguments.out)
+        .with_context(|| format!("cannot make the folder {}", arguments.out.display()))?;
+    let stop = interrupt::watch()?;
+    for (scan, output) in arguments.scans.iter().zip(&outputs) {
+        if stop.load(Ordering::SeqCst) {
+            return Ok(ExitCode::from(interrupt::EXIT_CODE));
+        }
+        segment(&predictor, scan, output, arguments.intensities)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn segment(predictor: &Predictor, scan: &Path, output: &Path, intensities: Intensities) -> Result<()> {
+    let (image, note) =
+        normalised(read_image(scan)?, intensities).with_context(|| format!("{}", scan.display()))?;
+    let mut progress: Option<Progress> = None;
+    let mut windows = |done: usize, total: usize| {
+        progress.get_or_insert_with(|| Progress::new("segmenting", total as u64)).at(done as u64, "");
+    };
+    let segmentation = predictor.segment(&scan.display().to_string(), &image, &mut windows)?;
+    drop(progress);
+    let label = segmentation.own.label();
+    write_label(output, &label)?;
+    let foreground = label.array().iter().filter(|class| **class > 0).count();
+    let ml = foreground as f64 * image.geometry().spacing().iter().product::<f64>() / 1000.0;
+    let note = note.map(|note| format!("; {note}")).unwrap_or_default();
+    say(format!("{} -> {}: {ml:.1} ml{note}", scan.display(), output.display()));
+    Ok(())
+}
+
+fn normalised(image: Volume<f32>, intensities: Intensities) -> Result<(Volume<f32>, Option<String>)> {
+    match intensities {
+        Intensities::Auto => intensities::normalised(image),
+        Intensities::Prepared => Ok((image, None)),
+        Intensities::Raw => intensities::z_scored(image),
+    }
+}
+
+/// The file of each scan's label map. Two scans must not share one.
+fn outputs(scans: &[PathBuf], folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut outputs: Vec<PathBuf> = Vec::with_capacity(scans.len());
+    for scan in scans {
+        let name = scan.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some(id) = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)) else {
+            bail!("{}: scans are .nii, .nii.gz or .nrrd files", scan.display());
+        };
+        let output = folder.join(format!("{id}.nii.gz"));
+        if outputs.contains(&output) {
+            bail!("two scans would be written to {}; predict them into two folders", output.display());
+        }
+        if output.canonicalize().is_ok_and(|old| scan.canonicalize().is_ok_and(|scan| scan == old)) {
+            bail!("{} would be overwritten by its own label map; choose another --out", scan.display());
+        }
+        outputs.push(output);
+    }
+    Ok(outputs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(scans: &[&str]) -> Result<Vec<PathBuf>> {
+        outputs(&scans.iter().map(PathBuf::from).collect::<Vec<_>>(), Path::new("out"))
+    }
+
+    #[test]
+    fn outputs_are_named_after_their_scans() {
+        let expected = ["out/a.nii.gz", "out/b.x.nii.gz"].map(PathBuf::from);
+        assert_eq!(check(&["x/a.nrrd", "b.x.nii"]).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_would_be_lost_is_refused() {
+        for (scans, message) in [(vec!["a.txt"], ".nii.gz"), (vec!["x/a.nii", "y/a.nii.gz"], "two folders")] {
+            let error = check(&scans).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let scan = folder.path().join("a.nii.gz");
+        std::fs::write(&scan, "").unwrap();
+        assert!(outputs(std::slice::from_ref(&scan), folder.path()).is_err());
+    }
+}

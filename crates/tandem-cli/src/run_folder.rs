@@ -1,0 +1,23 @@
+//! What a run folder says about itself.
+
+use anyhow::{Context, Result};
+use serde::de::DeserializeOwned;
+use std::path::Path;
+use tandem_training::{Config, RunRecord};
+
+/// The data, the lists and the digests of a run.
+pub(crate) fn record(folder: &Path) -> Result<RunRecord> {
+    read(folder, "run.json")
+}
+
+/// The resolved settings of a run.
+pub(crate) fn config(folder: &Path) -> Result<Config> {
+    read(folder, "config.json")
+}
+
+fn read<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<T> {
+    let path = folder.join(name);
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("{} is no run folder: cannot read {name}", folder.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
+}

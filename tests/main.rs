@@ -1,0 +1,10 @@
+//! End-to-end tests: the program as its users run it, on tiny scans.
+#![forbid(unsafe_code)]
+
+mod program;
+mod scans;
+
+mod experiment;
+mod hostile_input;
+mod predict;
+mod prepare_data;

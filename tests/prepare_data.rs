@@ -1,0 +1,89 @@
+//! `tandem prepare-data`.
+
+use crate::program::Program;
+use crate::scans;
+use tandem_volume::prepared::{PreparedSet, Split};
+
+fn prepared(program: &Program, name: &str) -> PreparedSet {
+    PreparedSet::open(program.path(&format!("data/prepared/{name}"))).expect("a prepared set")
+}
+
+#[test]
+fn phantoms_are_a_function_of_their_seed() {
+    let digest = |seed: &str| {
+        let program = Program::new();
+        program.run(&["prepare-data", "--cases", "2", "--spacing", "5", "--seed", seed]).succeeded();
+        prepared(&program, "phantom").digest().to_owned()
+    };
+    let first = digest("3");
+    assert_eq!(first, digest("3"));
+    assert_ne!(first, digest("4"));
+}
+
+#[test]
+fn the_last_fifth_of_the_phantoms_is_the_test_list() {
+    let program = Program::with_phantoms();
+    let set = prepared(&program, "phantom");
+    let test: Vec<bool> = set.manifest().cases.iter().map(|case| case.split == Split::Test).collect();
+    assert_eq!(test, [false, false, false, false, false, false, false, true]);
+    assert!(set.manifest().cases.iter().all(|case| case.labelled && case.foreground_voxels > Some(0)));
+}
+
+#[test]
+fn what_is_prepared_stays_until_it_is_forced() {
+    let program = Program::with_phantoms();
+    let before = prepared(&program, "phantom").digest().to_owned();
+    let again = program.run(&["prepare-data", "--cases", "2", "--spacing", "5"]).succeeded();
+    assert!(again.stdout.contains("prepared already"), "{again:?}");
+    assert_eq!(prepared(&program, "phantom").digest(), before);
+    program.run(&["prepare-data", "--cases", "2", "--spacing", "5", "--force"]).succeeded();
+    assert_eq!(prepared(&program, "phantom").manifest().cases.len(), 2);
+    let names: Vec<_> = std::fs::read_dir(program.path("data/prepared")).unwrap().flatten().collect();
+    assert_eq!(names.len(), 1, "something was left beside the prepared set: {names:?}");
+}
+
+#[test]
+fn pairs_keep_their_lists_their_grid_and_their_missing_labels() {
+    let program = Program::new();
+    let source = program.path("scans");
+    for (id, labelled) in [("a", true), ("b", false), ("c", true), ("left-out", true)] {
+        scans::write_pair(&source, id, labelled);
+    }
+    std::fs::write(source.join("train.list"), "c\nb\n").unwrap();
+    std::fs::write(source.join("test.list"), "a\n").unwrap();
+    let ended = program.run(&["prepare-data", "la", "--source", "scans"]).succeeded();
+    assert!(ended.stdout.contains("1 scans of scans are in no list"), "{ended:?}");
+
+    let set = prepared(&program, "la");
+    let cases = &set.manifest().cases;
+    let listed: Vec<_> = cases.iter().map(|case| (case.id.as_str(), case.split, case.labelled)).collect();
+    assert_eq!(listed, [("c", Split::Train, true), ("b", Split::Train, false), ("a", Split::Test, true)]);
+    assert!(cases[0].note.as_deref().unwrap_or_default().contains("z-scored"), "{:?}", cases[0].note);
+    assert_eq!(cases[0].sources.len(), 2);
+    let case = set.case("c").unwrap();
+    assert!(case.geometry().same_grid(&scans::oblique(), scans::SHAPE));
+    assert_eq!(case.read_label().unwrap().unwrap().array(), scans::label(scans::oblique()).array());
+}
+
+#[test]
+fn the_benchmarks_files_agree_with_the_pairs_made_from_them() {
+    let Some(shared) = crate::scans::reference_data("la-h5") else { return };
+    let program = Program::new();
+    let source = shared.to_str().unwrap();
+    program.run(&["prepare-data", "la", "--source", source]).succeeded();
+    let set = prepared(&program, "la");
+    assert_eq!(set.manifest().cases.len(), 2);
+    for record in &set.manifest().cases {
+        let pair = shared.with_file_name("la");
+        let image = tandem_volume::read_image(pair.join(format!("images/{}.nii.gz", record.id))).unwrap();
+        let label = tandem_volume::read_label(pair.join(format!("labels/{}.nii.gz", record.id))).unwrap();
+        let case = set.case(&record.id).unwrap();
+        assert_eq!(record.spacing, [0.625; 3]);
+        assert_eq!(case.read_label().unwrap().unwrap().array(), label.array());
+        let apart = |(a, b): (&f32, &f32)| (a - b).abs();
+        let farthest =
+            case.read_image().unwrap().array().iter().zip(image.array()).map(apart).fold(0.0, f32::max);
+        // The pairs hold 8-bit codes that restore the z-scores to 1e-6 of values up to 17.
+        assert!(farthest < 2e-5, "{}: {farthest}", record.id);
+    }
+}

@@ -1,0 +1,58 @@
+//! Tiny scans written to files.
+
+use ndarray::Array3;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use tandem_volume::{Geometry, Volume, write_image, write_label};
+
+/// Voxels of a tiny scan.
+pub(crate) const SHAPE: [usize; 3] = [20, 18, 12];
+
+/// A turned grid with three different spacings: whatever loses an axis, a sign or an offset shows.
+pub(crate) fn oblique() -> Geometry {
+    let (sin, cos) = 0.3f64.sin_cos();
+    let direction = [[-cos, -sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]];
+    Geometry::new([3.0, 3.5, 5.0], [31.0, -42.5, 17.25], direction).expect("a sound grid")
+}
+
+/// A raw scan: a bright ball in noise-free tissue.
+pub(crate) fn image(geometry: Geometry) -> Volume<f32> {
+    let value = |at| if in_ball(at) { 400.0 } else { 100.0 + (at.0 % 5) as f32 };
+    Volume::new(Array3::from_shape_fn(SHAPE, value), geometry)
+}
+
+/// The ball's label map.
+pub(crate) fn label(geometry: Geometry) -> Volume<u8> {
+    Volume::new(Array3::from_shape_fn(SHAPE, |at| u8::from(in_ball(at))), geometry)
+}
+
+fn in_ball((i, j, k): (usize, usize, usize)) -> bool {
+    let square = |a: usize, b: f64| (a as f64 - b).powi(2);
+    square(i, 9.0) + square(j, 8.0) + square(k, 6.0) < 16.0
+}
+
+/// Writes `images/ID.nii.gz` and, where asked, `labels/ID.nii.gz` below `folder`.
+pub(crate) fn write_pair(folder: &Path, id: &str, labelled: bool) {
+    std::fs::create_dir_all(folder.join("images")).expect("images/");
+    std::fs::create_dir_all(folder.join("labels")).expect("labels/");
+    write_image(folder.join(format!("images/{id}.nii.gz")), &image(oblique())).expect("an image");
+    if labelled {
+        write_label(folder.join(format!("labels/{id}.nii.gz")), &label(oblique())).expect("a label map");
+    }
+}
+
+/// A folder of the reference data beside the workspace (`../shared`, or `TANDEM_SHARED`). Where it is absent the test
+/// says that it is skipped, or fails where `TANDEM_REFERENCE=required`.
+pub(crate) fn reference_data(name: &str) -> Option<PathBuf> {
+    let beside = || crate::program::workspace().join("../shared").into_os_string();
+    let shared = PathBuf::from(std::env::var_os("TANDEM_SHARED").unwrap_or_else(beside));
+    let folder = shared.join(name);
+    if folder.is_dir() {
+        return folder.canonicalize().ok();
+    }
+    let required = std::env::var_os("TANDEM_REFERENCE").is_some_and(|value| value == "required");
+    assert!(!required, "the reference data is required, but there is no {}", folder.display());
+    // Written past the capture of test output, so that it shows although the test passes.
+    let _ = writeln!(std::io::stderr(), "skipped: this test needs the reference data ({})", folder.display());
+    None
+}
