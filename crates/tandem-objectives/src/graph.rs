@@ -133,11 +133,10 @@ mod tests {
     #[test]
     fn upstream_factors_and_all_three_inputs_are_honoured() -> Result<()> {
         let vars = (0..3).map(|i| Var::new(&[i as f32], &Device::Cpu)).collect::<Result<Vec<_>>>()?;
-        let inputs: Vec<_> = vars
-            .iter()
-            .enumerate()
-            .map(|(i, v)| (v.as_tensor(), Tensor::full(i as f32 + 1., 1, &Device::Cpu).unwrap()));
-        let inputs: Vec<_> = inputs.collect();
+        let gradient = |i: usize| Tensor::full(i as f32 + 1., 1, &Device::Cpu);
+        let inputs = (0..3)
+            .map(|i| Ok((vars[i].as_tensor(), gradient(i)?)))
+            .collect::<Result<Vec<(&Tensor, Tensor)>>>()?;
         for count in 1..=3 {
             let gradients = (with_gradients(7., &inputs[..count])? * 3.)?.backward()?;
             for i in 0..count {

@@ -18,10 +18,14 @@ mod method;
 mod methods;
 
 pub mod losses;
+pub mod testing;
 
 mod graph;
 mod rows;
 mod scores;
+
+#[cfg(test)]
+mod golden;
 
 pub use graph::with_gradients;
 pub use method::{Batch, Forward, Method, Network, Objective, Prediction, Role, Step, Term};

@@ -14,6 +14,9 @@ mod ramp;
 mod sharpened;
 mod uncertainty;
 
+#[cfg(test)]
+mod golden;
+
 pub use conflict::{conflict, conflict_mask};
 pub use consistency::cosine_consistency;
 pub use cross_entropy::{IGNORE, cross_entropy, cross_entropy_of_softmax};

@@ -5,6 +5,9 @@ mod mcf;
 mod pair;
 mod supervised_ensemble;
 
+#[cfg(test)]
+mod laws;
+
 pub use dual_networks::{
     CandidateRule, DualNetworks, DualNetworksOptions, EntropyOf, FeatureKind, PseudoCrossEntropy,
     PseudoLabels, ReliableRule, UncertaintyDirection, UncertaintyRegion, WinnerCriterion,

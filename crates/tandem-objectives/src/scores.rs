@@ -218,15 +218,16 @@ pub(crate) fn add_through_softmax(
 /// Softmax into `p`, log-softmax in place of the logits.
 #[inline]
 fn softmax(p: &mut [f32], logits: &mut [f32]) {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut total = 0.0;
-    for (p, z) in p.iter_mut().zip(logits.iter_mut()) {
+    let best = (1..logits.len()).fold(0, |best, c| if logits[c] > logits[best] { c } else { best });
+    let largest = logits[best];
+    // Without the largest term, which is 1: the logarithm of 1 + others stays exact where a network is certain.
+    let mut others = 0.0;
+    for (c, (p, z)) in p.iter_mut().zip(logits.iter_mut()).enumerate() {
         *z -= largest;
-        // The largest logit needs no exponential: half of the work where there are two classes.
-        *p = if *z == 0.0 { 1.0 } else { z.exp() };
-        total += *p;
+        *p = if c == best { 1.0 } else { z.exp() };
+        others += if c == best { 0.0 } else { *p };
     }
-    let log_total = total.ln();
+    let (total, log_total) = (1.0 + others, others.ln_1p());
     for (p, z) in p.iter_mut().zip(logits.iter_mut()) {
         *p /= total;
         *z -= log_total;

@@ -45,7 +45,14 @@ pub fn conflict(scores: &mut Live<'_>, targets: &[u8], mask: &[bool], weight: f6
             return 0.0;
         }
         let (p, target) = (read.probabilities(v), usize::from(targets[v]));
-        let error = |c: usize| if c == 0 { 0.0 } else { p[c] - if c == target { 1.0 } else { 0.0 } };
+        let error = |c: usize| match c {
+            0 => 0.0,
+            // p - 1 as the sum of the others, which does not cancel where p is near 1.
+            _ if c == target => {
+                -p.iter().enumerate().filter(|(other, _)| *other != c).map(|(_, p)| p).sum::<f32>()
+            }
+            _ => p[c],
+        };
         add_through_softmax(gradient, p, scale, error);
         (1..p.len()).map(|c| f64::from(error(c)).powi(2)).sum()
     });

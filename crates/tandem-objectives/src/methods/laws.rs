@@ -1,0 +1,141 @@
+//! What the four methods must hold to on random predictions.
+
+use super::*;
+use crate::method::{Objective, Term};
+use crate::testing::{Situation, check_method, gradients};
+use serde_json::json;
+
+const HALF: usize = 2;
+
+/// Sums of absolute gradients by network: of its logits on labelled patches, on unlabelled ones, of its features.
+fn reach(name: &str, options: Value) -> (Objective, [[f32; 3]; 2]) {
+    let situation = Situation::random(11).unwrap();
+    let objective = situation.objective(&mut *build(name, &options).unwrap()).unwrap();
+    let sum =
+        |tensor: &candle_core::Tensor| tensor.abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+    let by_logits = gradients(&objective, &situation.logits).unwrap();
+    let by_features = gradients(&objective, &situation.features).unwrap();
+    let reached = [0, 1].map(|i| {
+        let part = |start| sum(&by_logits[i].narrow(0, start, HALF).unwrap());
+        [part(0), part(HALF), sum(&by_features[i])]
+    });
+    (objective, reached)
+}
+
+fn winner(objective: &Objective) -> usize {
+    match objective.terms.iter().find(|(name, _)| name == "winner") {
+        Some((_, Term::Value(winner))) => *winner as usize,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn undefined(objective: &Objective) -> Vec<&str> {
+    objective
+        .terms
+        .iter()
+        .filter(|(_, t)| matches!(t, Term::Undefined(_)))
+        .map(|(name, _)| name.as_str())
+        .collect()
+}
+
+#[test]
+fn all_methods_keep_the_laws() {
+    for name in names() {
+        check_method(&|| build(name, &Value::Null)).unwrap();
+    }
+    let everything = json!({
+        "winner_decay": 0.9, "reliable_per_class": true, "reliable_rule": "both", "detach_uncertainty": true,
+        "uncertainty_region": "unlabelled", "pseudo_labels": "either-foreground", "pseudo_cross_entropy": "live",
+        "features": "after-dropout", "live_prototypes": true, "candidates": "foreground-leads", "candidates_one_in": 10,
+        "consistency_spares_winner": true,
+    });
+    check_method(&|| build("dual-networks", &everything)).unwrap();
+}
+
+#[test]
+fn the_control_and_mcf_teach_whom_they_should() {
+    let (_, control) = reach("supervised-ensemble", Value::Null);
+    assert!(
+        control
+            .iter()
+            .all(|[labelled, unlabelled, features]| *labelled > 0. && *unlabelled == 0. && *features == 0.)
+    );
+    let (objective, mcf) = reach("mcf", Value::Null);
+    let (winner, loser) = (mcf[winner(&objective)], mcf[1 - winner(&objective)]);
+    assert!(winner[1] == 0. && loser[1] > 0., "{mcf:?}");
+}
+
+/// Each weight alone, the others zero: where its gradient arrives in the preset.
+#[test]
+fn each_term_of_the_preset_reaches_its_networks() {
+    let off = json!({ "peak": 0.0 });
+    let alone = |term: Option<&str>| {
+        let mut options = json!({ "lambda_reg": off, "lambda_u": off, "lambda_c": off });
+        if let Some(term) = term {
+            options[term] = json!({ "peak": 1.0, "ramped": false });
+        }
+        let (objective, reached) = reach("dual-networks", options);
+        assert_eq!(undefined(&objective), Vec::<&str>::new());
+        let winner = winner(&objective);
+        (reached[winner].map(|sum| sum > 0.), reached[1 - winner].map(|sum| sum > 0.))
+    };
+    // Labelled logits, unlabelled logits, features; of the winner, of the loser.
+    assert_eq!(alone(None), ([true, false, false], [true, false, false]));
+    assert_eq!(alone(Some("lambda_reg")), ([true, true, false], [true, true, false]));
+    assert_eq!(alone(Some("lambda_u")), ([true, false, false], [true, true, false]));
+    assert_eq!(alone(Some("lambda_c")), ([true, false, false], [true, false, true]));
+}
+
+/// The released code: no gradient from pseudo-labels to the V-Net, none to the features, an undefined contrast.
+#[test]
+fn the_released_terms_without_gradient_are_the_known_ones() {
+    let (objective, reached) = reach("dual-networks-released", json!({ "lambda_reg": { "peak": 0.0 } }));
+    assert_eq!(undefined(&objective), ["tau", "l_c/pull"]);
+    let [vnet, resnet34] = reached.map(|sums| sums.map(|sum| sum > 0.));
+    assert_eq!((vnet, resnet34), ([true, false, false], [true, true, false]));
+    let (_, with_consistency) = reach("dual-networks-released", Value::Null);
+    assert!(with_consistency[0][1] > 0.);
+}
+
+/// A method gets no labels but those of the labelled half; here it also does not confuse the halves.
+#[test]
+fn labels_of_the_wrong_shape_are_refused() {
+    let mut situation = Situation::random(3).unwrap();
+    situation.batch.labels = situation.batch.labels.narrow(1, 0, 6).unwrap();
+    for name in names() {
+        assert!(situation.objective(&mut *build(name, &Value::Null).unwrap()).is_err(), "{name}");
+    }
+    let mut situation = Situation::random(3).unwrap();
+    situation.batch.labels = (situation.batch.labels + 3.).unwrap();
+    let error = situation.objective(&mut *build("mcf", &Value::Null).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("class"), "{error}");
+}
+
+#[test]
+fn the_averaged_criterion_survives_a_checkpoint() {
+    let options = json!({ "winner_decay": 0.9 });
+    let mut method = build("dual-networks", &options).unwrap();
+    let mut fresh = build("dual-networks", &options).unwrap();
+    fresh.restore(&method.state()).unwrap();
+    Situation::random(1).unwrap().objective(&mut *method).unwrap();
+    fresh.restore(&method.state()).unwrap();
+    let kept = |method: &dyn Method| method.state()["winner_criterion"].to_vec1::<f64>().unwrap();
+    assert_eq!(kept(&*method), kept(&*fresh));
+    assert_eq!(kept(&*method).len(), 2);
+    assert!(fresh.restore(&Default::default()).is_err());
+}
+
+/// Everything but the draw of candidates is a function of the batch; the draw follows seed and step.
+#[test]
+fn logits_on_one_thread_give_the_same_bits() {
+    let situation = Situation::random(5).unwrap();
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let objective = situation.objective(&mut *build("dual-networks", &Value::Null).unwrap()).unwrap();
+            let gradients = gradients(&objective, &situation.logits).unwrap();
+            (objective.terms, gradients.iter().map(crate::golden::numbers).collect::<Vec<_>>())
+        })
+    };
+    assert_eq!(run(1), run(3));
+}
