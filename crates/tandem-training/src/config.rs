@@ -221,20 +221,22 @@ impl Config {
         }
         self.check_data()?;
         self.check_training()?;
-        require(self.network.filters > 0, "network.filters", "must be at least 1")?;
+        let NetworkSize { filters, dropout } = self.network;
+        require(filters > 0, "network.filters", "must be at least 1")?;
         require(
-            self.inference.stride.iter().all(|&s| s > 0),
-            "inference.stride",
-            "needs three numbers of at least 1",
+            (0.0..1.0).contains(&dropout),
+            "network.dropout",
+            "must be at least 0 and below 1, such as 0.5",
         )?;
-        let reaches =
-            self.inference.stride.iter().zip(&self.training.patch).all(|(stride, side)| stride <= side);
+        let InferenceConfig { stride, batch } = &self.inference;
+        require(!stride.contains(&0), "inference.stride", "needs three numbers of at least 1")?;
+        let reaches = stride.iter().zip(&self.training.patch).all(|(stride, side)| stride <= side);
         require(
             reaches,
             "inference.stride",
             "must not exceed training.patch, else voxels between windows are missed",
         )?;
-        require(self.inference.batch > 0, "inference.batch", "must be at least 1")
+        require(*batch > 0, "inference.batch", "must be at least 1")
     }
 
     /// SHA-256 of the settings, hexadecimal: tells whether a checkpoint belongs to them.
