@@ -8,13 +8,13 @@ use tandem_random::Draws;
 
 use super::field::Field;
 use super::shape::{Matrix, Point, Shape, along, rotation, times};
-pub(super) use atrium::Atrium;
+pub(super) use atrium::{Atrium, BLEND_MM, blended};
 pub(super) use organs::Organ;
 
 /// The part of a scan's frame that the box is looked for in, and the margin of the fields around it, in mm.
 const SEARCH: Point = [85.0, 65.0, 50.0];
 /// The step of that search, in mm. It is the same for every spacing, so that the box is, too.
-const SEARCH_STEP: f32 = 2.0;
+const SEARCH_STEP: f32 = 2.5;
 /// The box has the depth of the benchmark's scans, and room for its patch in the plane, in mm.
 const DEPTH: f32 = 55.0;
 const PATCH: f32 = 70.0;
@@ -75,7 +75,7 @@ impl Anatomy {
                 for k in 0..steps[2] {
                     let index = [i, j, k];
                     let p = [0, 1, 2].map(|a| index[a] as f32 * SEARCH_STEP - SEARCH[a]);
-                    if self.atrium.distance(self.place(p)) < 0.0 {
+                    if blended(&self.atrium.parts, self.place(p)) < 0.0 {
                         low = [0, 1, 2].map(|a| low[a].min(p[a]));
                         high = [0, 1, 2].map(|a| high[a].max(p[a]));
                     }

@@ -67,7 +67,7 @@ impl Contrast {
             texture: within(0.02, 0.08),
             bias: within(0.05, 0.2),
             bias_slope: [within(-0.004, 0.004), within(-0.008, 0.004), within(-0.004, 0.004)],
-            noise: within(0.06, 0.2),
+            noise: within(0.05, 0.16),
             // What whole-scan z-scores of LA look like in the benchmark's box.
             mean: 1.5 * deviation - within(0.5, 0.9),
             deviation,

@@ -4,13 +4,14 @@ use tandem_random::Draws;
 
 use super::shape::Point;
 
-/// A random field of unit normal numbers on a lattice in mm, interpolated linearly in between.
+/// A random field of unit normal numbers on a lattice in mm, interpolated smoothly in between.
 ///
 /// It is a function of position, so a phantom looks the same at every spacing.
 pub(super) struct Field {
     values: Vec<f32>,
     low: Point,
-    step: f32,
+    /// Lattice nodes per mm.
+    per_mm: f32,
     shape: [usize; 3],
 }
 
@@ -19,17 +20,36 @@ impl Field {
     pub(super) fn draw([low, high]: [Point; 2], step: f32, draws: &mut Draws) -> Self {
         let shape = [0, 1, 2].map(|a| ((high[a] - low[a]) / step).ceil().max(0.0) as usize + 2);
         let values = (0..shape.iter().product()).map(|_| draws.normal() as f32).collect();
-        Field { values, low, step, shape }
+        Field { values, low, per_mm: 1.0 / step, shape }
     }
 
-    /// The value at `p`, in standard deviations of the lattice; outside of the box, that of its border.
+    /// The value at `p`; outside of the box, that of its border. Between the nodes the deviation is less than 1.
     pub(super) fn at(&self, p: Point) -> f32 {
-        let cell =
-            [0, 1, 2].map(|a| ((p[a] - self.low[a]) / self.step).clamp(0.0, (self.shape[a] - 2) as f32));
+        let (corner, weights) = self.locate(p);
+        self.interpolate(corner, weights)
+    }
+
+    /// The value at `p`, scaled so that its deviation is 1 everywhere: noise, which must not show the lattice.
+    pub(super) fn noise_at(&self, p: Point) -> f32 {
+        let (corner, weights) = self.locate(p);
+        let variance: f32 = weights.iter().map(|w| w * w + (1.0 - w) * (1.0 - w)).product();
+        self.interpolate(corner, weights) / variance.sqrt()
+    }
+
+    /// The lattice cell of `p`, and how far in it `p` lies, eased at both ends so that no edge of a cell shows.
+    fn locate(&self, p: Point) -> (usize, Point) {
+        let at = |a: usize| ((p[a] - self.low[a]) * self.per_mm).clamp(0.0, (self.shape[a] - 2) as f32);
+        let position = [at(0), at(1), at(2)];
+        // Not negative, so the casts round down; those to u32 are the cheap ones.
+        let cell = position.map(|x| x as u32);
         let [i, j, k] = cell.map(|x| x as usize);
-        let [u, v, w] = [cell[0] - i as f32, cell[1] - j as f32, cell[2] - k as f32];
+        let corner = (i * self.shape[1] + j) * self.shape[2] + k;
+        let ease = |t: f32| t * t * (3.0 - 2.0 * t);
+        (corner, [0, 1, 2].map(|a| ease(position[a] - cell[a] as f32)))
+    }
+
+    fn interpolate(&self, corner: usize, [u, v, w]: Point) -> f32 {
         let (row, plane) = (self.shape[2], self.shape[1] * self.shape[2]);
-        let corner = i * plane + j * row + k;
         let mix = |a: f32, b: f32, t: f32| a + t * (b - a);
         let edge = |at: usize| mix(self.values[at], self.values[at + 1], w);
         let face = |at: usize| mix(edge(at), edge(at + row), v);
@@ -42,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_is_its_lattice_and_linear_in_between() {
+    fn a_field_is_its_lattice_and_smooth_in_between() {
         let field = Field::draw([[-4.0; 3], [4.0; 3]], 2.0, &mut Draws::new(1, "field", 0, 0));
         let mut draws = Draws::new(1, "field", 0, 0);
         let first = [draws.normal() as f32, draws.normal() as f32];
@@ -51,5 +71,8 @@ mod tests {
         assert!((field.at([-4.0, -4.0, -3.0]) - 0.5 * (first[0] + first[1])).abs() < 1e-6);
         assert_eq!(field.at([-9.0; 3]), first[0]);
         assert!(field.at([99.0; 3]).is_finite());
+        // Halfway along an edge two of the nodes have weight 1/2: the deviation is sqrt(1/2) before scaling.
+        let middle = 0.5 * (first[0] + first[1]) * 2.0_f32.sqrt();
+        assert!((field.noise_at([-4.0, -4.0, -3.0]) - middle).abs() < 1e-6);
     }
 }

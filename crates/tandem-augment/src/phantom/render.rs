@@ -1,15 +1,15 @@
 //! From anatomy and contrast to voxels.
 
 use ndarray::parallel::prelude::*;
-use ndarray::{Array3, Axis};
+use ndarray::{Array3, ArrayViewMut2, Axis};
 use tandem_random::Draws;
 
 use super::PhantomParams;
-use super::anatomy::Anatomy;
+use super::anatomy::{Anatomy, BLEND_MM, Organ, blended};
 use super::contrast::{Contrast, Tissue};
 use super::field::Field;
 use super::grid::Grid;
-use super::shape::{Point, dot};
+use super::shape::{FAR, Point, Shape, along, dot, minus};
 
 /// Steps of the lattices of the fields, in mm.
 const BIAS_STEP: f32 = 45.0;
@@ -17,10 +17,19 @@ const TEXTURE_STEP: f32 = 5.0;
 const SPECK_STEP: f32 = 3.5;
 const SCAR_STEP: f32 = 9.0;
 const NOISE_STEP: f32 = 0.9;
-/// Linear interpolation leaves 2/3 of the noise's variance along each axis, on average.
-const NOISE_GAIN: f32 = 1.837;
 /// Over how many mm blood of the atrium turns into that of a vein or of the ventricle where no wall is between.
 const MIXING_MM: f32 = 6.0;
+
+/// Side of the tiles in which shapes are looked up, in mm, and how much the deformation may lengthen it.
+const TILE_MM: f32 = 5.0;
+const STRETCH: f32 = 1.8;
+
+/// The shapes that matter in one tile.
+struct Nearby<'a> {
+    organs: Vec<&'a Organ>,
+    parts: Vec<&'a Shape>,
+    veins: Vec<&'a Shape>,
+}
 
 /// All that a voxel depends on.
 pub(super) struct Renderer<'a> {
@@ -65,25 +74,54 @@ impl<'a> Renderer<'a> {
         let mut image = Array3::<f32>::zeros(self.grid.shape);
         let mut label = Array3::<u8>::zeros(self.grid.shape);
         let planes = image.axis_iter_mut(Axis(0)).into_par_iter().zip(label.axis_iter_mut(Axis(0)));
-        planes.enumerate().for_each(|(i, (mut image, mut label))| {
-            for ((j, k), voxel) in image.indexed_iter_mut() {
-                let p = self.grid.point([i, j, k]);
-                let (signal, is_atrium) = self.signal(p);
-                *voxel = self.received(p, signal);
-                label[[j, k]] = u8::from(is_atrium);
-            }
-        });
+        planes.enumerate().for_each(|(i, (image, label))| self.render_plane(i, image, label));
         (image, label)
     }
 
+    /// One plane, tile by tile, so that only shapes close to a tile are evaluated for its voxels.
+    fn render_plane(&self, i: usize, mut image: ArrayViewMut2<f32>, mut label: ArrayViewMut2<u8>) {
+        let [_, nj, nk] = self.grid.shape;
+        let [_, tile_j, tile_k] = self.grid.spacing.map(|mm| (TILE_MM / mm).ceil() as usize);
+        for from_j in (0..nj).step_by(tile_j) {
+            for from_k in (0..nk).step_by(tile_k) {
+                let (to_j, to_k) = ((from_j + tile_j).min(nj), (from_k + tile_k).min(nk));
+                let corners = [[i, from_j, from_k], [i, to_j - 1, to_k - 1]];
+                let nearby = self.nearby(corners.map(|corner| self.grid.point(corner)));
+                for j in from_j..to_j {
+                    for k in from_k..to_k {
+                        let p = self.grid.point([i, j, k]);
+                        let (signal, is_atrium) = self.signal(p, &nearby);
+                        image[[j, k]] = self.received(p, signal);
+                        label[[j, k]] = u8::from(is_atrium);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The shapes that may reach into a tile with these corners.
+    fn nearby(&self, [low, high]: [Point; 2]) -> Nearby<'a> {
+        let diagonal = minus(high, low);
+        let middle = self.anatomy.place(along(low, diagonal, 0.5));
+        let radius = STRETCH * 0.5 * dot(diagonal, diagonal).sqrt();
+        let reaches = |shape: &Shape, mm: f32| shape.distance(middle) < mm + radius;
+        let lumen = self.contrast.wall_mm + MIXING_MM;
+        let (organs, atrium) = (self.anatomy.organs.iter(), &self.anatomy.atrium);
+        Nearby {
+            organs: organs.filter(|organ| reaches(&organ.shape, organ.wall_mm + self.edge)).collect(),
+            parts: atrium.parts.iter().filter(|part| reaches(part, lumen + BLEND_MM)).collect(),
+            veins: atrium.veins.iter().filter(|vein| reaches(vein, lumen)).collect(),
+        }
+    }
+
     /// What the tissue at `p` emits, and whether it belongs to the atrium.
-    fn signal(&self, p: Point) -> (f32, bool) {
+    fn signal(&self, p: Point, nearby: &Nearby) -> (f32, bool) {
         let place = self.anatomy.place(p);
         let texture = self.texture.at(p);
         let contrast = self.contrast;
         // Between the organs: fat and muscle in irregular patches.
         let mut signal = mix(contrast.fat, contrast.muscle, step(texture - 0.2, 0.8));
-        for organ in &self.anatomy.organs {
+        for organ in &nearby.organs {
             let distance = organ.shape.distance(place);
             if distance < organ.wall_mm + self.edge {
                 let (mut inside, wall) = contrast.of(organ.tissue);
@@ -94,8 +132,11 @@ impl<'a> Renderer<'a> {
                 signal = self.paint(signal, distance, organ.wall_mm, [inside, wall]);
             }
         }
-        let distance = self.anatomy.atrium.distance(place);
-        signal = self.paint_atrium(signal, place, distance, self.scars.at(p));
+        let distance = blended(nearby.parts.iter().copied(), place);
+        let to_veins = nearby.veins.iter().map(|vein| vein.distance(place)).fold(FAR, f32::min);
+        if distance.min(to_veins) < contrast.wall_mm + MIXING_MM {
+            signal = self.paint_atrium(signal, [p, place], [distance, to_veins]);
+        }
         (signal * (1.0 + contrast.texture * texture), distance < 0.0)
     }
 
@@ -107,15 +148,11 @@ impl<'a> Renderer<'a> {
 
     /// Paints the atrium with all its veins. Neither the cut of a vein nor the opening into the ventricle has a border
     /// of its own.
-    fn paint_atrium(&self, under: f32, place: Point, distance: f32, scar: f32) -> f32 {
+    fn paint_atrium(&self, under: f32, [p, place]: [Point; 2], [distance, to_veins]: [f32; 2]) -> f32 {
         let contrast = self.contrast;
-        let atrium = &self.anatomy.atrium;
-        let to_lumen = distance.min(atrium.distance_to_veins(place));
-        if to_lumen > contrast.wall_mm + MIXING_MM {
-            return under;
-        }
-        let opening = step(-atrium.valve.distance(place), 2.0);
-        let wall = contrast.muscle + contrast.enhancement * step(scar - 0.5, 0.5);
+        let to_lumen = distance.min(to_veins);
+        let opening = step(-self.anatomy.atrium.valve.distance(place), 2.0);
+        let wall = contrast.muscle + contrast.enhancement * step(self.scars.at(p) - 0.3, 0.4);
         let opacity = mix(1.0, contrast.leaflet, opening);
         let under = mix(under, wall, opacity * step(contrast.wall_mm - to_lumen, self.edge));
         let blood = mix(1.0, contrast.vein, step(distance - 0.5 * MIXING_MM, MIXING_MM));
@@ -128,7 +165,7 @@ impl<'a> Renderer<'a> {
     fn received(&self, p: Point, signal: f32) -> f32 {
         let contrast = self.contrast;
         let bias = (contrast.bias * self.bias.at(p) + dot(contrast.bias_slope, p)).exp();
-        let [real, imaginary] = [0, 1].map(|channel| NOISE_GAIN * contrast.noise * self.noise[channel].at(p));
+        let [real, imaginary] = [0, 1].map(|channel| contrast.noise * self.noise[channel].noise_at(p));
         (signal * bias + real).hypot(imaginary)
     }
 }

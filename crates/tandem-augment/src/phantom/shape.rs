@@ -6,9 +6,9 @@ pub(super) type Point = [f32; 3];
 pub(super) type Matrix = [Point; 3];
 
 /// Beyond this distance from its bounds a shape is not evaluated, in mm.
-const REACH: f32 = 12.0;
+const REACH: f32 = 24.0;
 /// What a shape says there, in mm.
-const FAR: f32 = 1e3;
+pub(super) const FAR: f32 = 1e3;
 
 pub(super) fn dot(a: Point, b: Point) -> f32 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]

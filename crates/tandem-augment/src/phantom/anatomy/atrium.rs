@@ -2,15 +2,15 @@
 
 use tandem_random::Draws;
 
-use super::super::shape::{Point, Shape, along, dot, minus, rotation, smooth_union, unit};
+use super::super::shape::{FAR, Point, Shape, along, dot, minus, rotation, smooth_union, unit};
 use super::{about, bounded, near};
 
 /// How far parts of the atrium blend into each other, in mm.
-const BLEND: f32 = 6.0;
+pub(in super::super) const BLEND_MM: f32 = 6.0;
 /// Length of a piece of a vein, in mm.
 const STEP: f32 = 5.0;
 /// Directions of the four veins from the atrium's centre: right upper and lower, left upper and lower.
-const VEINS: [Point; 4] = [[-0.85, 0.2, 0.45], [-0.85, 0.45, -0.3], [0.85, 0.2, 0.45], [0.8, 0.55, -0.2]];
+const VEINS: [Point; 4] = [[-0.9, 0.2, 0.35], [-0.9, 0.4, -0.25], [0.9, 0.2, 0.35], [0.85, 0.45, -0.2]];
 /// Of an accessory vein, between the two on the right.
 const MIDDLE_VEIN: Point = [-0.95, 0.3, 0.05];
 /// Of the appendage.
@@ -22,10 +22,8 @@ const VALVE: Point = [0.55, -0.6, -0.55];
 pub(in super::super) struct Atrium {
     /// The half axes of the body in mm, along x, y, z but for its tilt.
     pub(super) radii: Point,
-    pub(in super::super) body: Vec<Shape>,
-    pub(in super::super) appendage: Shape,
-    /// The pieces of the veins that belong to the label.
-    pub(in super::super) stumps: Vec<Shape>,
+    /// What the label covers: the body's lobes, the appendage and the first piece of every vein.
+    pub(in super::super) parts: Vec<Shape>,
     /// The veins from there on.
     pub(in super::super) veins: Vec<Shape>,
     /// Where the atrium opens into the ventricle.
@@ -38,15 +36,15 @@ impl Atrium {
     pub(super) fn draw(draws: &mut Draws) -> Self {
         let size = f64::from(about(1.0, 0.12, draws));
         let [x, y, z] =
-            [(27.0, 0.1), (19.0, 0.14), (16.5, 0.1)].map(|(mm, spread)| about(mm * size, spread, draws));
+            [(28.0, 0.1), (18.5, 0.14), (16.0, 0.1)].map(|(mm, spread)| about(mm * size, spread, draws));
         let radii = [x, y, z.min(21.0)];
-        let body = body(radii, draws);
+        let mut parts = body(radii, draws);
         let towards_valve = unit(near(VALVE, 0.1, draws));
         let opening = along([0.0; 3], towards_valve, surface(radii, towards_valve));
         let valve = Shape::ellipsoid(opening, [about(13.0, 0.12, draws); 3], rotation([0.0; 3]));
-        let appendage = appendage(radii, draws);
+        parts.push(appendage(radii, draws));
 
-        let (mut stumps, mut veins) = (Vec::new(), Vec::new());
+        let mut veins = Vec::new();
         let mut directions = VEINS.map(|direction| near(direction, 0.12, draws)).to_vec();
         if draws.chance(0.2) {
             // A common trunk on the left: both veins leave the atrium at one place.
@@ -58,24 +56,16 @@ impl Atrium {
             directions.iter().map(|d| (d, 6.3)).chain(accessory.iter().map(|d| (d, 3.5)))
         {
             let (stump, rest) = vein(unit(*direction), radii, calibre, draws);
-            stumps.push(stump);
+            parts.push(stump);
             veins.extend(rest);
         }
-        Atrium { radii, body, appendage, stumps, veins, valve, towards_valve }
+        Atrium { radii, parts, veins, valve, towards_valve }
     }
+}
 
-    /// The distance from the surface of what the label covers.
-    pub(in super::super) fn distance(&self, p: Point) -> f32 {
-        let body = self.body.iter().map(|lobe| lobe.distance(p));
-        let stumps = self.stumps.iter().map(|stump| stump.distance(p));
-        let appendage = self.appendage.distance(p);
-        body.chain(stumps).fold(appendage, |union, distance| smooth_union(union, distance, BLEND))
-    }
-
-    /// The distance from the surface of the veins beyond the label.
-    pub(in super::super) fn distance_to_veins(&self, p: Point) -> f32 {
-        self.veins.iter().map(|vein| vein.distance(p)).fold(f32::MAX, f32::min)
-    }
+/// The distance from the surface of all `parts`, blended into each other.
+pub(in super::super) fn blended<'a>(parts: impl IntoIterator<Item = &'a Shape>, p: Point) -> f32 {
+    parts.into_iter().fold(FAR, |union, part| smooth_union(union, part.distance(p), BLEND_MM))
 }
 
 /// The distance from the centre to the surface of the body along a unit vector.
@@ -116,8 +106,8 @@ fn appendage(radii: Point, draws: &mut Draws) -> Shape {
 fn vein(direction: Point, radii: Point, calibre: f64, draws: &mut Draws) -> (Shape, Vec<Shape>) {
     let radius = about(calibre, 0.22, draws);
     let start = surface(radii, direction);
-    let curl = near([0.0, 0.25, 0.0], 0.5, draws);
-    let cut = draws.uniform_in(8.0, 24.0) as f32;
+    let curl = near([0.0, 0.1, 0.0], 0.35, draws);
+    let cut = draws.uniform_in(10.0, 36.0) as f32;
     let mut at = along([0.0; 3], direction, 0.5 * start);
     // Inside the body, then piece by piece outwards, wide at the mouth.
     let mut nodes = vec![(at, 1.2 * radius)];
