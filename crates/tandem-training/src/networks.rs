@@ -18,6 +18,8 @@ pub struct Member {
     pub segmenter: Box<dyn Segmenter>,
     /// Its weights and statistics.
     pub parameters: Parameters,
+    /// Its place among the method's networks.
+    index: usize,
 }
 
 /// The networks that a method asked for, in its order.
@@ -38,11 +40,11 @@ impl Networks {
             dropout: config.network.dropout,
         };
         let mut members = Vec::with_capacity(requests.len());
-        for (at, request) in requests.into_iter().enumerate() {
+        for (index, request) in requests.into_iter().enumerate() {
             // Networks of one architecture must not start alike.
-            let seed = Draws::new(config.training.seed, "network", 0, at as u64).next_u64();
+            let seed = Draws::new(config.training.seed, "network", 0, index as u64).next_u64();
             let (segmenter, parameters) = tandem_networks::build(request.architecture, &size, seed, device)?;
-            members.push(Member { request, segmenter, parameters });
+            members.push(Member { request, segmenter, parameters, index });
         }
         let networks = Networks { members };
         for (average, followed, _) in networks.averages()? {
@@ -115,8 +117,11 @@ impl Passes<'_> {
 
 impl Forward for Passes<'_> {
     fn train(&self, network: &str, input: &Tensor, draw: u64) -> candle_core::Result<Prediction> {
-        let key = Draws::new(self.step.seed, network, self.step.index, draw).next_u64();
-        self.run(self.networks.get(network)?, input, Pass::Train { dropout: key })
+        let member = self.networks.get(network)?;
+        // Two networks and two draws of a step must not share their masks.
+        let slot = (member.index as u64) << 32 | (draw & u64::from(u32::MAX));
+        let dropout = Draws::new(self.step.seed, "dropout", self.step.index, slot).next_u64();
+        self.run(member, input, Pass::Train { dropout })
     }
 
     fn evaluate(&self, network: &str, input: &Tensor) -> candle_core::Result<Prediction> {

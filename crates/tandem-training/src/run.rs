@@ -296,7 +296,9 @@ impl State {
             self.steps += 1;
             observe(Event::Step { record: &record, iterations: training.iterations });
             // The end has its own validation and checkpoint.
-            let due = |every: u64| every > 0 && self.steps % every == 0 && self.steps < training.iterations;
+            let due = |every: u64| {
+                every > 0 && self.steps.is_multiple_of(every) && self.steps < training.iterations
+            };
             let (validation, checkpoint) = (due(training.validate_every), due(training.checkpoint_every));
             if validation {
                 self.validate(plan, None, stop, observe)?;
