@@ -10,6 +10,22 @@ use crate::{Error, Result};
 /// The most bytes that one byte of a gzip file can stand for (deflate's limit), and some.
 pub(crate) const HIGHEST_RATIO: u64 = 1_100;
 
+/// Checks that the rest of a file, `found` bytes, can hold the `expected` ones, before memory is taken for them.
+pub(crate) fn check_length(compressed: bool, expected: u64, found: u64, path: &Path) -> Result<()> {
+    if !compressed && expected > found {
+        return Err(Error::Truncated { path: path.to_owned(), expected, found });
+    }
+    if compressed && expected > found.saturating_mul(HIGHEST_RATIO) {
+        return Err(Error::file(
+            path,
+            format!(
+                "the header claims {expected} bytes, more than {found} gzipped ones can hold; the file is damaged"
+            ),
+        ));
+    }
+    Ok(())
+}
+
 /// Reads a file from front to end, unpacked where it is a gzip file.
 pub(crate) struct Reader {
     source: Source,

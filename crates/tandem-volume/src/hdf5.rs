@@ -5,10 +5,7 @@ use std::path::Path;
 use hdf5_reader::{Dataset, Datatype, Hdf5File};
 use ndarray::{Array3, ArrayD, Ix3};
 
-use crate::{Error, Result};
-
-/// The most voxels of a dataset: a damaged file may claim any number, and its reader believes it.
-const HIGHEST_VOXELS: u64 = 1 << 30;
+use crate::{Error, Result, gzip};
 
 /// Reads the datasets `image` and, where it exists, `label` of an HDF5 file such as the LA benchmark's `mri_norm2.h5`.
 ///
@@ -20,10 +17,16 @@ const HIGHEST_VOXELS: u64 = 1 << 30;
 pub fn read_subject(path: impl AsRef<Path>) -> Result<(Array3<f32>, Option<Array3<u8>>)> {
     let path = path.as_ref();
     // Read at once rather than mapped: a file that shrinks under a map ends the program.
-    let bytes = fs::read(path).map_err(Error::io(path))?;
+    parse(fs::read(path).map_err(Error::io(path))?, path)
+}
+
+/// The subject in the bytes of the file at `path`.
+fn parse(bytes: Vec<u8>, path: &Path) -> Result<(Array3<f32>, Option<Array3<u8>>)> {
     let damaged = |error: hdf5_reader::error::Error| {
         Error::file(path, format!("the HDF5 file cannot be read ({error})"))
     };
+    // A damaged file may claim any number of voxels, and the library believes it; no packing is denser than this.
+    let most = (bytes.len() as u64).saturating_mul(gzip::HIGHEST_RATIO);
     let file = Hdf5File::from_vec(bytes).map_err(damaged)?;
     let (_, names) = file.root_group().and_then(|root| root.member_names()).map_err(damaged)?;
     let open = |name: &str| file.dataset(name).map_err(damaged);
@@ -31,11 +34,11 @@ pub fn read_subject(path: impl AsRef<Path>) -> Result<(Array3<f32>, Option<Array
     if !names.iter().any(|name| name == "image") {
         return Err(Error::file(path, format!("the dataset `image` is missing; the file has {names:?}")));
     }
-    let image = values(&open("image")?, path)?.mapv(|value| value as f32);
+    let image = values(&open("image")?, most, path)?.mapv(|value| value as f32);
     if !names.iter().any(|name| name == "label") {
         return Ok((image, None));
     }
-    let label = values(&open("label")?, path)?;
+    let label = values(&open("label")?, most, path)?;
     if label.dim() != image.dim() {
         return Err(Error::file(
             path,
@@ -53,8 +56,8 @@ pub fn read_subject(path: impl AsRef<Path>) -> Result<(Array3<f32>, Option<Array
     Ok((image, Some(label.mapv(|value| value as u8))))
 }
 
-/// The values of a 3-D dataset of real numbers.
-fn values(dataset: &Dataset, path: &Path) -> Result<Array3<f64>> {
+/// The values of a 3-D dataset of real numbers, at `most` so many.
+fn values(dataset: &Dataset, most: u64, path: &Path) -> Result<Array3<f64>> {
     let name = dataset.name();
     let wrong = |message: String| Error::file(path, format!("the dataset `{name}` {message}"));
     let shape = dataset.shape();
@@ -62,8 +65,8 @@ fn values(dataset: &Dataset, path: &Path) -> Result<Array3<f64>> {
         return Err(wrong(format!("has shape {shape:?}, but a 3-D grid is needed")));
     }
     let voxels = shape.iter().try_fold(1u64, |count, &side| count.checked_mul(side));
-    if voxels.is_none_or(|count| count > HIGHEST_VOXELS) {
-        return Err(wrong(format!("claims {shape:?} voxels, more than a scan has; the file is damaged")));
+    if voxels.is_none_or(|count| count > most) {
+        return Err(wrong(format!("claims {shape:?} voxels, more than the file can hold; it is damaged")));
     }
     let values: ArrayD<f64> = match dataset.dtype() {
         Datatype::FloatingPoint { size: 4, .. } => dataset.read_array::<f32>().map(|a| a.mapv(f64::from)),
@@ -97,3 +100,6 @@ fn values(dataset: &Dataset, path: &Path) -> Result<Array3<f64>> {
     .map_err(|error| wrong(format!("cannot be read ({error})")))?;
     values.into_dimensionality::<Ix3>().map_err(|error| wrong(format!("is not 3-D ({error})")))
 }
+
+#[cfg(test)]
+mod tests;

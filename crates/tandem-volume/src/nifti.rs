@@ -24,11 +24,7 @@ pub(crate) fn read(path: &Path) -> Result<Stored> {
     let found = reader.read_up_to(&mut start)?;
     let header = Header::parse(&start[..found], path)?;
     let expected = header.data_offset + header.data_bytes;
-    let most =
-        if reader.is_compressed() { file_bytes.saturating_mul(gzip::HIGHEST_RATIO) } else { file_bytes };
-    if expected > most {
-        return Err(Error::Truncated { path: path.to_owned(), expected, found: file_bytes });
-    }
+    gzip::check_length(reader.is_compressed(), expected, file_bytes, path)?;
     reader.skip(header.data_offset - HEADER_BYTES as u64)?;
     let bytes = reader.read_exactly(header.data_bytes, expected)?;
     reader.finish()?;

@@ -25,11 +25,7 @@ pub(crate) fn read(path: &Path) -> Result<Stored> {
     let count = byte_count(shape, scalar.size())
         .ok_or_else(|| fields.error(format!("the header claims {shape:?} voxels; the file is damaged")))?
         as u64;
-    let left = file_bytes.saturating_sub(start);
-    if count > if packed { left.saturating_mul(gzip::HIGHEST_RATIO) } else { left } {
-        return Err(Error::Truncated { path: path.to_owned(), expected: start + count, found: file_bytes });
-    }
-
+    gzip::check_length(packed, count, file_bytes.saturating_sub(start), path)?;
     let mut voxels = gzip::Reader::with_encoding(file, packed, path);
     let bytes = voxels.read_exactly(count, count)?;
     voxels.finish()?;

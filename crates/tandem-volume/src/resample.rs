@@ -8,13 +8,15 @@
 //! An axis that becomes coarser is averaged over the area that each new voxel covers, which does not alias (for an
 //! integer factor: plain block means); an axis that becomes finer is interpolated linearly, clamped at the borders.
 use ndarray::{Array3, Array4, Zip};
-use rayon::prelude::*;
 
 use crate::{Error, Geometry, Result, Volume};
 
 mod axis;
 
 use axis::Taps;
+
+/// How far two axes may part over their length and still be parallel, in voxels: what headers lose by rounding.
+const TURNED: f64 = 0.1;
 
 /// Resamples a scan to `spacing` in mm along i, j, k.
 ///
@@ -75,7 +77,7 @@ pub fn label_to_spacing(label: &Volume<u8>, spacing: [f64; 3], classes: usize) -
 /// (K, i, j, k) -> (K, target i, target j, target k).
 ///
 /// # Errors
-/// Where a side of the probabilities is 0.
+/// Where a side of the probabilities is 0, or the axes of the two grids run in other directions.
 pub fn probabilities_onto(
     probabilities: &Array4<f32>,
     geometry: &Geometry,
@@ -89,31 +91,31 @@ pub fn probabilities_onto(
             probabilities.dim()
         )));
     }
+    let first = geometry.index(target.position([0.0; 3]));
+    let last = target_shape.map(|side| side.saturating_sub(1) as f64);
+    let mut taps = Vec::with_capacity(3);
+    for (axis, old) in [ni, nj, nk].into_iter().enumerate() {
+        let mut end = [0.0; 3];
+        end[axis] = last[axis];
+        let end = geometry.index(target.position(end));
+        if (0..3).any(|other| other != axis && (end[other] - first[other]).abs() > TURNED) {
+            return Err(Error::Grid(format!(
+                "the axes of the two grids run in other directions ({:?} and {:?}); bring both to one orientation",
+                geometry.direction(),
+                target.direction()
+            )));
+        }
+        let step = (end[axis] - first[axis]) / last[axis].max(1.0);
+        taps.push(Taps::at((0..target_shape[axis]).map(|n| first[axis] + n as f64 * step), old));
+    }
     let [ti, tj, tk] = target_shape;
     let mut restored = Array4::zeros((classes, ti, tj, tk));
-    let Some(rows) = restored.as_slice_mut().filter(|values| !values.is_empty()) else {
-        return Ok(restored);
-    };
-    // The index in the old grid is affine in the index in the new one.
-    let start = geometry.index(target.position([0.0; 3]));
-    let step = [0, 1, 2].map(|axis| {
-        let mut one = [0.0; 3];
-        one[axis] = 1.0;
-        let there = geometry.index(target.position(one));
-        [0, 1, 2].map(|component| there[component] - start[component])
-    });
-    rows.par_chunks_mut(tk).enumerate().for_each(|(row, values)| {
-        let (class, i, j) = (row / (ti * tj), (row / tj % ti) as f64, (row % tj) as f64);
-        let class = probabilities.index_axis(ndarray::Axis(0), class);
-        for (k, value) in values.iter_mut().enumerate() {
-            let at =
-                |axis: usize| start[axis] + i * step[0][axis] + j * step[1][axis] + k as f64 * step[2][axis];
-            let [a, b, c] = [(at(0), ni), (at(1), nj), (at(2), nk)].map(|(x, n)| axis::neighbours(x, n));
-            let along_c = |i: usize, j: usize| (1.0 - c.2) * class[[i, j, c.0]] + c.2 * class[[i, j, c.1]];
-            let along_b = |i: usize| (1.0 - b.2) * along_c(i, b.0) + b.2 * along_c(i, b.1);
-            *value = (1.0 - a.2) * along_b(a.0) + a.2 * along_b(a.1);
-        }
-    });
+    for (mut restored, class) in restored.outer_iter_mut().zip(probabilities.outer_iter()) {
+        // The first axis first: the others have the longer way to grow.
+        let grown =
+            taps.iter().enumerate().fold(class.to_owned(), |array, (axis, taps)| taps.apply(&array, axis));
+        restored.assign(&grown);
+    }
     Ok(restored)
 }
 
@@ -141,8 +143,9 @@ impl Plan {
         Ok(Plan {
             geometry: Geometry::new(spacing, geometry.position(first), resampled.direction())?,
             shape: sides,
-            taps: [0, 1, 2]
-                .map(|axis| (ratio[axis] != 1.0).then(|| Taps::new(shape[axis], sides[axis], ratio[axis]))),
+            taps: [0, 1, 2].map(|axis| {
+                (ratio[axis] != 1.0).then(|| Taps::resizing(shape[axis], sides[axis], ratio[axis]))
+            }),
         })
     }
 

@@ -166,6 +166,20 @@ fn a_short_file_is_refused_before_memory_is_taken() {
 }
 
 #[test]
+fn no_damaged_byte_ends_the_program() {
+    let whole = bytes();
+    let mut refused = 0;
+    for position in 0..HEADER_BYTES {
+        for value in [0x00, 0x7f, 0x80, 0xff, !whole[position]] {
+            let mut damaged = whole.clone();
+            damaged[position] = value;
+            refused += u32::from(Header::parse(&damaged[..HEADER_BYTES], Path::new("x.nii")).is_err());
+        }
+    }
+    assert!(refused > 100, "{refused}");
+}
+
+#[test]
 fn volumes_that_nifti_cannot_hold_are_refused() {
     for shape in [[0, 1, 1], [40_000, 1, 1]] {
         assert!(

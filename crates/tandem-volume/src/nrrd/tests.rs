@@ -87,6 +87,7 @@ fn a_short_file_is_refused_before_memory_is_taken() {
     assert!(error(&HEADER.replace("3 2 2", "30000 30000 30000"), &voxels()).contains("cut short"));
     let packed = HEADER.replace("raw", "gzip");
     let gz = gzipped(&voxels());
+    assert!(error(&packed.replace("3 2 2", "30000 30000 30000"), &gz).contains("gzipped ones can hold"));
     assert!(error(&packed, &gz[..gz.len() - 3]).contains("cut short"));
     let mut wrong = gz.clone();
     *wrong.iter_mut().rev().nth(5).unwrap() ^= 1; // the checksum

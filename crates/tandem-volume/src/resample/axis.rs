@@ -13,21 +13,22 @@ pub(super) fn side(old: usize, ratio: f64) -> f64 {
     if old == 0 { 0.0 } else { (old as f64 / ratio - 1e-3).ceil().max(1.0) }
 }
 
-/// The two voxels beside the fractional index `x` on an axis of `n` voxels, and the weight of the second one.
-pub(super) fn neighbours(x: f64, n: usize) -> (usize, usize, f32) {
-    let x = x.clamp(0.0, (n - 1) as f64);
-    let below = x as usize;
-    (below, (below + 1).min(n - 1), (x - below as f64) as f32)
-}
-
 /// For each new voxel along an axis, the first old voxel it is made of and the weights from there on; they sum to 1.
 pub(super) struct Taps(Vec<(usize, Vec<f32>)>);
 
 impl Taps {
     /// The taps from `old` to `new` voxels that are `ratio` as large.
-    pub(super) fn new(old: usize, new: usize, ratio: f64) -> Self {
-        let tap = |n: usize| if ratio > 1.0 { area(n, old, ratio) } else { linear(n, old, ratio) };
-        Taps((0..new).map(tap).collect())
+    pub(super) fn resizing(old: usize, new: usize, ratio: f64) -> Self {
+        if ratio > 1.0 {
+            Taps((0..new).map(|n| area(n, old, ratio)).collect())
+        } else {
+            Self::at((0..new).map(|n| (n as f64 + 0.5) * ratio - 0.5), old)
+        }
+    }
+
+    /// The taps that interpolate linearly at fractional indices on an axis of `old` voxels, clamped at its ends.
+    pub(super) fn at(indices: impl Iterator<Item = f64>, old: usize) -> Self {
+        Taps(indices.map(|index| linear(index, old)).collect())
     }
 
     /// Resamples `axis` of `array`. Every new voxel is one sum in a fixed order, whatever the number of threads.
@@ -69,9 +70,10 @@ fn area(n: usize, old: usize, ratio: f64) -> (usize, Vec<f32>) {
     (first, shares.iter().map(|share| (share / total) as f32).collect())
 }
 
-/// The two old voxels beside the centre of new voxel `n`.
-fn linear(n: usize, old: usize, ratio: f64) -> (usize, Vec<f32>) {
-    let centre = (n as f64 + 0.5) * ratio - 0.5;
-    let (below, above, weight) = neighbours(centre, old);
-    if above == below { (below, vec![1.0]) } else { (below, vec![1.0 - weight, weight]) }
+/// The two old voxels beside the fractional index `x`.
+fn linear(x: f64, old: usize) -> (usize, Vec<f32>) {
+    let x = x.clamp(0.0, (old - 1) as f64);
+    let below = x as usize;
+    let weight = (x - below as f64) as f32;
+    if weight == 0.0 { (below, vec![1.0]) } else { (below, vec![1.0 - weight, weight]) }
 }

@@ -134,23 +134,35 @@ fn probabilities_return_to_their_own_grid() {
 
 #[test]
 fn probabilities_are_trilinear_by_position() {
-    // A linear function of position is kept on any other grid, a turned one too.
-    let grid =
-        Geometry::new([2.0, 2.0, 2.0], [1.0, 2.0, 3.0], [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]);
-    let grid = grid.unwrap();
-    let function = |p: [f64; 3]| (p[0] + 10.0 * p[1] - 3.0 * p[2]) as f32;
-    let values = Array4::from_shape_fn((1, 6, 7, 8), |(_, i, j, k)| {
-        function(grid.position([i as f64, j as f64, k as f64]))
-    });
-    let (s, c) = 0.2f64.sin_cos();
-    let target =
-        Geometry::new([0.5, 0.9, 0.7], [4.0, 5.0, 6.0], [[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]);
-    let target = target.unwrap();
-    let restored = probabilities_onto(&values, &grid, &target, [6, 4, 5]).unwrap();
-    for ((_, i, j, k), &value) in restored.indexed_iter() {
-        let expected = function(target.position([i as f64, j as f64, k as f64]));
-        assert!((value - expected).abs() < 1e-3, "{value} {expected}");
+    // A linear function of position is kept on any parallel grid, a mirrored one too, and clamped outside.
+    let direction = [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]];
+    let grid = Geometry::new([2.0, 2.0, 2.0], [1.0, 2.0, 3.0], direction).unwrap();
+    let shape = [6, 7, 8];
+    let function = |index: [f64; 3]| {
+        let inside = [0, 1, 2].map(|axis| index[axis].clamp(0.0, (shape[axis] - 1) as f64));
+        let p = grid.position(inside);
+        (p[0] + 10.0 * p[1] - 3.0 * p[2]) as f32
+    };
+    let values = Array4::from_shape_fn((1, 6, 7, 8), |(_, i, j, k)| function([i as f64, j as f64, k as f64]));
+    let mirrored = [[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]];
+    for (direction, origin) in [(direction, [0.5, 5.0, 6.0]), (mirrored, [9.0, 5.0, 6.0])] {
+        let target = Geometry::new([0.5, 0.9, 0.7], origin, direction).unwrap();
+        let restored = probabilities_onto(&values, &grid, &target, [6, 4, 25]).unwrap();
+        for ((_, i, j, k), &value) in restored.indexed_iter() {
+            let expected = function(grid.index(target.position([i as f64, j as f64, k as f64])));
+            assert!((value - expected).abs() < 1e-3, "{value} {expected}");
+        }
     }
+}
+
+#[test]
+fn a_turned_grid_is_refused() {
+    let grid = Geometry::isotropic(1.0).unwrap();
+    let (s, c) = 0.2f64.sin_cos();
+    let turned = Geometry::new([1.0; 3], [0.0; 3], [[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]).unwrap();
+    let values = Array4::zeros((2, 4, 4, 4));
+    let message = probabilities_onto(&values, &grid, &turned, [4, 4, 4]).unwrap_err().to_string();
+    assert!(message.contains("run in other directions"), "{message}");
 }
 
 #[test]
