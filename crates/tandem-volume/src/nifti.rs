@@ -44,10 +44,7 @@ pub(crate) fn read_header(file: &File, path: &Path) -> Result<Header> {
     file.take(HEADER_BYTES as u64).read_to_end(&mut start).map_err(Error::io(path))?;
     let header = Header::parse(&start, path)?;
     let found = file.metadata().map_err(Error::io(path))?.len();
-    let expected = header.data_offset + header.data_bytes;
-    if found < expected {
-        return Err(Error::Truncated { path: path.to_owned(), expected, found });
-    }
+    gzip::check_length(false, header.data_offset + header.data_bytes, found, path)?;
     Ok(header)
 }
 
