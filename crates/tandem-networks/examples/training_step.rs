@@ -19,7 +19,8 @@ fn main() -> Result<()> {
     let config = NetworkConfig { filters, ..Default::default() };
     let (network, parameters) = build(architecture, &config, 1, &Device::Cpu)?;
     let mut draws = Draws::new(1, "image", 0, 0);
-    let values: Vec<f32> = (0..batch * patch.iter().product::<usize>()).map(|_| draws.normal() as f32).collect();
+    let values: Vec<f32> =
+        (0..batch * patch.iter().product::<usize>()).map(|_| draws.normal() as f32).collect();
     let image = Tensor::from_vec(values, (batch, 1, patch[0], patch[1], patch[2]), &Device::Cpu)?;
     let mut best = [f64::INFINITY; 2];
     for step in 0..number(6, 5) {
@@ -33,6 +34,9 @@ fn main() -> Result<()> {
         println!("step {step}: forward {forward:.3} s, forward and backward {whole:.3} s");
         best = [best[0].min(forward), best[1].min(whole)];
     }
-    println!("{architecture} {patch:?} f{filters} b{batch}: best forward {:.3} s, best step {:.3} s", best[0], best[1]);
+    println!(
+        "{architecture} {patch:?} f{filters} b{batch}: best forward {:.3} s, best step {:.3} s",
+        best[0], best[1]
+    );
     Ok(())
 }

@@ -5,7 +5,8 @@ use crate::parameters::Kind;
 use crate::segmenter::Pass;
 use candle_core::{Result, Tensor, Var};
 use tandem_ops3d::{
-    Activation, BatchNorm3d, Conv3dParams, RunningStatistics, Statistics, batch_norm3d, conv_transpose3d, conv3d,
+    Activation, BatchNorm3d, Conv3dParams, RunningStatistics, Statistics, batch_norm3d, conv_transpose3d,
+    conv3d,
 };
 
 /// A convolution, plain or transposed.
@@ -29,14 +30,26 @@ pub(crate) struct ConvSpec {
 
 impl Conv {
     pub(crate) fn new(init: &mut Initialiser, name: &str, spec: ConvSpec) -> Result<Self> {
-        Self::with_weight(init, name, spec, [spec.to, spec.from, spec.kernel, spec.kernel, spec.kernel], false)
+        Self::with_weight(
+            init,
+            name,
+            spec,
+            [spec.to, spec.from, spec.kernel, spec.kernel, spec.kernel],
+            false,
+        )
     }
 
     pub(crate) fn transposed(init: &mut Initialiser, name: &str, spec: ConvSpec) -> Result<Self> {
         Self::with_weight(init, name, spec, [spec.from, spec.to, spec.kernel, spec.kernel, spec.kernel], true)
     }
 
-    fn with_weight(init: &mut Initialiser, name: &str, spec: ConvSpec, dims: [usize; 5], transposed: bool) -> Result<Self> {
+    fn with_weight(
+        init: &mut Initialiser,
+        name: &str,
+        spec: ConvSpec,
+        dims: [usize; 5],
+        transposed: bool,
+    ) -> Result<Self> {
         Ok(Conv {
             weight: init.weight(name, dims)?,
             bias: if spec.bias { Some(init.bias(name, spec.to, dims)?) } else { None },
@@ -59,8 +72,14 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
-    pub(crate) fn new(init: &mut Initialiser, name: &str, channels: usize, activation: Activation) -> Result<Self> {
-        let mut vector = |part: &str, value, kind| init.constant(format!("{name}.{part}"), channels, value, kind);
+    pub(crate) fn new(
+        init: &mut Initialiser,
+        name: &str,
+        channels: usize,
+        activation: Activation,
+    ) -> Result<Self> {
+        let mut vector =
+            |part: &str, value, kind| init.constant(format!("{name}.{part}"), channels, value, kind);
         let norm = BatchNorm3d {
             weight: vector("weight", 1.0, Kind::Weight)?.into_inner(),
             bias: vector("bias", 0.0, Kind::Weight)?.into_inner(),
@@ -103,7 +122,12 @@ impl Unit {
 pub(crate) struct Stage(Vec<Unit>);
 
 impl Stage {
-    pub(crate) fn new(init: &mut Initialiser, name: &str, depth: usize, [from, to]: [usize; 2]) -> Result<Self> {
+    pub(crate) fn new(
+        init: &mut Initialiser,
+        name: &str,
+        depth: usize,
+        [from, to]: [usize; 2],
+    ) -> Result<Self> {
         let unit = |index: usize| {
             let from = if index == 0 { from } else { to };
             let spec = ConvSpec { from, to, kernel: 3, stride: 1, padding: 1, bias: true };

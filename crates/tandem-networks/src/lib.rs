@@ -4,15 +4,15 @@
 //! Parameter names equal those of the published PyTorch networks.
 #![forbid(unsafe_code)]
 
-mod segmenter;
 mod build;
-mod vnet;
-mod resnet34;
 mod decoder;
+mod initialise;
 mod layers;
 mod layout;
-mod initialise;
 mod parameters;
+mod resnet34;
+mod segmenter;
+mod vnet;
 
 pub use build::{ARCHITECTURES, NetworkConfig, build};
 pub use parameters::{Kind, Parameter, Parameters};

@@ -56,7 +56,8 @@ impl BasicBlock {
 
 impl ResNet34 {
     pub(crate) fn new(init: &mut Initialiser, config: &NetworkConfig) -> Result<Self> {
-        let stem = Conv::new(init, "resnet_encoder.conv1", unbiased(config.in_channels, config.filters, 7, 1))?;
+        let stem =
+            Conv::new(init, "resnet_encoder.conv1", unbiased(config.in_channels, config.filters, 7, 1))?;
         let stem = Unit::new(stem, Norm::new(init, "resnet_encoder.bn1", config.filters, Activation::Relu)?);
         let mut layers = Vec::new();
         for (index, depth) in DEPTHS.iter().enumerate() {

@@ -59,11 +59,14 @@ fn network(architecture: &str, filters: usize, tensors: &Tensors) -> (Box<dyn Se
 /// theory: there both numbers are rounding noise, and are held to the noise of the largest gradient of the network.
 fn check_gradients(output: &Output, labels: &Tensor, parameters: &Parameters, expected: &Tensors) {
     let grads = loss(&output.logits, labels).unwrap().backward().unwrap();
-    let largest = |t: &Tensor| t.abs().unwrap().flatten_all().unwrap().max(D::Minus1).unwrap().to_scalar::<f32>().unwrap();
+    let largest = |t: &Tensor| {
+        t.abs().unwrap().flatten_all().unwrap().max(D::Minus1).unwrap().to_scalar::<f32>().unwrap()
+    };
     let scale = expected.values().map(largest).fold(0.0, f32::max);
     let mut compared = 0;
     for (name, var) in parameters.weights() {
-        let (ours, expected) = (grads.get(var).unwrap_or_else(|| panic!("{name} has no gradient")), &expected[name]);
+        let (ours, expected) =
+            (grads.get(var).unwrap_or_else(|| panic!("{name} has no gradient")), &expected[name]);
         if largest(expected) < 1e-10 * scale {
             assert!(largest(ours) < 1e-5 * scale, "{name}: {}", largest(ours));
         } else {

@@ -59,12 +59,24 @@ impl CustomOp2 for AddRelu {
         "add_relu"
     }
 
-    fn cpu_fwd(&self, a: &CpuStorage, al: &Layout, b: &CpuStorage, bl: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        a: &CpuStorage,
+        al: &Layout,
+        b: &CpuStorage,
+        bl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (a, b) = (slice("add_relu", a, al)?, slice("add_relu", b, bl)?);
         Ok((CpuStorage::F32(filled(a.len(), |y| pointwise::add_relu(a, b, y))), al.shape().clone()))
     }
 
-    fn bwd(&self, _: &Tensor, _: &Tensor, y: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        _: &Tensor,
+        _: &Tensor,
+        y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient("add_relu", y, grad)?;
         Ok((Some(gradient.clone()), Some(gradient)))
     }

@@ -47,7 +47,12 @@ pub fn conv3d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Conv3d
 ///
 /// # Errors
 /// Where shapes disagree, the output would be empty, or a tensor is not f32.
-pub fn conv_transpose3d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Conv3dParams) -> Result<Tensor> {
+pub fn conv_transpose3d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    params: Conv3dParams,
+) -> Result<Tensor> {
     let shape = ConvShape::of_transposed(x.dims(), weight.dims(), params)?;
     apply(Convolution { shape, direction: Direction::Spread }, x, weight, bias)
 }
@@ -110,11 +115,20 @@ impl Convolution {
     }
 
     /// Gradients of input and weight; what nobody asks for is not computed.
-    fn gradients(&self, x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn gradients(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let device = Device::Cpu;
         let back = Convolution {
             shape: self.shape,
-            direction: if self.direction == Direction::Respond { Direction::Spread } else { Direction::Respond },
+            direction: if self.direction == Direction::Respond {
+                Direction::Spread
+            } else {
+                Direction::Respond
+            },
         };
         with_slices(self.label(), [x, weight, grad], |[x_values, w, g]| {
             let dx = if x.track_op() {
@@ -124,7 +138,8 @@ impl Convolution {
                 None
             };
             let dw = if weight.track_op() {
-                let (image, response) = if self.direction == Direction::Respond { (x_values, g) } else { (g, x_values) };
+                let (image, response) =
+                    if self.direction == Direction::Respond { (x_values, g) } else { (g, x_values) };
                 let values = cpu::filter::weight_gradient(&self.shape, image, response);
                 Some(Tensor::from_vec(values, &self.shape.weight_dims(), &device)?)
             } else {
@@ -140,12 +155,24 @@ impl CustomOp2 for Convolution {
         self.label()
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (values, dims) = self.run(slice(self.label(), x, xl)?, slice(self.label(), w, wl)?, None);
         Ok((CpuStorage::F32(values), Shape::from(&dims)))
     }
 
-    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         self.gradients(x, w, grad)
     }
 }
@@ -180,7 +207,8 @@ impl CustomOp3 for Convolution {
         let (dx, dw) = self.gradients(x, w, grad)?;
         let channels = self.output_channels();
         let db = if b.track_op() {
-            let values = with_slices(self.label(), [grad], |[g]| Ok(cpu::filter::bias_gradient(g, channels)))?;
+            let values =
+                with_slices(self.label(), [grad], |[g]| Ok(cpu::filter::bias_gradient(g, channels)))?;
             Some(Tensor::from_vec(values, channels, &Device::Cpu)?)
         } else {
             None

@@ -40,7 +40,9 @@ impl ConvShape {
     /// From the shapes of an input `(N, D, H, W, Ci)` and a weight `(Co, Ci, kd, kh, kw)`.
     pub(crate) fn of_conv(input: &[usize], weight: &[usize], params: Conv3dParams) -> Result<Self> {
         let (&[batch, d, h, w, channels], &[co, ci, kd, kh, kw]) = (input, weight) else {
-            bail!("conv3d takes an input (N, D, H, W, C) and a weight (Co, Ci, kd, kh, kw), got {input:?} and {weight:?}")
+            bail!(
+                "conv3d takes an input (N, D, H, W, C) and a weight (Co, Ci, kd, kh, kw), got {input:?} and {weight:?}"
+            )
         };
         if channels != ci {
             bail!("conv3d: the input has {channels} channels, the weight {weight:?} takes {ci}")
@@ -51,7 +53,10 @@ impl ConvShape {
         for axis in 0..3 {
             let padded = image[axis] + 2 * params.padding[axis];
             if padded < kernel[axis] {
-                bail!("conv3d: axis {axis} is {padded} voxels with padding, less than the kernel's {}", kernel[axis])
+                bail!(
+                    "conv3d: axis {axis} is {padded} voxels with padding, less than the kernel's {}",
+                    kernel[axis]
+                )
             }
             response[axis] = (padded - kernel[axis]) / params.stride[axis] + 1;
         }
@@ -75,7 +80,9 @@ impl ConvShape {
         for axis in 0..3 {
             let full = response[axis].saturating_sub(1) * params.stride[axis] + kernel[axis];
             if response[axis] == 0 || full <= 2 * params.padding[axis] {
-                bail!("conv_transpose3d: axis {axis} of the output would be empty for input {input:?} and {params:?}")
+                bail!(
+                    "conv_transpose3d: axis {axis} of the output would be empty for input {input:?} and {params:?}"
+                )
             }
             image[axis] = full - 2 * params.padding[axis];
         }

@@ -7,15 +7,18 @@
 //! Results depend on the inputs and on the code path ([`cpu_path`]) alone, never on the number of threads.
 #![deny(unsafe_op_in_unsafe_fn)]
 
-mod conv_shape;
-mod conv;
-mod norm;
 mod activation;
-mod dropout;
-mod storage;
+pub mod channels_first;
+mod conv;
+mod conv_shape;
 mod cpu;
+mod dropout;
+mod norm;
+mod pool;
 #[cfg(test)]
 mod reference;
+mod resize;
+mod storage;
 
 pub use activation::{add_relu, relu};
 pub use conv::{conv_transpose3d, conv3d};
@@ -23,3 +26,5 @@ pub use conv_shape::Conv3dParams;
 pub use cpu::simd::{CpuPath, cpu_path};
 pub use dropout::dropout3d;
 pub use norm::{Activation, BatchNorm3d, RunningStatistics, Statistics, batch_norm3d};
+pub use pool::max_pool3d;
+pub use resize::{Resize, resize3d};

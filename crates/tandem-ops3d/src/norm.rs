@@ -1,6 +1,8 @@
 //! Batch normalisation of channels-last tensors, fused with the ReLU that follows it.
 
-use crate::cpu::norm::{Affine, Backward, InputGradient, affine_gradients, input_gradient, moments, normalise};
+use crate::cpu::norm::{
+    Affine, Backward, InputGradient, affine_gradients, input_gradient, moments, normalise,
+};
 use crate::storage::{filled, slice, with_slices};
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, Var, bail};
 use std::sync::{Arc, OnceLock};
@@ -57,7 +59,12 @@ pub struct BatchNorm3d {
 ///
 /// # Errors
 /// Where channel counts disagree, a tensor is not f32, or batch statistics are asked of a single value per channel.
-pub fn batch_norm3d(x: &Tensor, norm: &BatchNorm3d, statistics: Statistics, activation: Activation) -> Result<Tensor> {
+pub fn batch_norm3d(
+    x: &Tensor,
+    norm: &BatchNorm3d,
+    statistics: Statistics,
+    activation: Activation,
+) -> Result<Tensor> {
     let Some(&channels) = x.dims().last() else { bail!("batch_norm3d takes (N, D, H, W, C), got a scalar") };
     for (name, tensor) in [("weight", &norm.weight), ("bias", &norm.bias)] {
         if tensor.dims() != [channels] {
@@ -66,7 +73,9 @@ pub fn batch_norm3d(x: &Tensor, norm: &BatchNorm3d, statistics: Statistics, acti
     }
     let values = x.elem_count() / channels.max(1);
     if statistics == Statistics::Batch && values < 2 {
-        bail!("batch_norm3d: {values} value per channel has no variance; use a larger patch or batch, or evaluate")
+        bail!(
+            "batch_norm3d: {values} value per channel has no variance; use a larger patch or batch, or evaluate"
+        )
     }
     let op = Normalisation {
         relu: activation == Activation::Relu,
@@ -92,7 +101,10 @@ impl RunningStatistics {
         let blend = |var: &Var, new: &[f64], factor: f64| {
             let old: Vec<f32> = var.to_vec1()?;
             let share = self.momentum;
-            let moved = old.iter().zip(new).map(|(old, new)| ((1.0 - share) * f64::from(*old) + share * new * factor) as f32);
+            let moved = old
+                .iter()
+                .zip(new)
+                .map(|(old, new)| ((1.0 - share) * f64::from(*old) + share * new * factor) as f32);
             var.set(&Tensor::from_vec(moved.collect::<Vec<_>>(), old.len(), &Device::Cpu)?)
         };
         blend(&self.mean, &used.mean, 1.0)?;
@@ -151,7 +163,8 @@ impl CustomOp3 for Normalisation {
                 variance: variance.iter().map(|v| f64::from(*v)).collect(),
             },
         });
-        let scale: Vec<f32> = self.inverse_sd(used).iter().zip(weight).map(|(i, w)| (i * f64::from(*w)) as f32).collect();
+        let scale: Vec<f32> =
+            self.inverse_sd(used).iter().zip(weight).map(|(i, w)| (i * f64::from(*w)) as f32).collect();
         let affine = Affine { mean: &to_f32(&used.mean), scale: &scale, shift, relu: self.relu };
         let y = filled(x.len(), |y| normalise(x, &affine, y));
         Ok((CpuStorage::F32(y), xl.shape().clone()))

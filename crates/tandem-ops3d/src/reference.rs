@@ -6,7 +6,9 @@ use crate::conv_shape::ConvShape;
 /// or layout in mind.
 fn each_product(shape: &ConvShape, mut f: impl FnMut(usize, usize, usize)) {
     let &ConvShape { batch, image, response, kernel, ci, co, params } = shape;
-    let index = |sides: [usize; 3], n: usize, at: [usize; 3]| ((n * sides[0] + at[0]) * sides[1] + at[1]) * sides[2] + at[2];
+    let index = |sides: [usize; 3], n: usize, at: [usize; 3]| {
+        ((n * sides[0] + at[0]) * sides[1] + at[1]) * sides[2] + at[2]
+    };
     for n in 0..batch {
         for o in positions(response) {
             for k in positions(kernel) {
@@ -16,7 +18,11 @@ fn each_product(shape: &ConvShape, mut f: impl FnMut(usize, usize, usize)) {
                 }
                 for c in 0..ci {
                     for r in 0..co {
-                        f(index(image, n, at) * ci + c, index(response, n, o) * co + r, index(kernel, r * ci + c, k));
+                        f(
+                            index(image, n, at) * ci + c,
+                            index(response, n, o) * co + r,
+                            index(kernel, r * ci + c, k),
+                        );
                     }
                 }
             }

@@ -26,7 +26,9 @@ pub(crate) fn with_slices<const N: usize, R>(
     let guards: Vec<_> = dense.iter().map(|tensor| tensor.storage_and_layout()).collect();
     let mut slices = [&[] as &[f32]; N];
     for (target, (storage, layout)) in slices.iter_mut().zip(&guards) {
-        let Storage::Cpu(storage) = &**storage else { bail!("{name} has no implementation for this device yet") };
+        let Storage::Cpu(storage) = &**storage else {
+            bail!("{name} has no implementation for this device yet")
+        };
         *target = slice(name, storage, layout)?;
     }
     f(slices)

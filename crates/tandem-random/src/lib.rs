@@ -131,7 +131,9 @@ mod tests {
         let first = |seed, purpose, step, slot| Draws::new(seed, purpose, step, slot).next_u64();
         let reference = first(1, "crop", 2, 3);
         assert_eq!(reference, first(1, "crop", 2, 3));
-        for other in [first(9, "crop", 2, 3), first(1, "drop", 2, 3), first(1, "crop", 9, 3), first(1, "crop", 2, 9)] {
+        for other in
+            [first(9, "crop", 2, 3), first(1, "drop", 2, 3), first(1, "crop", 9, 3), first(1, "crop", 2, 9)]
+        {
             assert_ne!(reference, other);
         }
     }

@@ -25,7 +25,10 @@ fn check(input: [usize; 5], co: usize, kernel: [usize; 3], params: Conv3dParams)
     assert!(error(&ours, &reference::respond(&shape, &image, &weight)) < 1e-5, "forward of {shape:?}");
     let mut ours = vec![f32::NAN; image.len()];
     cpu::conv::spread(&shape, &response, &weight, None, &mut ours);
-    assert!(error(&ours, &reference::spread(&shape, &response, &weight)) < 1e-5, "input gradient of {shape:?}");
+    assert!(
+        error(&ours, &reference::spread(&shape, &response, &weight)) < 1e-5,
+        "input gradient of {shape:?}"
+    );
     let ours = cpu::filter::weight_gradient(&shape, &image, &response);
     let expected = reference::weight_gradient(&shape, &image, &response);
     assert!(error(&ours, &expected) < 1e-5, "weight gradient of {shape:?}");

@@ -6,7 +6,13 @@ use crate::conv_shape::ConvShape;
 
 /// The response `(n, d', h', w', co)` of an image `(n, d, h, w, ci)`: the forward pass of a convolution, the input
 /// gradient of a transposed one.
-pub(crate) fn respond(shape: &ConvShape, image: &[f32], weight: &[f32], bias: Option<&[f32]>, response: &mut [f32]) {
+pub(crate) fn respond(
+    shape: &ConvShape,
+    image: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    response: &mut [f32],
+) {
     let &ConvShape { batch, ci, co, kernel: [kd, kh, kw], .. } = shape;
     let padding = shape.params.padding;
     let padded = (padding != [0; 3]).then(|| pad(image, shape.image_dims(), padding, padding));
@@ -36,10 +42,17 @@ pub(crate) fn respond(shape: &ConvShape, image: &[f32], weight: &[f32], bias: Op
 ///
 /// With strides, image voxels fall into classes by their position modulo the stride; the voxels of one class see the
 /// same taps, so that each class is one gather.
-pub(crate) fn spread(shape: &ConvShape, response: &[f32], weight: &[f32], bias: Option<&[f32]>, image: &mut [f32]) {
+pub(crate) fn spread(
+    shape: &ConvShape,
+    response: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    image: &mut [f32],
+) {
     let axes = [0, 1, 2].map(|axis| SpreadAxis::new(shape, axis));
     let (before, after) = (axes.each_ref().map(|axis| axis.before), axes.each_ref().map(|axis| axis.after));
-    let padded = (before != [0; 3] || after != [0; 3]).then(|| pad(response, shape.response_dims(), before, after));
+    let padded =
+        (before != [0; 3] || after != [0; 3]).then(|| pad(response, shape.response_dims(), before, after));
     let (values, sides) = padded.as_ref().map_or((response, shape.response), |p| (&p.values[..], p.sides));
     for d in &axes[0].classes {
         for h in &axes[1].classes {
@@ -70,7 +83,8 @@ fn spread_class(
     // Ascending response voxels meet descending taps: k = residue + stride * (taps - 1 - j).
     let tap = |axis: usize, j: usize| class[axis].residue + stride[axis] * (class[axis].taps - 1 - j);
     let volume = kernel[0] * kernel[1] * kernel[2];
-    let positions = (0..spans.len() * tw).map(|p| [tap(0, p / (th * tw)), tap(1, p / tw % th), tap(2, p % tw)]);
+    let positions =
+        (0..spans.len() * tw).map(|p| [tap(0, p / (th * tw)), tap(1, p / tw % th), tap(2, p % tw)]);
     let flat = positions.map(|[d, h, w]| (d * kernel[1] + h) * kernel[2] + w);
     let rows: Vec<usize> = flat.flat_map(|tap| (0..co).map(move |c| c * ci * volume + tap)).collect();
     let packed = Packed::new(weight, &Addresses { rows: &rows, channel_stride: volume }, ci);

@@ -129,7 +129,9 @@ impl Rows<'_> {
     fn image_start(&self, row: usize) -> usize {
         let [_, d, h] = self.counts;
         let [n, z, y] = [row / (d * h), row / h % d, row % h];
-        n * self.image_strides[0] + z * self.stride[0] * self.image_strides[1] + y * self.stride[1] * self.image_strides[2]
+        n * self.image_strides[0]
+            + z * self.stride[0] * self.image_strides[1]
+            + y * self.stride[1] * self.image_strides[2]
     }
     fn span_offset(&self, span: usize) -> usize {
         span / self.spans[1] * self.image_strides[1] + span % self.spans[1] * self.image_strides[2]
@@ -139,7 +141,11 @@ impl Rows<'_> {
 /// The largest addresses read must lie inside the buffers. The kernels rely on it.
 fn check_bounds(rows: &Rows) {
     let count: usize = rows.counts.iter().product();
-    assert_eq!(rows.response.len(), count * rows.width * rows.co, "a response has another size than its shape");
+    assert_eq!(
+        rows.response.len(),
+        count * rows.width * rows.co,
+        "a response has another size than its shape"
+    );
     if count == 0 || rows.width == 0 || rows.span_len == 0 {
         return;
     }
@@ -243,8 +249,14 @@ struct Block {
 /// # Safety
 /// As [`run_tile`]; `l + R` values of the span exist.
 #[inline(always)]
-unsafe fn block<L: Lanes, const R: usize, const B: usize>(rows: &Rows, tile: &Tile, at: Block, sum: &mut [f32]) {
-    let target = &mut sum[((at.span - tile.spans.start) * rows.span_len + at.l) * rows.co_padded + at.channel..];
+unsafe fn block<L: Lanes, const R: usize, const B: usize>(
+    rows: &Rows,
+    tile: &Tile,
+    at: Block,
+    sum: &mut [f32],
+) {
+    let target =
+        &mut sum[((at.span - tile.spans.start) * rows.span_len + at.l) * rows.co_padded + at.channel..];
     assert!((R - 1) * rows.co_padded + B * L::COUNT <= target.len(), "a block lies outside of its gradient");
     let step = rows.stride[2] * rows.image_strides[3];
     let valid = (rows.co - at.channel).min(B * L::COUNT);

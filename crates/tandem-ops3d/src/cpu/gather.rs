@@ -151,7 +151,10 @@ fn check_bounds(plan: &Gather, input: usize, output: usize) {
     assert!(plan.output.at(last) + plan.weight.channels <= output, "a gather writes past its output");
     let rows: usize = plan.spans.iter().map(|span| span.len).sum();
     assert_eq!(rows, plan.weight.rows, "a gather's weights do not fit its spans");
-    assert!(plan.bias.is_none_or(|bias| bias.len() == plan.weight.channels), "a gather's bias has another length");
+    assert!(
+        plan.bias.is_none_or(|bias| bias.len() == plan.weight.channels),
+        "a gather's bias has another length"
+    );
 }
 
 #[derive(Clone, Copy)]

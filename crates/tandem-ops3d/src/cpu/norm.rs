@@ -167,7 +167,14 @@ pub(crate) fn affine_gradients(pass: &Backward) -> (Vec<f64>, Vec<f64>) {
                 let y = pass.y.map(|y| &y[stretch.clone()]);
                 products.fill(0.0);
                 sums.fill(0.0);
-                add_up_gradients(&pass.x[stretch.clone()], y, &pass.grad[stretch], &mean, &mut products, &mut sums);
+                add_up_gradients(
+                    &pass.x[stretch.clone()],
+                    y,
+                    &pass.grad[stretch],
+                    &mean,
+                    &mut products,
+                    &mut sums,
+                );
                 tiling.fold(&products, &mut gamma);
                 tiling.fold(&sums, &mut beta);
             }
@@ -215,7 +222,8 @@ pub(crate) struct InputGradient<'a> {
 pub(crate) fn input_gradient(pass: &Backward, coefficients: &InputGradient, dx: &mut [f32]) {
     let tiling = Tiling::new(pass.mean.len());
     let mean = tiling.repeat(|c| pass.mean[c]);
-    let [a, b, c] = [coefficients.a, coefficients.b, coefficients.c].map(|values| tiling.repeat(|c| values[c]));
+    let [a, b, c] =
+        [coefficients.a, coefficients.b, coefficients.c].map(|values| tiling.repeat(|c| values[c]));
     dx.par_chunks_mut(tiling.chunk).enumerate().for_each(|(index, dx)| {
         let range = index * tiling.chunk..index * tiling.chunk + dx.len();
         let y = pass.y.map(|y| &y[range.clone()]);

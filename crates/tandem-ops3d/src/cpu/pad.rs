@@ -29,7 +29,13 @@ pub(crate) fn pad(image: &[f32], dims: [usize; 5], before: [usize; 3], after: [u
 }
 
 /// Copies the rows of a plane; `before` counts rows and values.
-fn pad_plane(source: &[f32], [rows, width]: [usize; 2], target: &mut [f32], before: [usize; 2], target_width: usize) {
+fn pad_plane(
+    source: &[f32],
+    [rows, width]: [usize; 2],
+    target: &mut [f32],
+    before: [usize; 2],
+    target_width: usize,
+) {
     if target_width == 0 {
         return;
     }
