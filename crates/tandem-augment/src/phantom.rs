@@ -1,11 +1,10 @@
 //! Synthetic LGE-like scans of a left atrium in a box of other anatomy.
 //!
-//! A phantom is drawn in millimetres, so that it can be asked for at any spacing: [`anatomy`] draws the organs (smooth
-//! unions of ellipsoids and of tubes along curved centre lines), their pose and a low-frequency deformation,
-//! [`contrast`] the intensities, border widths, bias field and noise, and [`render`] turns both into voxels. As in the
-//! LA benchmark, the label is the cavity of the atrium with its appendage and the first piece of each pulmonary vein,
-//! cut at a distance that no border in the image shows; the box is cut around the label, and intensities are z-scores
-//! of a scan larger than the box.
+//! A phantom is drawn in millimetres, so that it can be asked for at any spacing: first the organs (smooth unions of
+//! ellipsoids and of tubes along curved centre lines), their pose and a low-frequency deformation, then intensities,
+//! border widths, bias field and noise; both together give the voxels. As in the LA benchmark, the label is the cavity
+//! of the atrium with its appendage and the first piece of each pulmonary vein, cut at a distance that no border in
+//! the image shows; the box is cut around the label, and intensities are like z-scores of a scan larger than the box.
 //!
 //! What makes it hard on purpose: shape, pose and contrast vary widely between scans; the atrium opens into the left
 //! ventricle; aorta, ventricle and the far veins may be brighter than, as bright as, or darker than the atrium; in

@@ -49,7 +49,8 @@ impl Anatomy {
     /// Where in the anatomy a point of the scan lies.
     pub(super) fn place(&self, p: Point) -> Point {
         let p = times(&self.turn, p);
-        along(p, [0, 1, 2].map(|a| self.bend[a].at(p)), self.bend_mm)
+        let [x, y, z] = &self.bend;
+        along(p, [x.at(p), y.at(p), z.at(p)], self.bend_mm)
     }
 
     /// The corners of the scan's box in mm: around the label in the plane, with margins as the LA benchmark's; of one

@@ -54,17 +54,17 @@ impl Contrast {
     pub(super) fn draw(seed: u64, index: u64) -> Self {
         let mut draws = Draws::new(seed, "phantom-contrast", 0, index);
         let mut within = |low: f64, high: f64| draws.uniform_in(low, high) as f32;
-        let muscle = 1.0 - within(0.12, 0.7);
+        let muscle = 1.0 - within(0.05, 0.55);
         let deviation = within(0.5, 1.7);
         Contrast {
             muscle,
-            fat: within(0.1, 0.5),
+            fat: within(0.12, 0.7),
             vein: within(0.75, 1.2),
             leaflet: within(0.0, 0.6),
             wall_mm: within(1.0, 2.4),
             enhancement: within(0.0, 1.0).powf(1.5),
             edge_mm: within(0.6, 1.5),
-            texture: within(0.02, 0.08),
+            texture: within(0.03, 0.12),
             bias: within(0.05, 0.2),
             bias_slope: [within(-0.004, 0.004), within(-0.008, 0.004), within(-0.004, 0.004)],
             noise: within(0.05, 0.16),

@@ -24,30 +24,36 @@ impl Field {
     }
 
     /// The value at `p`; outside of the box, that of its border. Between the nodes the deviation is less than 1.
+    #[inline]
     pub(super) fn at(&self, p: Point) -> f32 {
         let (corner, weights) = self.locate(p);
         self.interpolate(corner, weights)
     }
 
     /// The value at `p`, scaled so that its deviation is 1 everywhere: noise, which must not show the lattice.
+    #[inline]
     pub(super) fn noise_at(&self, p: Point) -> f32 {
         let (corner, weights) = self.locate(p);
-        let variance: f32 = weights.iter().map(|w| w * w + (1.0 - w) * (1.0 - w)).product();
+        let variance = weights.iter().fold(1.0, |product, w| product * (w * w + (1.0 - w) * (1.0 - w)));
         self.interpolate(corner, weights) / variance.sqrt()
     }
 
     /// The lattice cell of `p`, and how far in it `p` lies, eased at both ends so that no edge of a cell shows.
+    #[inline]
     fn locate(&self, p: Point) -> (usize, Point) {
-        let at = |a: usize| ((p[a] - self.low[a]) * self.per_mm).clamp(0.0, (self.shape[a] - 2) as f32);
-        let position = [at(0), at(1), at(2)];
-        // Not negative, so the casts round down; those to u32 are the cheap ones.
-        let cell = position.map(|x| x as u32);
-        let [i, j, k] = cell.map(|x| x as usize);
-        let corner = (i * self.shape[1] + j) * self.shape[2] + k;
-        let ease = |t: f32| t * t * (3.0 - 2.0 * t);
-        (corner, [0, 1, 2].map(|a| ease(position[a] - cell[a] as f32)))
+        // The cell along one axis, and the eased position in it.
+        let along = |a: usize| {
+            let position = ((p[a] - self.low[a]) * self.per_mm).clamp(0.0, (self.shape[a] - 2) as f32);
+            // Not negative, so the cast rounds down; the one to i32 is the cheap one.
+            let cell = position as i32;
+            let t = position - cell as f32;
+            (cell as usize, t * t * (3.0 - 2.0 * t))
+        };
+        let ((i, u), (j, v), (k, w)) = (along(0), along(1), along(2));
+        ((i * self.shape[1] + j) * self.shape[2] + k, [u, v, w])
     }
 
+    #[inline]
     fn interpolate(&self, corner: usize, [u, v, w]: Point) -> f32 {
         let (row, plane) = (self.shape[2], self.shape[1] * self.shape[2]);
         let mix = |a: f32, b: f32, t: f32| a + t * (b - a);

@@ -20,6 +20,7 @@ impl Grid {
 
     /// The centre of a voxel.
     pub(super) fn point(&self, index: [usize; 3]) -> Point {
-        [0, 1, 2].map(|a| self.bounds[0][a] + self.spacing[a] * (index[a] as f32 + 0.5))
+        let at = |a: usize| self.bounds[0][a] + self.spacing[a] * (index[a] as f32 + 0.5);
+        [at(0), at(1), at(2)]
     }
 }

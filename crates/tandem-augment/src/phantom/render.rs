@@ -165,8 +165,9 @@ impl<'a> Renderer<'a> {
     fn received(&self, p: Point, signal: f32) -> f32 {
         let contrast = self.contrast;
         let bias = (contrast.bias * self.bias.at(p) + dot(contrast.bias_slope, p)).exp();
-        let [real, imaginary] = [0, 1].map(|channel| contrast.noise * self.noise[channel].noise_at(p));
-        (signal * bias + real).hypot(imaginary)
+        let [real, imaginary] = &self.noise;
+        let (real, imaginary) = (contrast.noise * real.noise_at(p), contrast.noise * imaginary.noise_at(p));
+        ((signal * bias + real).powi(2) + imaginary.powi(2)).sqrt()
     }
 }
 

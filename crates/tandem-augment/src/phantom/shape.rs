@@ -15,11 +15,16 @@ pub(super) fn dot(a: Point, b: Point) -> f32 {
 }
 
 pub(super) fn along(from: Point, direction: Point, by: f32) -> Point {
-    [0, 1, 2].map(|a| from[a] + by * direction[a])
+    [from[0] + by * direction[0], from[1] + by * direction[1], from[2] + by * direction[2]]
 }
 
 pub(super) fn minus(a: Point, b: Point) -> Point {
     along(a, b, -1.0)
+}
+
+/// Divides by axis.
+fn over(a: Point, b: Point) -> Point {
+    [a[0] / b[0], a[1] / b[1], a[2] / b[2]]
 }
 
 pub(super) fn unit(v: Point) -> Point {
@@ -28,7 +33,7 @@ pub(super) fn unit(v: Point) -> Point {
 }
 
 pub(super) fn times(matrix: &Matrix, v: Point) -> Point {
-    matrix.map(|row| dot(row, v))
+    [dot(matrix[0], v), dot(matrix[1], v), dot(matrix[2], v)]
 }
 
 /// The rotation by three angles in radians, about x, then y, then z.
@@ -88,14 +93,15 @@ impl Shape {
 
     /// The distance from the surface in mm, negative inside; [`FAR`] well outside.
     pub(super) fn distance(&self, p: Point) -> f32 {
-        if (0..3).any(|a| p[a] < self.low[a] || p[a] > self.high[a]) {
+        let outside = |a: usize| p[a] < self.low[a] || p[a] > self.high[a];
+        if outside(0) || outside(1) || outside(2) {
             return FAR;
         }
         match &self.solid {
             Solid::Ellipsoid { centre, radii, axes } => {
                 let q = times(axes, minus(p, *centre));
-                let scaled = [0, 1, 2].map(|a| q[a] / radii[a]);
-                let gradient = [0, 1, 2].map(|a| scaled[a] / radii[a]);
+                let scaled = over(q, *radii);
+                let gradient = over(scaled, *radii);
                 let level = dot(scaled, scaled).sqrt();
                 // The first-order distance: level set over gradient; at the very centre, the smallest radius.
                 match dot(gradient, gradient).sqrt() {

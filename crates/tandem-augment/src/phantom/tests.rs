@@ -97,7 +97,7 @@ fn the_same_parameters_give_the_same_voxels_on_any_number_of_threads() {
 fn size_and_share_of_the_atrium_are_like_the_benchmarks() {
     // LA: label 18 to 132 ml, 3.6 to 19.1 % of the box, 8.9 % at the median; boxes of 93 to 153 by 83 to 100 by 55 mm.
     let mut shares = Vec::new();
-    for index in 0..24 {
+    for index in 0..16 {
         let phantom = Phantom::new(index, 2.5);
         let ml = phantom.foreground() as f64 * 2.5_f64.powi(3) / 1000.0;
         assert!((15.0..140.0).contains(&ml), "phantom {index}: {ml} ml");
@@ -109,14 +109,14 @@ fn size_and_share_of_the_atrium_are_like_the_benchmarks() {
         );
     }
     shares.sort_by(f64::total_cmp);
-    assert!(shares[0] > 0.03 && shares[23] < 0.21, "{shares:?}");
-    assert!((0.07..0.12).contains(&shares[12]), "{shares:?}");
-    assert!(shares[20] > 1.25 * shares[3], "sizes must vary: {shares:?}");
+    assert!(shares[0] > 0.03 && shares[15] < 0.21, "{shares:?}");
+    assert!((0.07..0.12).contains(&shares[8]), "{shares:?}");
+    assert!(shares[13] > 1.25 * shares[2], "sizes must vary: {shares:?}");
 }
 
 #[test]
 fn the_atrium_does_not_depend_on_the_spacing() {
-    for index in 0..4 {
+    for index in 0..2 {
         let ml = |mm: f64| Phantom::new(index, mm).foreground() as f64 * mm.powi(3) / 1000.0;
         let (fine, coarse) = (ml(1.0), ml(2.0));
         assert!(
@@ -128,7 +128,7 @@ fn the_atrium_does_not_depend_on_the_spacing() {
 
 #[test]
 fn every_part_of_the_atrium_is_there_and_all_hang_together() {
-    for index in 0..12 {
+    for index in 0..8 {
         let phantom = Phantom::new(index, 1.5);
         // Three lobes, the appendage, four veins and perhaps an accessory one.
         assert!((8..=9).contains(&phantom.anatomy.atrium.parts.len()));
@@ -165,7 +165,7 @@ fn the_label_is_the_inside_of_the_atrium_and_no_vein_beyond_its_cut() {
 fn neighbours_are_brighter_in_some_scans_and_darker_in_others() {
     let (mut brighter, mut alike) = ([0; 2], [0; 2]);
     for index in 0..16 {
-        let phantom = Phantom::new(index, 2.0);
+        let phantom = Phantom::new(index, 2.5);
         let (atrium, spread) = phantom.atrium();
         for (n, tissue) in [Tissue::Ventricle, Tissue::Aorta].into_iter().enumerate() {
             let (mean, _) = phantom.organ(tissue);

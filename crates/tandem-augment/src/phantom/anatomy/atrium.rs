@@ -34,7 +34,7 @@ pub(in super::super) struct Atrium {
 
 impl Atrium {
     pub(super) fn draw(draws: &mut Draws) -> Self {
-        let size = f64::from(about(1.0, 0.12, draws));
+        let size = f64::from(about(0.94, 0.13, draws));
         let [x, y, z] =
             [(28.0, 0.1), (18.5, 0.14), (16.0, 0.1)].map(|(mm, spread)| about(mm * size, spread, draws));
         let radii = [x, y, z.min(21.0)];
