@@ -19,6 +19,27 @@ use tandem_networks::{Pass, Segmenter};
 /// Where a field of the window is out of range, the patch does not fit a network's divisor, a network takes several
 /// channels or fails, or the image or a network's output is not finite.
 ///
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use ndarray::Array3;
+/// use tandem_inference::{SlidingWindow, label_map, predict};
+/// use tandem_networks::{NetworkConfig, build};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = NetworkConfig { filters: 2, ..Default::default() };
+/// let (network, _) = build("vnet", &config, 1337, &Device::Cpu)?;
+/// let window = SlidingWindow { patch: [16; 3], stride: [16, 16, 8], batch: 2 };
+/// let scan = Array3::zeros((20, 16, 12));
+/// let probabilities = predict(&[network.as_ref()], &scan, &window, &Device::Cpu, &mut |done, of| {
+///     println!("{done} of {of} windows");
+/// })?;
+/// assert_eq!(probabilities[0].dim(), (2, 20, 16, 12));
+/// assert_eq!(label_map(&probabilities[0]).dim(), scan.dim());
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # References
 /// The released code of L. Yu et al., "Uncertainty-aware self-ensembling model for semi-supervised 3D left atrium
 /// segmentation", MICCAI 2019, which later methods on the same data share.
