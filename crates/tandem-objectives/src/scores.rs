@@ -220,16 +220,37 @@ pub(crate) fn add_through_softmax(
 fn softmax(p: &mut [f32], logits: &mut [f32]) {
     let best = (1..logits.len()).fold(0, |best, c| if logits[c] > logits[best] { c } else { best });
     let largest = logits[best];
-    // Without the largest term, which is 1: the logarithm of 1 + others stays exact where a network is certain.
+    // Without the largest term, which is 1: what a certain network leaves to the others is not rounded away.
     let mut others = 0.0;
     for (c, (p, z)) in p.iter_mut().zip(logits.iter_mut()).enumerate() {
         *z -= largest;
         *p = if c == best { 1.0 } else { z.exp() };
         others += if c == best { 0.0 } else { *p };
     }
-    let (total, log_total) = (1.0 + others, others.ln_1p());
+    let total = 1.0 + others;
+    let log_total = ln_1p(others, total);
     for (p, z) in p.iter_mut().zip(logits.iter_mut()) {
         *p /= total;
         *z -= log_total;
+    }
+}
+
+/// `ln(1 + x)`, where `sum` is the rounded `1 + x`: the logarithm of what was rounded, times what rounding took
+/// (W. Kahan's correction). Exact to a few units in the last place, at a fraction of the library's time.
+#[inline]
+fn ln_1p(x: f32, sum: f32) -> f32 {
+    if sum == 1.0 { x } else { sum.ln() * (x / (sum - 1.0)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_logarithms_keep_their_digits() {
+        for x in [0.0, 1e-12, 3e-8, 1e-7, 2.5e-3, 0.3, 1.0, 20.0_f32] {
+            let (got, want) = (f64::from(ln_1p(x, 1.0 + x)), f64::from(x).ln_1p());
+            assert!((got - want).abs() <= 4e-7 * want, "ln(1 + {x}) is {want}, not {got}");
+        }
     }
 }

@@ -20,12 +20,12 @@ pub fn cosine_consistency(a: &mut Live<'_>, b: &mut Live<'_>, weight: f64) -> Re
     let scale = (weight / voxels) as f32;
     let sum = a.visit_both(b, |v, gradient_a, gradient_b| {
         let (pa, pb) = (read_a.probabilities(v), read_b.probabilities(v));
-        let (na, nb) = (norm(pa), norm(pb));
+        let (na, nb) = (1.0 / norm(pa), 1.0 / norm(pb));
         // 1 - cos is half of the squared distance of the unit vectors, which does not cancel where they agree.
-        let (a, b) = (|c: usize| pa[c] / na, |c: usize| pb[c] / nb);
+        let (a, b) = (|c: usize| pa[c] * na, |c: usize| pb[c] * nb);
         let value = 0.5 * (0..pa.len()).map(|c| (a(c) - b(c)).powi(2)).sum::<f32>();
-        add_through_softmax(gradient_a, pa, scale, |c| (a(c) - b(c) - value * a(c)) / na);
-        add_through_softmax(gradient_b, pb, scale, |c| (b(c) - a(c) - value * b(c)) / nb);
+        add_through_softmax(gradient_a, pa, scale, |c| (a(c) - b(c) - value * a(c)) * na);
+        add_through_softmax(gradient_b, pb, scale, |c| (b(c) - a(c) - value * b(c)) * nb);
         f64::from(value)
     });
     Ok(sum / voxels)

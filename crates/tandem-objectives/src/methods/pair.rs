@@ -86,8 +86,12 @@ impl Supervision<'_> {
         log: &mut Log,
     ) -> Result<[Supervised; 2]> {
         let labelled = 0..self.labelled;
-        let [a, b] = [0, 1].map(|i| scores[i].detached(labelled.clone()));
-        let mask = losses::conflict_mask(a, b, self.conflict_threshold)?;
+        let mask = if self.conflict_weight > 0.0 {
+            let [a, b] = [0, 1].map(|i| scores[i].detached(labelled.clone()));
+            losses::conflict_mask(a, b, self.conflict_threshold)?
+        } else {
+            Vec::new()
+        };
         let mut network = |i: usize| -> Result<Supervised> {
             let mut live = scores[i].live(labelled.clone(), &mut gradients[i]);
             let cross_entropy = losses::cross_entropy(&mut live, self.labels, 1.0)?;
