@@ -54,7 +54,7 @@ impl Contrast {
     pub(super) fn draw(seed: u64, index: u64) -> Self {
         let mut draws = Draws::new(seed, "phantom-contrast", 0, index);
         let mut within = |low: f64, high: f64| draws.uniform_in(low, high) as f32;
-        let muscle = 1.0 - within(0.05, 0.55);
+        let muscle = 1.0 - within(0.05, 0.5);
         let deviation = within(0.5, 1.7);
         Contrast {
             muscle,
@@ -67,7 +67,7 @@ impl Contrast {
             texture: within(0.03, 0.12),
             bias: within(0.05, 0.2),
             bias_slope: [within(-0.004, 0.004), within(-0.008, 0.004), within(-0.004, 0.004)],
-            noise: within(0.05, 0.16),
+            noise: within(0.05, 0.19),
             // What whole-scan z-scores of LA look like in the benchmark's box.
             mean: 1.5 * deviation - within(0.5, 0.9),
             deviation,
