@@ -11,7 +11,7 @@ const CLASSES: usize = 3;
 const CHANNELS: usize = 6;
 const LABELLED: usize = 2;
 const PATCHES: usize = 4;
-const SIDE: usize = 12;
+const SIDE: usize = 16;
 const STEP: Step = Step { index: 40, iterations: 100, seed: 1337 };
 
 /// Two networks whose predictions are given, so that gradients can be asked for at the predictions.
@@ -62,9 +62,9 @@ impl Forward for FixedForward {
 pub struct Situation {
     /// The batch.
     pub batch: Batch,
-    /// Logits of `vnet` and `resnet34`, `(4, 3, 12, 12, 12)`.
+    /// Logits of `vnet` and `resnet34`, `(4, 3, 16, 16, 16)`.
     pub logits: [Var; 2],
-    /// Features of `vnet` and `resnet34`, `(4, 6, 12, 12, 12)`, none negative.
+    /// Features of `vnet` and `resnet34`, `(4, 6, 16, 16, 16)`, none negative.
     pub features: [Var; 2],
 }
 

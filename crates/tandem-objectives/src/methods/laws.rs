@@ -97,9 +97,9 @@ fn the_released_terms_without_gradient_are_the_known_ones() {
     assert!(with_consistency[0][1] > 0.);
 }
 
-/// A method gets no labels but those of the labelled half; here it also does not confuse the halves.
+/// A method gets no labels but those of the labelled half; these must fit the images and name known classes.
 #[test]
-fn labels_of_the_wrong_shape_are_refused() {
+fn wrong_labels_are_refused() {
     let mut situation = Situation::random(3).unwrap();
     situation.batch.labels = situation.batch.labels.narrow(1, 0, 6).unwrap();
     for name in names() {
@@ -125,9 +125,9 @@ fn the_averaged_criterion_survives_a_checkpoint() {
     assert!(fresh.restore(&Default::default()).is_err());
 }
 
-/// Everything but the draw of candidates is a function of the batch; the draw follows seed and step.
+/// The batch spans several chunks of voxels.
 #[test]
-fn logits_on_one_thread_give_the_same_bits() {
+fn the_number_of_threads_does_not_change_a_bit() {
     let situation = Situation::random(5).unwrap();
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
