@@ -286,24 +286,25 @@ impl State {
         observe: Observer<'_>,
     ) -> Result<()> {
         let training = &plan.config.training;
+        // The end has its own validation and checkpoint.
+        let due = |every: u64, steps: u64| {
+            every > 0 && steps > 0 && steps.is_multiple_of(every) && steps < training.iterations
+        };
         while self.steps < training.iterations {
             if stop.load(Ordering::Relaxed) {
                 return Err(self.interrupted(plan, observe));
+            }
+            // A checkpoint is of before the validation at its step, which a resumed run then does again: so the log of
+            // a run that is stopped during a validation has the bytes of an unbroken one.
+            if due(training.validate_every, self.steps) {
+                self.validate(plan, None, stop, observe)?;
             }
             let batch = batch::stack(&batches.next()?, &plan.device)?;
             let record = self.trainer.step(self.steps, &batch)?;
             self.log.write(&record)?;
             self.steps += 1;
             observe(Event::Step { record: &record, iterations: training.iterations });
-            // The end has its own validation and checkpoint.
-            let due = |every: u64| {
-                every > 0 && self.steps.is_multiple_of(every) && self.steps < training.iterations
-            };
-            let (validation, checkpoint) = (due(training.validate_every), due(training.checkpoint_every));
-            if validation {
-                self.validate(plan, None, stop, observe)?;
-            }
-            if checkpoint {
+            if due(training.checkpoint_every, self.steps) {
                 self.save(plan, observe)?;
             }
         }

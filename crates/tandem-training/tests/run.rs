@@ -7,7 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tandem_random::Draws;
-use tandem_training::{Config, Error, Event, Grid, Run, Scores, Setup, TrainedRun, evaluate, subjects};
+use tandem_training::{
+    CaseList, Config, Error, Event, Grid, Run, Scores, Setup, TrainedRun, evaluate, subjects,
+};
 use tandem_volume::prepared::{NewCase, PreparedSet, Source, Split, Writer};
 use tandem_volume::{Geometry, Subject, Volume, read_label};
 
@@ -84,28 +86,50 @@ fn a_run_leaves_a_whole_folder_and_its_networks_can_be_used_again() {
     assert_eq!(again, scores);
 }
 
+/// Runs until `wants` says so of an event, then goes on with the folder in a new run; gives the steps in between.
+fn stop_and_resume(
+    config: Config,
+    scans: &Path,
+    out: &Path,
+    mut wants: impl FnMut(&Event<'_>) -> bool,
+) -> u64 {
+    let stop = AtomicBool::new(false);
+    let mut run = Run::create(setup(config, scans, out), &mut |_| {}).unwrap();
+    let stopped = run.train(&stop, &mut |event| {
+        if wants(&event) {
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    let Err(Error::Interrupted { steps, checkpoint }) = stopped else { panic!("{stopped:?}") };
+    assert!(checkpoint.is_file());
+    drop(run);
+    let mut run = Run::resume(out, scans, Device::Cpu, &mut |_| {}).unwrap();
+    run.train(&AtomicBool::new(false), &mut |_| {}).unwrap();
+    steps
+}
+
 #[test]
 fn the_same_seed_gives_the_same_bytes_and_a_resumed_run_too() {
     let folder = tempfile::tempdir().unwrap();
     let scans = prepared(folder.path());
     let out = |name: &str| folder.path().join(name);
     let mut config = coarse(6);
+    config.data.validation = CaseList::Last(2);
     (config.training.validate_every, config.training.checkpoint_every) = (2, 2);
     train(config.clone(), &scans, &out("straight"));
     train(config.clone(), &scans, &out("again"));
 
-    let stop = AtomicBool::new(false);
-    let mut run = Run::create(setup(config.clone(), &scans, &out("stopped")), &mut |_| {}).unwrap();
-    let stopped = run.train(&stop, &mut |event| {
-        if let Event::Step { record, .. } = event {
-            stop.store(record.step == 2, Ordering::Relaxed);
-        }
-    });
-    let Err(Error::Interrupted { steps: 3, checkpoint }) = stopped else { panic!("{stopped:?}") };
-    assert!(checkpoint.is_file());
-    drop(run);
-    let mut run = Run::resume(&out("stopped"), &scans, Device::Cpu, &mut |_| {}).unwrap();
-    run.train(&AtomicBool::new(false), &mut |_| {}).unwrap();
+    // Stopped during training, and during the validation after four steps.
+    let after_step = |event: &Event<'_>| matches!(event, Event::Step { record, .. } if record.step == 2);
+    let steps = stop_and_resume(config.clone(), &scans, &out("stopped"), after_step);
+    assert_eq!(steps, 3);
+    let mut validated = 0;
+    let second_validation = |event: &Event<'_>| {
+        validated += u32::from(matches!(event, Event::Validated { .. }));
+        validated == 1 && matches!(event, Event::Validating { .. })
+    };
+    let steps = stop_and_resume(config.clone(), &scans, &out("unvalidated"), second_validation);
+    assert_eq!(steps, 4);
 
     let read = |run: &str, file: &str| fs::read(out(run).join(file)).unwrap();
     for file in
@@ -113,6 +137,10 @@ fn the_same_seed_gives_the_same_bytes_and_a_resumed_run_too() {
     {
         assert!(read("straight", file) == read("again", file), "{file} differs between two runs of one seed");
         assert!(read("straight", file) == read("stopped", file), "{file} differs after a resume");
+        assert!(
+            read("straight", file) == read("unvalidated", file),
+            "{file} differs after a stop in a validation"
+        );
     }
     let mut other = config;
     other.training.seed += 1;
