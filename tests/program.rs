@@ -43,6 +43,8 @@ impl Program {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.args(arguments).current_dir(self.home.path()).env("TANDEM_HOME", self.home.path());
+        // Where it is set, errors of tensors carry a backtrace, and an error is no longer one line.
+        command.env_remove("RUST_BACKTRACE");
         command
     }
 

@@ -11,8 +11,6 @@ pub(crate) struct Changes<'a> {
     pub(crate) profile: &'a str,
     /// Another method, with its own default options.
     pub(crate) method: Option<&'a str>,
-    /// Another device.
-    pub(crate) device: Option<&'a str>,
     /// Another seed.
     pub(crate) seed: Option<u64>,
     /// `key=value` with dotted keys.
@@ -55,9 +53,6 @@ fn apply(mut table: Table, changes: &Changes) -> Result<Table> {
             "method".to_owned(),
             Value::Table(Table::from_iter([("name".to_owned(), method.into())])),
         );
-    }
-    if let Some(device) = changes.device {
-        table.insert("device".to_owned(), device.into());
     }
     if let Some(seed) = changes.seed {
         let seed = i64::try_from(seed).context("--seed: at most 9223372036854775807")?;
@@ -154,13 +149,11 @@ mod tests {
     #[test]
     fn the_command_line_has_the_last_word() {
         let set = ["training.iterations=30".to_owned(), "data.dataset=phantom".to_owned()];
-        let changes =
-            Changes { profile: "quick", seed: Some(7), device: Some("cpu"), set: &set, ..Changes::default() };
+        let changes = Changes { profile: "quick", seed: Some(7), set: &set, ..Changes::default() };
         let table = check(&changes).unwrap();
         assert_eq!(table["training"]["iterations"], Value::from(30));
         assert_eq!(table["training"]["seed"], Value::from(7));
         assert_eq!(table["data"]["dataset"], Value::from("phantom"));
-        assert_eq!(table["device"], Value::from("cpu"));
     }
 
     #[test]

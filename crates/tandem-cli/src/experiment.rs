@@ -146,15 +146,15 @@ fn resolve(arguments: &Arguments, profile: Profile, home: &Home) -> Result<Confi
     let changes = Changes {
         profile: profile.name(),
         method: arguments.method.as_deref(),
-        device: arguments.device.map(DeviceName::name),
         seed: arguments.seed,
         set: &arguments.set,
     };
     let table = definition::resolve(&path, &changes)?;
     // Errors of the reader span lines of the text that it was given; on one line they read as a sentence.
-    let config: Config = Value::Table(table).try_into().map_err(|error| {
+    let mut config: Config = Value::Table(table).try_into().map_err(|error| {
         anyhow::anyhow!("experiment {}: {}", path.display(), one_line(&error.to_string()))
     })?;
+    config.device = arguments.device.map_or(config.device, Into::into);
     // What can be wrong without data is said before data are made.
     config.check()?;
     tandem_objectives::build(&config.method.name, &config.method.options.clone().into())?;

@@ -12,8 +12,8 @@ const COLUMNS: [(&str, &str, &str, f64); 6] = [
     ("ASD vox", "asd", "voxels", 1.0),
 ];
 
-/// Mean and standard deviation over cases of each network and their ensemble, on each grid. Values that are undefined
-/// in some cases say in how many.
+/// Mean and standard deviation over cases of each network and their ensemble, on each grid. Where a value is
+/// undefined in some cases, it says of how many it is the mean.
 pub(crate) fn scores(summary: &[SummaryRow]) -> String {
     let mut lines = Vec::new();
     for (grid, title) in [(Grid::Own, "on the scans' own grids"), (Grid::Working, "on the working grid")] {
@@ -49,16 +49,17 @@ pub(crate) fn headline(summary: &[SummaryRow]) -> String {
 }
 
 fn cell(row: &SummaryRow, factor: f64) -> String {
-    let value = match (row.summary.mean, row.summary.sd) {
-        (None, _) => "undefined".to_owned(),
+    let summary = row.summary;
+    let value = match (summary.mean, summary.sd) {
+        (None, _) => return format!("undefined in {}", summary.undefined),
         (Some(mean), None) => format!("{:.2}", mean * factor),
         (Some(mean), Some(sd)) => format!("{:.2} ± {:.2}", mean * factor, sd * factor),
     };
-    if row.summary.undefined > 0 { format!("{value} ({}x undef.)", row.summary.undefined) } else { value }
+    if summary.undefined > 0 { format!("{value} (n={})", summary.n) } else { value }
 }
 
 fn line(network: &str, class: &str, cells: [String; 6]) -> String {
-    let cells = cells.map(|cell| format!("{cell:>14}")).join(" ");
+    let cells = cells.map(|cell| format!("{cell:>18}")).join(" ");
     format!("{network:<10} {class:>5} {cells}")
 }
 
@@ -79,7 +80,7 @@ mod tests {
         let rows = [row("dice", "", dice), row("hd95", "mm", hd95)];
         let text = scores(&rows);
         assert!(text.contains("50.00 ± 10.00"), "{text}");
-        assert!(text.contains("undefined (3x undef.)"), "{text}");
+        assert!(text.contains("undefined in 3"), "{text}");
         assert!(!text.contains("working grid"), "{text}");
         assert_eq!(headline(&rows), "ensemble Dice % 50.00 ± 10.00 (class 1, own grid)");
     }
