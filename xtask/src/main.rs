@@ -11,6 +11,7 @@ mod tidy;
 
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 const OWN_VERBS: &str = "\
 Verbs of xtask itself:
@@ -20,7 +21,17 @@ Verbs of xtask itself:
 Every other verb is one of tandem:
 ";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let root = workspace_root()?;
     match arguments.first().map(String::as_str) {

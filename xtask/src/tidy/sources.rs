@@ -35,7 +35,9 @@ pub(super) fn complaints(path: &Path, text: &str) -> Vec<String> {
     if is_crate_root(path) && !fenced && !text.contains("#![forbid(unsafe_code)]") {
         found.push(format!("{shown}: write #![forbid(unsafe_code)]; only {UNSAFE_CRATE} may do without"));
     }
-    if !text.trim_start().starts_with("//!") {
+    // The tests of a module, moved to a file of their own, need no introduction.
+    let is_tests = path.file_name().is_some_and(|name| name == "tests.rs");
+    if !is_tests && !text.trim_start().starts_with("//!") {
         found.push(format!("{shown}: say at the top (//!) what this file is"));
     }
     found
@@ -44,7 +46,9 @@ pub(super) fn complaints(path: &Path, text: &str) -> Vec<String> {
 fn is_crate_root(path: &Path) -> bool {
     let named = |name: &str| path.file_name().is_some_and(|file| file == name);
     let in_folder = |name: &str| path.parent().is_some_and(|folder| folder.ends_with(name));
-    named("lib.rs") && in_folder("src") || named("main.rs") && (in_folder("src") || in_folder("tests"))
+    named("lib.rs") && in_folder("src")
+        || named("main.rs") && in_folder("src")
+        || path == Path::new("tests/main.rs")
 }
 
 #[cfg(test)]
@@ -79,6 +83,7 @@ mod tests {
     #[test]
     fn files_without_a_first_sentence_are_found() {
         assert_eq!(check("crates/x/src/part.rs", "fn f() {}").len(), 1);
+        assert!(check("crates/x/src/part/tests.rs", "use super::*;").is_empty());
     }
 
     #[test]
