@@ -109,3 +109,23 @@ fn prediction_of_what_is_no_scan_is_refused() {
     program.run(&["predict", "run", "missing.nii", "-o", "out"]).refused(&["missing.nii"]);
     program.run(&["predict", "nowhere", "text.nii.gz", "-o", "out"]).refused(&["nowhere"]);
 }
+
+#[test]
+fn an_evaluation_that_fails_leaves_nothing_behind() {
+    let program = Program::with_phantoms();
+    experiment::run(&program, "run", &["--set", "training.iterations=1"]).succeeded();
+    let source = program.path("scans");
+    scans::write_pair(&source, "a", true);
+    scans::write_pair(&source, "b", true);
+    std::fs::write(source.join("labels/b.nii.gz"), "not a label map").unwrap();
+    program
+        .run(&["evaluate", "run", "--cases", "scans", "-o", "out"])
+        .refused(&["scan b", "labels/b.nii.gz"]);
+    assert!(!program.path("out").exists());
+    std::fs::remove_file(source.join("labels/b.nii.gz")).unwrap();
+    program.run(&["evaluate", "run", "--cases", "scans", "-o", "out"]).succeeded();
+    assert!(
+        program.path("out/predictions/b.nii.gz").exists(),
+        "an unlabelled scan is segmented all the same"
+    );
+}

@@ -63,11 +63,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let automatic = if cases.are_those_of(&record) { Scans::Validation } else { Scans::All };
     let split = arguments.split.unwrap_or(automatic);
     let run = TrainedRun::open(&arguments.run, &device::open(DeviceChoice::from(arguments.device))?)?;
-    let predictor = run.predictor()?;
     let ids = select(&cases.splits(), split, &record, run.config().data.test.as_deref())?;
     say(format!("{} scans ({}) of {}", ids.len(), split.name(), arguments.cases.display()));
 
     let out = out_folder(arguments, split)?;
+    match score(&run, &cases, &ids, &out) {
+        Ok(Some(scores)) => {
+            say(table::scores(&scores.summary()));
+            say(format!("{}: metrics.csv, summary.json, predictions", out.display()));
+            Ok(ExitCode::SUCCESS)
+        }
+        unfinished => {
+            // Half of the scores would look like all of them.
+            std::fs::remove_dir_all(&out).with_context(|| format!("cannot remove {}", out.display()))?;
+            unfinished.map(|_| ExitCode::from(interrupt::EXIT_CODE))
+        }
+    }
+}
+
+/// Segments and scores the scans and writes the results to `out`; none after Ctrl-C.
+fn score(run: &TrainedRun, cases: &Cases, ids: &[String], out: &Path) -> Result<Option<Scores>> {
     let stop = interrupt::watch()?;
     let mut progress = CaseProgress::new("evaluating", ids.len());
     // The evaluation sees the scans up to the first that cannot be read, or until somebody asks to stop.
@@ -81,18 +96,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
     });
     let mut windows = |case: &str, done, total| progress.at(case, done, total);
-    let scores = evaluate(&predictor, readable, Some(&out.join("predictions")), &mut windows)?;
+    let scores = evaluate(&run.predictor()?, readable, Some(&out.join("predictions")), &mut windows)?;
     drop(progress);
     if let Some(error) = failure {
         return Err(error);
     }
     if stop.load(Ordering::SeqCst) {
-        return Ok(ExitCode::from(interrupt::EXIT_CODE));
+        return Ok(None);
     }
-    write(&scores, &out)?;
-    say(table::scores(&scores.summary()));
-    say(format!("{}: metrics.csv, summary.json, predictions", out.display()));
-    Ok(ExitCode::SUCCESS)
+    write(&scores, out)?;
+    Ok(Some(scores))
 }
 
 fn out_folder(arguments: &Arguments, split: Scans) -> Result<PathBuf> {
