@@ -71,7 +71,7 @@ pub fn predict(
         }
         let input = Tensor::from_vec(voxels, (batch.len(), 1, pi, pj, pk), device)?;
         for (network, sum) in networks.iter().zip(&mut sums) {
-            let logits = network.forward(&input, Pass::Evaluate)?.logits;
+            let logits = network.forward(&input, Pass::Infer)?.logits;
             add_batch(&grid, batch, &logits, sum)?;
         }
         progress(index * window.batch + batch.len(), starts.len());

@@ -28,7 +28,7 @@ impl Sloped {
 
 impl Segmenter for Sloped {
     fn forward(&self, input: &Tensor, pass: Pass) -> Result<Output> {
-        assert_eq!(pass, Pass::Evaluate);
+        assert_eq!(pass, Pass::Infer);
         let (n, _, d, h, w) = input.dims5()?;
         let voxels = input.flatten_all()?.to_vec1::<f32>()?;
         let place = |at: usize| [at / (h * w) % d, at / w % h, at % w];

@@ -1,12 +1,12 @@
 //! The V-Net decoder that both networks end in.
 
+use crate::NetworkConfig;
 use crate::initialise::Initialiser;
 use crate::layers::{Conv, ConvSpec, Stage, Unit, up};
 use crate::segmenter::{Output, Pass};
-use crate::{NetworkConfig, layout};
 use candle_core::{Result, Tensor};
 use std::collections::BTreeMap;
-use tandem_ops3d::dropout3d;
+use tandem_ops3d::{dropout3d, to_channels_first};
 use tandem_random::Draws;
 
 /// Four times: double the sides, add the skip of that scale (add, not concatenate), convolve. Then dropout and the head.
@@ -45,9 +45,9 @@ impl Decoder {
         }
         let dropped = drop_channels(&x, self.dropout, pass, "before head")?;
         Ok(Output {
-            logits: layout::to_channels_first(&self.head.forward(&dropped)?)?.contiguous()?,
-            features: layout::to_channels_first(&x)?,
-            features_dropped: layout::to_channels_first(&dropped)?,
+            logits: to_channels_first(&self.head.forward(&dropped, pass)?)?,
+            features: to_channels_first(&x)?,
+            features_dropped: to_channels_first(&dropped)?,
             extra: BTreeMap::new(),
         })
     }

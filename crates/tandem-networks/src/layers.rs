@@ -58,11 +58,16 @@ impl Conv {
         })
     }
 
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let bias = self.bias.as_ref().map(Var::as_tensor);
+    pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
+        let bias = self.bias.as_ref().map(|bias| seen_by(pass, bias));
         let run = if self.transposed { conv_transpose3d } else { conv3d };
-        run(x, &self.weight, bias, self.params)
+        run(x, &seen_by(pass, &self.weight), bias.as_ref(), self.params)
     }
+}
+
+/// A parameter as a pass sees it: constant where no gradient is wanted.
+fn seen_by(pass: Pass, parameter: &Tensor) -> Tensor {
+    if pass == Pass::Infer { parameter.detach() } else { parameter.clone() }
 }
 
 /// Batch normalisation with what follows it.
@@ -96,9 +101,14 @@ impl Norm {
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
         let statistics = match pass {
             Pass::Train { .. } => Statistics::Batch,
-            Pass::Evaluate => Statistics::Running,
+            Pass::Evaluate | Pass::Infer => Statistics::Running,
         };
-        batch_norm3d(x, &self.norm, statistics, self.activation)
+        let norm = BatchNorm3d {
+            weight: seen_by(pass, &self.norm.weight),
+            bias: seen_by(pass, &self.norm.bias),
+            ..self.norm.clone()
+        };
+        batch_norm3d(x, &norm, statistics, self.activation)
     }
 }
 
@@ -114,7 +124,7 @@ impl Unit {
     }
 
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        self.norm.forward(&self.conv.forward(x)?, pass)
+        self.norm.forward(&self.conv.forward(x, pass)?, pass)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::NetworkConfig;
 use candle_core::{Result, Tensor, bail};
+use tandem_ops3d::to_channels_last;
 
 /// Every side is halved four times.
 pub(crate) const SIZE_DIVISOR: usize = 16;
@@ -17,10 +18,5 @@ pub(crate) fn enter(input: &Tensor, config: &NetworkConfig) -> Result<Tensor> {
     if [d, h, w].iter().any(|side| *side == 0 || side % SIZE_DIVISOR != 0) {
         bail!("each side of the input must be a multiple of {SIZE_DIVISOR}, got {d} x {h} x {w}")
     }
-    input.permute((0, 2, 3, 4, 1))?.contiguous()
-}
-
-/// A `(N, C, D, H, W)` view.
-pub(crate) fn to_channels_first(x: &Tensor) -> Result<Tensor> {
-    x.permute((0, 4, 1, 2, 3))
+    to_channels_last(input)
 }

@@ -45,7 +45,7 @@ impl BasicBlock {
     }
 
     fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        let through = |(conv, norm): &(Conv, Norm), x: &Tensor| norm.forward(&conv.forward(x)?, pass);
+        let through = |(conv, norm): &(Conv, Norm), x: &Tensor| norm.forward(&conv.forward(x, pass)?, pass);
         let y = through(&self.second, &self.first.forward(x, pass)?)?;
         match &self.shortcut {
             Some(shortcut) => add_relu(&y, &through(shortcut, x)?),

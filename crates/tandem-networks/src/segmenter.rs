@@ -11,8 +11,11 @@ pub enum Pass {
         /// Names the dropout masks: the same key drops the same channels.
         dropout: u64,
     },
-    /// Running statistics, no dropout.
+    /// Running statistics, no dropout; differentiable.
     Evaluate,
+    /// As [`Self::Evaluate`], but the weights are constants: no graph is kept, so that activations are freed as soon as
+    /// the next layer has read them.
+    Infer,
 }
 
 /// What a network returns.

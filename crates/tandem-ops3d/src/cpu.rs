@@ -8,3 +8,4 @@ pub(crate) mod pad;
 pub(crate) mod pointwise;
 pub(crate) mod scratch;
 pub(crate) mod simd;
+pub(crate) mod transpose;

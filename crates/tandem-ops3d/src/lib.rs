@@ -13,6 +13,7 @@ mod conv;
 mod conv_shape;
 mod cpu;
 mod dropout;
+mod layout;
 mod norm;
 mod pool;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use conv::{conv_transpose3d, conv3d};
 pub use conv_shape::Conv3dParams;
 pub use cpu::simd::{CpuPath, cpu_path};
 pub use dropout::dropout3d;
+pub use layout::{to_channels_first, to_channels_last};
 pub use norm::{Activation, BatchNorm3d, RunningStatistics, Statistics, batch_norm3d};
 pub use pool::max_pool3d;
 pub use resize::{Resize, resize3d};

@@ -7,7 +7,7 @@
 use super::conv::channels_last_strides;
 use super::pad::pad;
 use super::scratch::Scratch;
-use super::simd::{CpuPath, Lanes, Portable, cpu_path};
+use super::simd::{Lanes, Portable, Unit};
 use crate::conv_shape::ConvShape;
 use crate::storage::filled;
 use rayon::prelude::*;
@@ -20,14 +20,15 @@ pub(crate) fn weight_gradient(shape: &ConvShape, image: &[f32], response: &[f32]
     let padded = (padding != [0; 3]).then(|| pad(image, shape.image_dims(), padding, padding));
     let (values, sides) = padded.as_ref().map_or((image, shape.image), |p| (&p.values[..], p.sides));
 
-    let path = if cpu_path() == CpuPath::Avx512 && co <= 8 { CpuPath::Avx2 } else { cpu_path() };
-    let lanes = if path == CpuPath::Avx512 { 16 } else { 8 };
+    let strides = channels_last_strides(sides, ci);
+    let unit = Unit::for_channels(co);
+    let lanes = unit.lanes();
     let rows = Rows {
         image: values,
         response,
-        image_strides: channels_last_strides(sides, ci),
-        stride: shape.params.stride,
-        counts: [batch, shape.response[0], shape.response[1]],
+        image_strides: strides,
+        step: shape.params.stride[2] * ci,
+        starts: row_starts(shape, strides),
         width: shape.response[2],
         spans: [kd, kh],
         span_len: kw * ci,
@@ -48,7 +49,7 @@ pub(crate) fn weight_gradient(shape: &ConvShape, image: &[f32], response: &[f32]
             sum.fill(0.0);
             let (part, first_span) = (index * task / size, index * task % size / span_size);
             let range = [part * row_count / parts, (part + 1) * row_count / parts];
-            accumulate(&rows, range, first_span..first_span + task / span_size, sum, path);
+            accumulate(&rows, range, first_span..first_span + task / span_size, sum, unit);
         });
         add_parts(&mut sums, size);
     }
@@ -110,13 +111,22 @@ fn part_count(rows: usize, size: usize) -> usize {
     (BUDGET / size.max(1)).clamp(2, 32).min(rows.max(1))
 }
 
+/// The first image value under each row `(n, d', h')` of the response.
+fn row_starts(shape: &ConvShape, image_strides: [usize; 4]) -> Vec<usize> {
+    let ([d, h, _], [sd, sh, _]) = (shape.response, shape.params.stride);
+    let planes = (0..shape.batch * d).map(|i| i / d * image_strides[0] + i % d * sd * image_strides[1]);
+    planes.flat_map(|plane| (0..h).map(move |y| plane + y * sh * image_strides[2])).collect()
+}
+
 /// The rows `(n, d', h')` of a response, and where the image values under them lie.
 struct Rows<'a> {
     image: &'a [f32],
     response: &'a [f32],
     image_strides: [usize; 4],
-    stride: [usize; 3],
-    counts: [usize; 3],
+    /// From one voxel of a row to the next, in the image.
+    step: usize,
+    /// The first image value under each row.
+    starts: Vec<usize>,
     width: usize,
     spans: [usize; 2],
     span_len: usize,
@@ -125,14 +135,6 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// The first image value under a row.
-    fn image_start(&self, row: usize) -> usize {
-        let [_, d, h] = self.counts;
-        let [n, z, y] = [row / (d * h), row / h % d, row % h];
-        n * self.image_strides[0]
-            + z * self.stride[0] * self.image_strides[1]
-            + y * self.stride[1] * self.image_strides[2]
-    }
     fn span_offset(&self, span: usize) -> usize {
         span / self.spans[1] * self.image_strides[1] + span % self.spans[1] * self.image_strides[2]
     }
@@ -140,35 +142,34 @@ impl Rows<'_> {
 
 /// The largest addresses read must lie inside the buffers. The kernels rely on it.
 fn check_bounds(rows: &Rows) {
-    let count: usize = rows.counts.iter().product();
+    let count = rows.starts.len();
     assert_eq!(
         rows.response.len(),
         count * rows.width * rows.co,
         "a response has another size than its shape"
     );
-    if count == 0 || rows.width == 0 || rows.span_len == 0 {
-        return;
-    }
-    let step = rows.stride[2] * rows.image_strides[3];
+    let (Some(last), true) = (rows.starts.last(), rows.width > 0) else { return };
     let last_span = rows.span_offset(rows.spans[0] * rows.spans[1] - 1);
-    let reach = rows.image_start(count - 1) + last_span + (rows.width - 1) * step + rows.span_len;
+    let reach = last + last_span + (rows.width - 1) * rows.step + rows.span_len;
     assert!(reach <= rows.image.len(), "a weight gradient reads past its image");
 }
 
 /// Adds the rows of a range to the `sum` of some spans, `(span, l, co_padded)`.
-fn accumulate(rows: &Rows, [first, last]: [usize; 2], spans: Range<usize>, sum: &mut [f32], path: CpuPath) {
+fn accumulate(rows: &Rows, [first, last]: [usize; 2], spans: Range<usize>, sum: &mut [f32], unit: Unit) {
     // A tile of rows stays in the cache while all taps pass over it.
     let height = (512 / rows.width.max(1)).max(1);
     for start in (first..last).step_by(height) {
         let tile = Tile { rows: start..last.min(start + height), spans: spans.clone() };
-        // SAFETY: `check_bounds`; the path was chosen by what the processor has.
+        // SAFETY: `check_bounds`; the unit was chosen by what the processor has.
         unsafe {
-            match path {
+            match unit {
                 #[cfg(target_arch = "x86_64")]
-                CpuPath::Avx512 => x86::tile_512(rows, &tile, sum),
+                Unit::Zmm => x86::tile_zmm(rows, &tile, sum),
                 #[cfg(target_arch = "x86_64")]
-                CpuPath::Avx2 => x86::tile_256(rows, &tile, sum),
-                _ => run_tile::<Portable, 4>(rows, &tile, sum),
+                Unit::WideYmm => x86::tile_wide_ymm(rows, &tile, sum),
+                #[cfg(target_arch = "x86_64")]
+                Unit::Ymm => x86::tile_ymm(rows, &tile, sum),
+                Unit::Portable => run_tile::<Portable, 4, 4>(rows, &tile, sum),
             }
         }
     }
@@ -186,53 +187,65 @@ mod x86 {
     use super::{Rows, Tile, run_tile};
 
     #[target_feature(enable = "avx512f,avx512vl")]
-    pub(super) unsafe fn tile_512(rows: &Rows, tile: &Tile, sum: &mut [f32]) {
+    pub(super) unsafe fn tile_zmm(rows: &Rows, tile: &Tile, sum: &mut [f32]) {
         // SAFETY: the caller's.
-        unsafe { run_tile::<Avx512, 12>(rows, tile, sum) }
+        unsafe { run_tile::<Avx512, 12, 12>(rows, tile, sum) }
+    }
+    #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+    pub(super) unsafe fn tile_wide_ymm(rows: &Rows, tile: &Tile, sum: &mut [f32]) {
+        // SAFETY: the caller's.
+        unsafe { run_tile::<Avx2, 24, 12>(rows, tile, sum) }
     }
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn tile_256(rows: &Rows, tile: &Tile, sum: &mut [f32]) {
+    pub(super) unsafe fn tile_ymm(rows: &Rows, tile: &Tile, sum: &mut [f32]) {
         // SAFETY: the caller's.
-        unsafe { run_tile::<Avx2, 6>(rows, tile, sum) }
+        unsafe { run_tile::<Avx2, 12, 6>(rows, tile, sum) }
     }
 }
 
-/// All taps and channels of one tile of rows, in blocks of up to `R` values times two vectors.
+/// All taps and channels of one tile of rows: blocks of up to `R2` values times two vectors of channels, or `R1` times one.
 ///
 /// # Safety
 /// The bounds of [`check_bounds`] hold, and the processor has the lanes' instructions.
 #[inline(always)]
-unsafe fn run_tile<L: Lanes, const R: usize>(rows: &Rows, tile: &Tile, sum: &mut [f32]) {
+unsafe fn run_tile<L: Lanes, const R1: usize, const R2: usize>(rows: &Rows, tile: &Tile, sum: &mut [f32]) {
     for span in tile.spans.clone() {
-        let mut done = 0;
-        while done < rows.span_len {
-            let left = rows.span_len - done;
-            let mut channel = 0;
-            while channel < rows.co {
-                let two = rows.co - channel > L::COUNT;
-                let at = Block { span, l: done, channel };
-                // SAFETY: the caller's.
-                unsafe {
-                    match (left, two) {
-                        (1, true) => block::<L, 1, 2>(rows, tile, at, sum),
-                        (1, false) => block::<L, 1, 1>(rows, tile, at, sum),
-                        (2..4, true) => block::<L, 2, 2>(rows, tile, at, sum),
-                        (2..4, false) => block::<L, 2, 1>(rows, tile, at, sum),
-                        (_, true) if left < R => block::<L, 4, 2>(rows, tile, at, sum),
-                        (_, false) if left < R => block::<L, 4, 1>(rows, tile, at, sum),
-                        (_, true) => block::<L, R, 2>(rows, tile, at, sum),
-                        (_, false) => block::<L, R, 1>(rows, tile, at, sum),
-                    }
+        for channel in (0..rows.co).step_by(2 * L::COUNT) {
+            let at = Block { span, l: 0, channel };
+            // SAFETY: the caller's.
+            unsafe {
+                if rows.co - channel > L::COUNT {
+                    run_span::<L, R2, 2>(rows, tile, at, sum);
+                } else {
+                    run_span::<L, R1, 1>(rows, tile, at, sum);
                 }
-                channel += if two { 2 * L::COUNT } else { L::COUNT };
             }
-            done += match left {
-                1 => 1,
-                2..4 => 2,
-                _ if left < R => 4,
-                _ => R,
-            };
         }
+    }
+}
+
+/// All values of one span, in the largest blocks that fit.
+///
+/// # Safety
+/// As [`run_tile`].
+#[inline(always)]
+unsafe fn run_span<L: Lanes, const R: usize, const B: usize>(
+    rows: &Rows,
+    tile: &Tile,
+    mut at: Block,
+    sum: &mut [f32],
+) {
+    while at.l < rows.span_len {
+        let left = rows.span_len - at.l;
+        // SAFETY: the caller's; the block's values exist.
+        at.l += unsafe {
+            match left {
+                _ if left >= R => block::<L, R, B>(rows, tile, at, sum),
+                4.. => block::<L, 4, B>(rows, tile, at, sum),
+                2.. => block::<L, 2, B>(rows, tile, at, sum),
+                _ => block::<L, 1, B>(rows, tile, at, sum),
+            }
+        };
     }
 }
 
@@ -244,7 +257,7 @@ struct Block {
     channel: usize,
 }
 
-/// Adds one tile of rows to one block of the gradient.
+/// Adds one tile of rows to one block of the gradient; returns `R`, the values done.
 ///
 /// # Safety
 /// As [`run_tile`]; `l + R` values of the span exist.
@@ -254,11 +267,10 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
     tile: &Tile,
     at: Block,
     sum: &mut [f32],
-) {
+) -> usize {
     let target =
         &mut sum[((at.span - tile.spans.start) * rows.span_len + at.l) * rows.co_padded + at.channel..];
     assert!((R - 1) * rows.co_padded + B * L::COUNT <= target.len(), "a block lies outside of its gradient");
-    let step = rows.stride[2] * rows.image_strides[3];
     let valid = (rows.co - at.channel).min(B * L::COUNT);
     // SAFETY: the target's bound was checked, the sources' are the caller's. A response's last voxels may have fewer
     // channels than a vector: those rows go through a buffer.
@@ -269,8 +281,9 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
                 sums[r][b] = L::load(target.as_ptr().add(r * rows.co_padded + b * L::COUNT));
             }
         }
+        let offset = rows.span_offset(at.span) + at.l;
         for row in tile.rows.clone() {
-            let mut image = rows.image.as_ptr().add(rows.image_start(row) + rows.span_offset(at.span) + at.l);
+            let mut image = rows.image.as_ptr().add(rows.starts[row] + offset);
             let mut response = rows.response.as_ptr().add(row * rows.width * rows.co + at.channel);
             for _ in 0..rows.width {
                 let mut gradient = [L::splat(0.0); B];
@@ -292,7 +305,7 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
                     }
                 }
                 // The pointers may end past their buffers by less than a step; they are not read there.
-                image = image.wrapping_add(step);
+                image = image.wrapping_add(rows.step);
                 response = response.wrapping_add(rows.co);
             }
         }
@@ -302,4 +315,5 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
             }
         }
     }
+    R
 }

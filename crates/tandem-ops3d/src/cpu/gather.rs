@@ -6,7 +6,7 @@
 //! A block computes several voxels times one or two vectors of output channels in registers, so that every weight loaded
 //! serves all voxels of the block and every input value all channels.
 
-use super::simd::{CpuPath, Lanes, Portable, cpu_path};
+use super::simd::{Lanes, Portable, Unit};
 use rayon::prelude::*;
 
 /// A run of input values that takes part in every output voxel.
@@ -47,7 +47,7 @@ pub(crate) struct Packed {
     values: super::scratch::Scratch,
     rows: usize,
     channels: usize,
-    path: CpuPath,
+    unit: Unit,
 }
 
 /// Where the weight of a row (one value of one span) and a channel lies in a parameter.
@@ -61,8 +61,8 @@ pub(crate) struct Addresses<'a> {
 impl Packed {
     /// Packs the weights of all rows times `channels` of a parameter.
     pub(crate) fn new(parameter: &[f32], addresses: &Addresses, channels: usize) -> Self {
-        let path = path_for(channels);
-        let lanes = lanes(path);
+        let unit = Unit::for_channels(channels);
+        let lanes = unit.lanes();
         let rows = addresses.rows.len();
         let padded = channels.div_ceil(lanes) * lanes;
         let mut values = super::scratch::Scratch::take(rows * padded);
@@ -80,20 +80,8 @@ impl Packed {
                 }
             });
         }
-        Packed { values, rows, channels, path }
+        Packed { values, rows, channels, unit }
     }
-}
-
-/// Eight channels or fewer would leave half of a 16-lane vector idle.
-fn path_for(channels: usize) -> CpuPath {
-    match cpu_path() {
-        CpuPath::Avx512 if channels <= 8 => CpuPath::Avx2,
-        path => path,
-    }
-}
-
-fn lanes(path: CpuPath) -> usize {
-    if path == CpuPath::Avx512 { 16 } else { 8 }
 }
 
 /// Voxels that one task computes for one block of channels.
@@ -107,7 +95,7 @@ pub(crate) fn gather(plan: &Gather, input: &[f32], output: &mut [f32]) {
         return;
     }
     check_bounds(plan, input.len(), output.len());
-    let lanes = lanes(plan.weight.path);
+    let lanes = plan.weight.unit.lanes();
     let blocks = channels.div_ceil(2 * lanes);
     let tasks = voxels.div_ceil(TASK_VOXELS);
     let target = Target(output.as_mut_ptr());
@@ -125,19 +113,22 @@ pub(crate) fn gather(plan: &Gather, input: &[f32], output: &mut [f32]) {
         };
         let two = channels - channel > lanes;
         // SAFETY: every address a task touches was bounded by `check_bounds`; tasks write disjoint voxels or channels
-        // of the output, which nobody else reads meanwhile; the path was chosen by what the processor has.
+        // of the output, which nobody else reads meanwhile; the unit was chosen by what the processor has.
         unsafe {
-            match (plan.weight.path, two) {
+            match (plan.weight.unit, two) {
                 #[cfg(target_arch = "x86_64")]
-                (CpuPath::Avx512, true) => x86::task_512_2(&work, input, target),
+                (Unit::Zmm, true) => x86::task_zmm_2(&work, input, target),
                 #[cfg(target_arch = "x86_64")]
-                (CpuPath::Avx512, false) => x86::task_512_1(&work, input, target),
+                (Unit::Zmm, false) => x86::task_zmm_1(&work, input, target),
+                // Chosen for one vector of channels only.
                 #[cfg(target_arch = "x86_64")]
-                (CpuPath::Avx2, true) => x86::task_256_2(&work, input, target),
+                (Unit::WideYmm, _) => x86::task_wide_ymm(&work, input, target),
                 #[cfg(target_arch = "x86_64")]
-                (CpuPath::Avx2, false) => x86::task_256_1(&work, input, target),
-                (_, true) => run_task::<Portable, 4, 2>(&work, input, target),
-                (_, false) => run_task::<Portable, 6, 1>(&work, input, target),
+                (Unit::Ymm, true) => x86::task_ymm_2(&work, input, target),
+                #[cfg(target_arch = "x86_64")]
+                (Unit::Ymm, false) => x86::task_ymm_1(&work, input, target),
+                (Unit::Portable, true) => run_task::<Portable, 4, 2>(&work, input, target),
+                (Unit::Portable, false) => run_task::<Portable, 6, 1>(&work, input, target),
             }
         }
     });
@@ -181,22 +172,27 @@ mod x86 {
     use super::{Target, Task, run_task};
 
     #[target_feature(enable = "avx512f,avx512vl")]
-    pub(super) unsafe fn task_512_2(task: &Task, input: &[f32], target: Target) {
+    pub(super) unsafe fn task_zmm_2(task: &Task, input: &[f32], target: Target) {
         // SAFETY: the caller's.
         unsafe { run_task::<Avx512, 12, 2>(task, input, target) }
     }
     #[target_feature(enable = "avx512f,avx512vl")]
-    pub(super) unsafe fn task_512_1(task: &Task, input: &[f32], target: Target) {
+    pub(super) unsafe fn task_zmm_1(task: &Task, input: &[f32], target: Target) {
         // SAFETY: the caller's.
         unsafe { run_task::<Avx512, 12, 1>(task, input, target) }
     }
+    #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+    pub(super) unsafe fn task_wide_ymm(task: &Task, input: &[f32], target: Target) {
+        // SAFETY: the caller's.
+        unsafe { run_task::<Avx2, 12, 1>(task, input, target) }
+    }
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn task_256_2(task: &Task, input: &[f32], target: Target) {
+    pub(super) unsafe fn task_ymm_2(task: &Task, input: &[f32], target: Target) {
         // SAFETY: the caller's.
         unsafe { run_task::<Avx2, 6, 2>(task, input, target) }
     }
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn task_256_1(task: &Task, input: &[f32], target: Target) {
+    pub(super) unsafe fn task_ymm_1(task: &Task, input: &[f32], target: Target) {
         // SAFETY: the caller's.
         unsafe { run_task::<Avx2, 12, 1>(task, input, target) }
     }

@@ -56,6 +56,36 @@ fn widest_path() -> CpuPath {
     CpuPath::Portable
 }
 
+/// The registers that a kernel over channels uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Plain Rust.
+    Portable,
+    /// Sixteen ymm registers.
+    Ymm,
+    /// Thirty-two ymm registers, as AVX-512 has them.
+    WideYmm,
+    /// Thirty-two zmm registers.
+    Zmm,
+}
+
+impl Unit {
+    /// The unit of this process's path: eight channels or fewer would leave half of a zmm register idle.
+    pub(crate) fn for_channels(channels: usize) -> Self {
+        match cpu_path() {
+            CpuPath::Portable => Unit::Portable,
+            CpuPath::Avx2 => Unit::Ymm,
+            CpuPath::Avx512 if channels <= 8 => Unit::WideYmm,
+            CpuPath::Avx512 => Unit::Zmm,
+        }
+    }
+
+    /// Channels in a vector.
+    pub(crate) fn lanes(self) -> usize {
+        if self == Unit::Zmm { 16 } else { 8 }
+    }
+}
+
 /// A vector of f32 lanes.
 ///
 /// # Safety
