@@ -1,8 +1,7 @@
 //! Tiny scans written to files.
 
 use ndarray::Array3;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tandem_volume::{Geometry, Volume, write_image, write_label};
 
 /// Voxels of a tiny scan.
@@ -39,20 +38,4 @@ pub(crate) fn write_pair(folder: &Path, id: &str, labelled: bool) {
     if labelled {
         write_label(folder.join(format!("labels/{id}.nii.gz")), &label(oblique())).expect("a label map");
     }
-}
-
-/// A folder of the reference data beside the workspace (`../shared`, or `TANDEM_SHARED`). Where it is absent the test
-/// says that it is skipped, or fails where `TANDEM_REFERENCE=required`.
-pub(crate) fn reference_data(name: &str) -> Option<PathBuf> {
-    let beside = || crate::program::workspace().join("../shared").into_os_string();
-    let shared = PathBuf::from(std::env::var_os("TANDEM_SHARED").unwrap_or_else(beside));
-    let folder = shared.join(name);
-    if folder.is_dir() {
-        return folder.canonicalize().ok();
-    }
-    let required = std::env::var_os("TANDEM_REFERENCE").is_some_and(|value| value == "required");
-    assert!(!required, "the reference data is required, but there is no {}", folder.display());
-    // Written past the capture of test output, so that it shows although the test passes.
-    let _ = writeln!(std::io::stderr(), "skipped: this test needs the reference data ({})", folder.display());
-    None
 }

@@ -212,11 +212,9 @@ fn describe_lists(record: &RunRecord) -> String {
     let lists = &record.lists;
     let labelled = lists.labelled.len();
     let percent = |of: usize| 100.0 * labelled as f64 / of.max(1) as f64;
-    // The benchmark has 100 scans, even where its 20 test scans are not at hand.
-    let (all, whose) =
-        if record.dataset == "la" { (100, "the benchmark's ") } else { (record.all_scans, "all ") };
+    let all = record.all_scans;
     format!(
-        "{labelled} labelled scans: {labelled}/{all} = {:.0} % of {whose}{all}, {labelled}/{} = {:.0} % of the \
+        "{labelled} labelled scans: {labelled}/{all} = {:.0} % of all {all}, {labelled}/{} = {:.0} % of the \
          training list; {} unlabelled, {} for validation",
         percent(all),
         record.training_scans,

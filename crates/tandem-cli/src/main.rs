@@ -46,12 +46,14 @@ enum Verb {
 
 fn main() -> ExitCode {
     let home = home::Home::find();
-    let ended = match CommandLine::parse().verb {
+    let verb = CommandLine::parse().verb;
+    // Inside the thread pool, so that this thread works on parallel loops instead of sleeping until they are done.
+    let ended = rayon::scope(|_| match verb {
         Verb::PrepareData(arguments) => prepare_data::run(&arguments, &home),
         Verb::Experiment(arguments) => experiment::run(&arguments, &home),
         Verb::Evaluate(arguments) => evaluate::run(&arguments),
         Verb::Predict(arguments) => predict::run(&arguments),
-    };
+    });
     ended.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE

@@ -3,20 +3,18 @@
 use candle_core::{DType, Device, Tensor, safetensors};
 use ndarray::{Array3, Array4};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use tandem_inference::{SlidingWindow, label_map, predict};
 use tandem_networks::{NetworkConfig, build};
+use tandem_reference::reference;
 
 /// The reference ran in f64, we run the network in f32; scores are probabilities.
 const TOLERANCE: f32 = 1e-5;
 
 #[test]
 fn scores_and_labels_equal_pytorch() {
-    let Some(folder) = reference_data() else {
-        return;
-    };
+    let Some(file) = reference("golden/sliding_window.safetensors") else { return };
     let device = Device::Cpu;
-    let file = safetensors::load(folder.join("golden/sliding_window.safetensors"), &device).unwrap();
+    let file = safetensors::load(file, &device).unwrap();
     let config = NetworkConfig { filters: 2, ..Default::default() };
     let (network, parameters) = build("vnet", &config, 0, &device).unwrap();
     let weights =
@@ -44,19 +42,6 @@ fn scores_and_labels_equal_pytorch() {
             .filter(|(at, (a, b))| f32::from(**a) != *b && clear(*at));
         assert_eq!(wrong.count(), 0, "{case}");
     }
-}
-
-/// The folder of reference data. Says so where there is none, and fails where it is required.
-fn reference_data() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let folder = std::env::var_os("TANDEM_SHARED").map_or_else(beside, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    let required = std::env::var_os("TANDEM_REFERENCE").is_some_and(|value| value == "required");
-    assert!(!required, "TANDEM_REFERENCE=required, but {} is absent", folder.display());
-    eprintln!("skipped: the sliding window's golden test needs the reference data (../shared)");
-    None
 }
 
 fn shape<const N: usize>(tensor: &Tensor) -> [usize; N] {

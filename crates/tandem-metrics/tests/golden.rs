@@ -2,8 +2,9 @@
 
 use ndarray::{Array3, ArrayView3};
 use safetensors::SafeTensors;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tandem_metrics::{METRICS, Score, evaluate_pair};
+use tandem_reference::reference;
 
 /// Both sides are computed in f64.
 const TOLERANCE: f64 = 1e-6;
@@ -18,23 +19,8 @@ fn committed_cases_equal_medpy() {
 
 #[test]
 fn all_reference_cases_equal_medpy() {
-    let Some(folder) = reference_data() else {
-        return;
-    };
-    assert_eq!(check_file(&folder.join("golden/metrics.safetensors")), 8);
-}
-
-/// The folder of reference data. Says so where there is none, and fails where it is required.
-fn reference_data() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let folder = std::env::var_os("TANDEM_SHARED").map_or_else(beside, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    let required = std::env::var_os("TANDEM_REFERENCE").is_some_and(|value| value == "required");
-    assert!(!required, "TANDEM_REFERENCE=required, but {} is absent", folder.display());
-    eprintln!("skipped: the metrics' golden test needs the reference data (../shared)");
-    None
+    let Some(file) = reference("golden/metrics.safetensors") else { return };
+    assert_eq!(check_file(&file), 8);
 }
 
 /// Compares all metrics of all cases of a file; returns the number of cases.

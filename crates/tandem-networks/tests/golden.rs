@@ -2,24 +2,14 @@
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use tandem_networks::{Kind, NetworkConfig, Output, Parameters, Pass, Segmenter, build};
 
 type Tensors = BTreeMap<String, Tensor>;
 
-/// The reference numbers of that name, from the folder beside the checkout; `None`, said aloud, where it is absent.
+/// The reference numbers of that name, where they are at hand.
 fn reference(name: &str) -> Option<Tensors> {
-    let root = std::env::var_os("TANDEM_SHARED").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
-        PathBuf::from,
-    );
-    let path = root.join("golden").join(name);
-    if path.is_file() {
-        return Some(candle_core::safetensors::load(&path, &Device::Cpu).unwrap().into_iter().collect());
-    }
-    assert!(std::env::var("TANDEM_REFERENCE").as_deref() != Ok("required"), "{} is missing", path.display());
-    eprintln!("skipped: {name} needs the reference data (../shared)");
-    None
+    let path = tandem_reference::reference(&format!("golden/{name}"))?;
+    Some(candle_core::safetensors::load(path, &Device::Cpu).unwrap().into_iter().collect())
 }
 
 /// Largest difference, relative to the largest expected value.

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Values and gradients must agree within this, relative to the largest number of the tensor.
 pub(crate) const TOLERANCE: f64 = 1e-5;
@@ -17,21 +17,7 @@ impl Vectors {
     pub(crate) fn open(file: &str) -> Vec<Self> {
         let crate_root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut files = vec![Self::read(&crate_root.join("tests/golden").join(file))];
-        let shared =
-            std::env::var_os("TANDEM_SHARED").map_or(crate_root.join("../../../shared"), PathBuf::from);
-        let full = shared.join("golden").join(file);
-        if full.exists() {
-            files.push(Self::read(&full));
-        } else {
-            assert!(
-                std::env::var("TANDEM_REFERENCE").as_deref() != Ok("required"),
-                "{} is required and absent",
-                full.display()
-            );
-            println!(
-                "skipped: all cases of {file} but the committed ones, this needs the reference data (../shared)"
-            );
-        }
+        files.extend(tandem_reference::reference(&format!("golden/{file}")).map(|full| Self::read(&full)));
         files
     }
 

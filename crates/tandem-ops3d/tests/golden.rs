@@ -5,9 +5,10 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tandem_ops3d::channels_first::{batch_norm3d, conv_transpose3d, conv3d, max_pool3d, resize3d};
 use tandem_ops3d::{Activation, BatchNorm3d, Conv3dParams, Resize, RunningStatistics, Statistics, relu};
+use tandem_reference::reference;
 
 type Tensors = BTreeMap<String, Tensor>;
 
@@ -25,21 +26,7 @@ fn sources(file: &str) -> Vec<Tensors> {
     let committed =
         committed.iter().filter_map(|(k, v)| Some((k.strip_prefix(&prefix)?.to_owned(), v.clone())));
     let mut found = vec![committed.collect()];
-    let root = std::env::var_os("TANDEM_SHARED").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
-        PathBuf::from,
-    );
-    let path = root.join("golden").join(format!("{file}.safetensors"));
-    if path.is_file() {
-        found.push(load(&path));
-    } else {
-        assert!(
-            std::env::var("TANDEM_REFERENCE").as_deref() != Ok("required"),
-            "{} is missing",
-            path.display()
-        );
-        eprintln!("skipped: the full set of {file} needs the reference data (../shared)");
-    }
+    found.extend(reference(&format!("golden/{file}.safetensors")).map(|path| load(&path)));
     found
 }
 

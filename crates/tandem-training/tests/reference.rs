@@ -1,25 +1,15 @@
-//! Where the reference numbers lie, and a method of one network.
+//! The reference numbers, and a method of one network.
 
 use candle_core::{Device, Result, Tensor};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use tandem_objectives::losses::{cross_entropy, dice};
 use tandem_objectives::{Batch, Forward, Method, Network, Objective, Role, Step, Term, loss_of};
 use tandem_training::{Config, Tensors};
 
-/// The reference numbers of that name, from the folder beside the checkout; `None`, said aloud, where it is absent.
+/// The reference numbers of that name, where they are at hand.
 pub(crate) fn reference(name: &str) -> Option<Tensors> {
-    let root = std::env::var_os("TANDEM_SHARED").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
-        PathBuf::from,
-    );
-    let path = root.join("golden").join(name);
-    if path.is_file() {
-        return Some(candle_core::safetensors::load(&path, &Device::Cpu).unwrap().into_iter().collect());
-    }
-    assert!(std::env::var("TANDEM_REFERENCE").as_deref() != Ok("required"), "{} is missing", path.display());
-    eprintln!("skipped: {name} needs the reference data (../shared)");
-    None
+    let path = tandem_reference::reference(&format!("golden/{name}"))?;
+    Some(candle_core::safetensors::load(path, &Device::Cpu).unwrap().into_iter().collect())
 }
 
 /// Cross-entropy and Dice of one network on the labelled patches; a teacher follows it where `teacher` is given.

@@ -1,23 +1,6 @@
 //! The readers on real scans: files of other programs, other scanners and other orientations.
-use std::path::PathBuf;
-
+use tandem_reference::reference;
 use tandem_volume::{Geometry, Volume, hdf5, read_image, read_label};
-
-/// The folder of reference data, or `None` where there is none, with a line that says so.
-fn reference_data() -> Option<PathBuf> {
-    let beside = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared"));
-    let folder = std::env::var_os("TANDEM_SHARED").map_or(beside, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    assert!(
-        std::env::var("TANDEM_REFERENCE").as_deref() != Ok("required"),
-        "TANDEM_REFERENCE=required, but {} is no folder",
-        folder.display()
-    );
-    println!("skipped: the real scans need the reference data (../shared)");
-    None
-}
 
 /// The world axis that a voxel axis runs along, and its sign.
 fn runs_along(grid: &Geometry, axis: usize) -> (usize, f64) {
@@ -28,7 +11,7 @@ fn runs_along(grid: &Geometry, axis: usize) -> (usize, f64) {
 
 #[test]
 fn one_head_in_eight_orientations_is_one_head() {
-    let Some(shared) = reference_data() else { return };
+    let Some(shared) = reference("") else { return };
     let read = |name: &str| read_image(shared.join(format!("scans/orientations/{name}.nii.gz"))).unwrap();
     let reference = read("RAS");
     let lowest = reference.array().iter().copied().fold(f32::INFINITY, f32::min);
@@ -59,7 +42,7 @@ fn one_head_in_eight_orientations_is_one_head() {
 
 #[test]
 fn an_nrrd_brain_has_its_tumour_inside() {
-    let Some(shared) = reference_data() else { return };
+    let Some(shared) = reference("") else { return };
     let image = read_image(shared.join("scans/nrrd/brain1_image.nrrd")).unwrap();
     let label = read_label(shared.join("scans/nrrd/brain1_label.nrrd")).unwrap();
     assert_eq!((image.shape(), label.shape()), ([256, 256, 25], [256, 256, 25]));
@@ -83,7 +66,7 @@ fn an_nrrd_brain_has_its_tumour_inside() {
 
 #[test]
 fn a_ct_with_41_classes_is_read_in_hounsfield_units() {
-    let Some(shared) = reference_data() else { return };
+    let Some(shared) = reference("") else { return };
     let ct = read_image(shared.join("scans/ct/ct.nii.gz")).unwrap();
     let label = read_label(shared.join("scans/ct/segmentation.nii.gz")).unwrap(); // with a long header extension
     assert_eq!((ct.shape(), label.shape()), ([122, 101, 30], [122, 101, 30]));
@@ -97,7 +80,7 @@ fn a_ct_with_41_classes_is_read_in_hounsfield_units() {
 
 #[test]
 fn the_benchmarks_hdf5_files_hold_the_same_scans_as_the_nifti_files() {
-    let Some(shared) = reference_data() else { return };
+    let Some(shared) = reference("") else { return };
     for id in ["06SR5RBREL16DQ6M8LWS", "0RZDK210BSMWAA6467LU"] {
         let (image, label) = hdf5::read_subject(shared.join(format!("la-h5/{id}/mri_norm2.h5"))).unwrap();
         let nifti = read_image(shared.join(format!("la/images/{id}.nii.gz"))).unwrap();

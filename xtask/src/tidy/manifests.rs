@@ -4,9 +4,13 @@ use anyhow::{Context, Result};
 use std::path::Path;
 use toml::{Table, Value};
 
-/// Who may import whom. `tandem-random` imports nothing and may be imported by all.
-const IMPORTS: [(&str, &[&str]); 12] = [
+/// Crates that import nothing and may be imported by all: random numbers, and where the tests' reference data lies.
+const ANYWHERE: [&str; 2] = ["tandem-random", "tandem-reference"];
+
+/// Who else may import whom.
+const IMPORTS: [(&str, &[&str]); 13] = [
     ("tandem-random", &[]),
+    ("tandem-reference", &[]),
     ("tandem-volume", &[]),
     ("tandem-metrics", &[]),
     ("tandem-ops3d", &[]),
@@ -34,8 +38,8 @@ const ALL: &[&str] = &[
 ];
 
 /// Crates that do arithmetic on plain arrays and must stay free of the tensor library.
-const WITHOUT_CANDLE: [&str; 5] =
-    ["tandem-random", "tandem-volume", "tandem-metrics", "tandem-augment", "xtask"];
+const WITHOUT_CANDLE: [&str; 6] =
+    ["tandem-random", "tandem-reference", "tandem-volume", "tandem-metrics", "tandem-augment", "xtask"];
 
 /// A crate's name and manifest.
 pub(super) struct Manifest {
@@ -74,7 +78,7 @@ impl Manifest {
 
 /// The manifests of all members of the workspace.
 pub(super) fn read_all(root: &Path) -> Result<Vec<Manifest>> {
-    let mut folders = vec![root.join("tests"), root.join("xtask")];
+    let mut folders = vec![root.join("tests"), root.join("tests/reference"), root.join("xtask")];
     for entry in std::fs::read_dir(root.join("crates"))? {
         folders.push(entry?.path());
     }
@@ -98,7 +102,7 @@ pub(super) fn complaints(manifest: &Manifest) -> Vec<String> {
     }
     for dependency in manifest.dependencies() {
         let permitted =
-            dependency == "tandem-random" || allowed.is_some_and(|list| list.contains(&dependency));
+            ANYWHERE.contains(&dependency) || allowed.is_some_and(|list| list.contains(&dependency));
         if dependency.starts_with("tandem-") && !permitted {
             found.push(format!("{name}: must not import {dependency} (see docs/architecture.md)"));
         }
