@@ -5,7 +5,7 @@ use crate::parameters::Kind;
 use crate::segmenter::Pass;
 use candle_core::{Result, Tensor, Var};
 use tandem_ops3d::{
-    Activation, BatchNorm3d, Conv3dParams, RunningStatistics, Statistics, batch_norm3d, conv_transpose3d,
+    Activation, BatchNorm3d, Conv3dParams, NormalisedConv3d, RunningStatistics, Statistics, conv_norm3d,
     conv3d,
 };
 
@@ -58,10 +58,10 @@ impl Conv {
         })
     }
 
+    /// The head's convolution alone: it is plain.
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
         let bias = self.bias.as_ref().map(|bias| seen_by(pass, bias));
-        let run = if self.transposed { conv_transpose3d } else { conv3d };
-        run(x, &seen_by(pass, &self.weight), bias.as_ref(), self.params)
+        conv3d(x, &seen_by(pass, &self.weight), bias.as_ref(), self.params)
     }
 }
 
@@ -97,22 +97,9 @@ impl Norm {
         };
         Ok(Norm { norm, activation })
     }
-
-    pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        let statistics = match pass {
-            Pass::Train { .. } => Statistics::Batch,
-            Pass::Evaluate | Pass::Infer => Statistics::Running,
-        };
-        let norm = BatchNorm3d {
-            weight: seen_by(pass, &self.norm.weight),
-            bias: seen_by(pass, &self.norm.bias),
-            ..self.norm.clone()
-        };
-        batch_norm3d(x, &norm, statistics, self.activation)
-    }
 }
 
-/// Convolution, normalisation, ReLU.
+/// Convolution, normalisation and what follows it, as one operation.
 pub(crate) struct Unit {
     conv: Conv,
     norm: Norm,
@@ -124,7 +111,23 @@ impl Unit {
     }
 
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        self.norm.forward(&self.conv.forward(x, pass)?, pass)
+        let statistics = match pass {
+            Pass::Train { .. } => Statistics::Batch,
+            Pass::Evaluate | Pass::Infer => Statistics::Running,
+        };
+        let norm = &self.norm.norm;
+        let layer = NormalisedConv3d {
+            weight: seen_by(pass, &self.conv.weight),
+            bias: self.conv.bias.as_ref().map(|bias| seen_by(pass, bias)),
+            params: self.conv.params,
+            transposed: self.conv.transposed,
+            norm: BatchNorm3d {
+                weight: seen_by(pass, &norm.weight),
+                bias: seen_by(pass, &norm.bias),
+                ..norm.clone()
+            },
+        };
+        conv_norm3d(x, &layer, statistics, self.norm.activation)
     }
 }
 

@@ -21,23 +21,32 @@ pub(crate) struct ResNet34 {
 /// Two 3x3x3 convolutions beside a shortcut.
 struct BasicBlock {
     first: Unit,
-    second: (Conv, Norm),
-    shortcut: Option<(Conv, Norm)>,
+    second: Unit,
+    shortcut: Option<Unit>,
 }
 
 fn unbiased(from: usize, to: usize, kernel: usize, stride: usize) -> ConvSpec {
     ConvSpec { from, to, kernel, stride, padding: kernel / 2, bias: false }
 }
 
+/// A convolution named `CONV` with its normalisation named `NORM`.
+fn unit(
+    init: &mut Initialiser,
+    [conv, norm]: [String; 2],
+    spec: ConvSpec,
+    activation: Activation,
+) -> Result<Unit> {
+    Ok(Unit::new(Conv::new(init, &conv, spec)?, Norm::new(init, &norm, spec.to, activation)?))
+}
+
 impl BasicBlock {
     fn new(init: &mut Initialiser, name: &str, [from, to]: [usize; 2], stride: usize) -> Result<Self> {
-        let conv = Conv::new(init, &format!("{name}.conv1"), unbiased(from, to, 3, stride))?;
-        let first = Unit::new(conv, Norm::new(init, &format!("{name}.bn1"), to, Activation::Relu)?);
-        let conv = Conv::new(init, &format!("{name}.conv2"), unbiased(to, to, 3, 1))?;
-        let second = (conv, Norm::new(init, &format!("{name}.bn2"), to, Activation::Identity)?);
+        let names = |conv: &str, norm: &str| [format!("{name}.{conv}"), format!("{name}.{norm}")];
+        let first = unit(init, names("conv1", "bn1"), unbiased(from, to, 3, stride), Activation::Relu)?;
+        let second = unit(init, names("conv2", "bn2"), unbiased(to, to, 3, 1), Activation::Identity)?;
         let shortcut = if stride != 1 || from != to {
-            let conv = Conv::new(init, &format!("{name}.downsample.0"), unbiased(from, to, 1, stride))?;
-            Some((conv, Norm::new(init, &format!("{name}.downsample.1"), to, Activation::Identity)?))
+            let names = names("downsample.0", "downsample.1");
+            Some(unit(init, names, unbiased(from, to, 1, stride), Activation::Identity)?)
         } else {
             None
         };
@@ -45,10 +54,9 @@ impl BasicBlock {
     }
 
     fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        let through = |(conv, norm): &(Conv, Norm), x: &Tensor| norm.forward(&conv.forward(x, pass)?, pass);
-        let y = through(&self.second, &self.first.forward(x, pass)?)?;
+        let y = self.second.forward(&self.first.forward(x, pass)?, pass)?;
         match &self.shortcut {
-            Some(shortcut) => add_relu(&y, &through(shortcut, x)?),
+            Some(shortcut) => add_relu(&y, &shortcut.forward(x, pass)?),
             None => add_relu(&y, x),
         }
     }
@@ -56,9 +64,8 @@ impl BasicBlock {
 
 impl ResNet34 {
     pub(crate) fn new(init: &mut Initialiser, config: &NetworkConfig) -> Result<Self> {
-        let stem =
-            Conv::new(init, "resnet_encoder.conv1", unbiased(config.in_channels, config.filters, 7, 1))?;
-        let stem = Unit::new(stem, Norm::new(init, "resnet_encoder.bn1", config.filters, Activation::Relu)?);
+        let names = ["resnet_encoder.conv1", "resnet_encoder.bn1"].map(str::to_owned);
+        let stem = unit(init, names, unbiased(config.in_channels, config.filters, 7, 1), Activation::Relu)?;
         let mut layers = Vec::new();
         for (index, depth) in DEPTHS.iter().enumerate() {
             let to = config.filters << (index + 1);

@@ -33,8 +33,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Result, Shap
 /// # }
 /// ```
 pub fn conv3d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Conv3dParams) -> Result<Tensor> {
-    let shape = ConvShape::of_conv(x.dims(), weight.dims(), params)?;
-    apply(Convolution { shape, direction: Direction::Respond }, x, weight, bias)
+    apply(Convolution::plain(x, weight, params)?, x, weight, bias)
 }
 
 /// Transposed 3-D convolution: the input gradient of [`conv3d`], as an operation of its own.
@@ -53,8 +52,7 @@ pub fn conv_transpose3d(
     bias: Option<&Tensor>,
     params: Conv3dParams,
 ) -> Result<Tensor> {
-    let shape = ConvShape::of_transposed(x.dims(), weight.dims(), params)?;
-    apply(Convolution { shape, direction: Direction::Spread }, x, weight, bias)
+    apply(Convolution::transposed(x, weight, params)?, x, weight, bias)
 }
 
 /// Which way a convolution's geometry is run.
@@ -66,8 +64,9 @@ enum Direction {
     Spread,
 }
 
+/// One convolution of either direction.
 #[derive(Clone, Copy)]
-struct Convolution {
+pub(crate) struct Convolution {
     shape: ConvShape,
     direction: Direction,
 }
@@ -87,31 +86,59 @@ fn apply(op: Convolution, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) ->
 }
 
 impl Convolution {
-    fn label(&self) -> &'static str {
+    pub(crate) fn plain(x: &Tensor, weight: &Tensor, params: Conv3dParams) -> Result<Self> {
+        let shape = ConvShape::of_conv(x.dims(), weight.dims(), params)?;
+        Ok(Convolution { shape, direction: Direction::Respond })
+    }
+
+    pub(crate) fn transposed(x: &Tensor, weight: &Tensor, params: Conv3dParams) -> Result<Self> {
+        let shape = ConvShape::of_transposed(x.dims(), weight.dims(), params)?;
+        Ok(Convolution { shape, direction: Direction::Spread })
+    }
+
+    pub(crate) fn label(&self) -> &'static str {
         match self.direction {
             Direction::Respond => "conv3d",
             Direction::Spread => "conv_transpose3d",
         }
     }
 
-    fn output_channels(&self) -> usize {
+    pub(crate) fn output_channels(&self) -> usize {
         match self.direction {
             Direction::Respond => self.shape.co,
             Direction::Spread => self.shape.ci,
         }
     }
 
-    fn run(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>) -> (Vec<f32>, [usize; 5]) {
-        let shape = &self.shape;
-        let dims = match self.direction {
-            Direction::Respond => shape.response_dims(),
-            Direction::Spread => shape.image_dims(),
+    pub(crate) fn output_dims(&self) -> [usize; 5] {
+        match self.direction {
+            Direction::Respond => self.shape.response_dims(),
+            Direction::Spread => self.shape.image_dims(),
+        }
+    }
+
+    pub(crate) fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        filled(self.output_dims().iter().product(), |output| match self.direction {
+            Direction::Respond => cpu::conv::respond(&self.shape, input, weight, bias, output),
+            Direction::Spread => cpu::conv::spread(&self.shape, input, weight, bias, output),
+        })
+    }
+
+    /// The gradient of the input: the same convolution in the other direction.
+    pub(crate) fn input_gradient(&self, weight: &[f32], grad: &[f32]) -> Vec<f32> {
+        let direction = match self.direction {
+            Direction::Respond => Direction::Spread,
+            Direction::Spread => Direction::Respond,
         };
-        let output = filled(dims.iter().product(), |output| match self.direction {
-            Direction::Respond => cpu::conv::respond(shape, input, weight, bias, output),
-            Direction::Spread => cpu::conv::spread(shape, input, weight, bias, output),
-        });
-        (output, dims)
+        Convolution { shape: self.shape, direction }.forward(grad, weight, None)
+    }
+
+    pub(crate) fn weight_gradient(&self, input: &[f32], grad: &[f32]) -> Vec<f32> {
+        let (image, response) = match self.direction {
+            Direction::Respond => (input, grad),
+            Direction::Spread => (grad, input),
+        };
+        cpu::filter::weight_gradient(&self.shape, image, response)
     }
 
     /// Gradients of input and weight; what nobody asks for is not computed.
@@ -121,30 +148,11 @@ impl Convolution {
         weight: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let device = Device::Cpu;
-        let back = Convolution {
-            shape: self.shape,
-            direction: if self.direction == Direction::Respond {
-                Direction::Spread
-            } else {
-                Direction::Respond
-            },
-        };
-        with_slices(self.label(), [x, weight, grad], |[x_values, w, g]| {
-            let dx = if x.track_op() {
-                let (values, dims) = back.run(g, w, None);
-                Some(Tensor::from_vec(values, &dims, &device)?)
-            } else {
-                None
-            };
-            let dw = if weight.track_op() {
-                let (image, response) =
-                    if self.direction == Direction::Respond { (x_values, g) } else { (g, x_values) };
-                let values = cpu::filter::weight_gradient(&self.shape, image, response);
-                Some(Tensor::from_vec(values, &self.shape.weight_dims(), &device)?)
-            } else {
-                None
-            };
+        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), &Device::Cpu);
+        with_slices(self.label(), [x, weight, grad], |[input, w, grad]| {
+            let dx = x.track_op().then(|| tensor(self.input_gradient(w, grad), x)).transpose()?;
+            let dw =
+                weight.track_op().then(|| tensor(self.weight_gradient(input, grad), weight)).transpose()?;
             Ok((dx, dw))
         })
     }
@@ -162,8 +170,8 @@ impl CustomOp2 for Convolution {
         w: &CpuStorage,
         wl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (values, dims) = self.run(slice(self.label(), x, xl)?, slice(self.label(), w, wl)?, None);
-        Ok((CpuStorage::F32(values), Shape::from(&dims)))
+        let values = self.forward(slice(self.label(), x, xl)?, slice(self.label(), w, wl)?, None);
+        Ok((CpuStorage::F32(values), Shape::from(&self.output_dims())))
     }
 
     fn bwd(
@@ -192,8 +200,8 @@ impl CustomOp3 for Convolution {
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let label = self.label();
-        let (values, dims) = self.run(slice(label, x, xl)?, slice(label, w, wl)?, Some(slice(label, b, bl)?));
-        Ok((CpuStorage::F32(values), Shape::from(&dims)))
+        let values = self.forward(slice(label, x, xl)?, slice(label, w, wl)?, Some(slice(label, b, bl)?));
+        Ok((CpuStorage::F32(values), Shape::from(&self.output_dims())))
     }
 
     fn bwd(

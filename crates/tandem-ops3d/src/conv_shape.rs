@@ -99,6 +99,7 @@ impl ConvShape {
         [self.batch, d, h, w, self.co]
     }
 
+    #[cfg(test)]
     pub(crate) fn weight_dims(&self) -> [usize; 5] {
         let [kd, kh, kw] = self.kernel;
         [self.co, self.ci, kd, kh, kw]

@@ -10,6 +10,7 @@
 mod activation;
 pub mod channels_first;
 mod conv;
+mod conv_norm;
 mod conv_shape;
 mod cpu;
 mod dropout;
@@ -23,6 +24,7 @@ mod storage;
 
 pub use activation::{add_relu, relu};
 pub use conv::{conv_transpose3d, conv3d};
+pub use conv_norm::{NormalisedConv3d, conv_norm3d};
 pub use conv_shape::Conv3dParams;
 pub use cpu::simd::{CpuPath, cpu_path};
 pub use dropout::dropout3d;

@@ -65,39 +65,18 @@ pub fn batch_norm3d(
     statistics: Statistics,
     activation: Activation,
 ) -> Result<Tensor> {
-    let Some(&channels) = x.dims().last() else { bail!("batch_norm3d takes (N, D, H, W, C), got a scalar") };
-    for (name, tensor) in [("weight", &norm.weight), ("bias", &norm.bias)] {
-        if tensor.dims() != [channels] {
-            bail!("batch_norm3d: the input has {channels} channels, the {name} shape {:?}", tensor.dims())
-        }
-    }
-    let values = x.elem_count() / channels.max(1);
-    if statistics == Statistics::Batch && values < 2 {
-        bail!(
-            "batch_norm3d: {values} value per channel has no variance; use a larger patch or batch, or evaluate"
-        )
-    }
-    let op = Normalisation {
-        relu: activation == Activation::Relu,
-        eps: norm.eps,
-        fixed: match statistics {
-            Statistics::Batch => None,
-            Statistics::Running => Some((norm.running.mean.to_vec1()?, norm.running.variance.to_vec1()?)),
-        },
-        used: Arc::new(OnceLock::new()),
-    };
+    let op = Normalisation::new(norm, x.dims(), statistics, activation)?;
     let used = op.used.clone();
     let y = x.contiguous()?.apply_op3(&norm.weight.contiguous()?, &norm.bias.contiguous()?, op)?;
-    if let (Statistics::Batch, Some(used)) = (statistics, used.get()) {
-        norm.running.follow(used, values)?;
-    }
+    norm.running.follow(used.get(), statistics)?;
     Ok(y)
 }
 
 impl RunningStatistics {
-    /// Moves towards a batch's statistics.
-    fn follow(&self, used: &Used, values: usize) -> Result<()> {
-        let unbiased = values as f64 / (values as f64 - 1.0);
+    /// Moves towards a batch's statistics, where they were the batch's.
+    pub(crate) fn follow(&self, used: Option<&Used>, statistics: Statistics) -> Result<()> {
+        let (Some(used), Statistics::Batch) = (used, statistics) else { return Ok(()) };
+        let unbiased = used.values / (used.values - 1.0);
         let blend = |var: &Var, new: &[f64], factor: f64| {
             let old: Vec<f32> = var.to_vec1()?;
             let share = self.momentum;
@@ -113,21 +92,105 @@ impl RunningStatistics {
 }
 
 /// The statistics that a forward pass used.
-struct Used {
+pub(crate) struct Used {
     mean: Vec<f64>,
     variance: Vec<f64>,
+    /// Values per channel.
+    values: f64,
 }
 
-struct Normalisation {
+/// A normalisation of one tensor: what its forward pass finds, its backward pass needs.
+pub(crate) struct Normalisation {
     relu: bool,
     eps: f64,
     /// Running mean and variance; `None` for the batch's own.
-    fixed: Option<(Vec<f32>, Vec<f32>)>,
+    fixed: Option<[Vec<f32>; 2]>,
     /// Written by the forward pass; the graph keeps this object for the backward pass.
-    used: Arc<OnceLock<Used>>,
+    pub(crate) used: Arc<OnceLock<Used>>,
+}
+
+/// Gradients of scale (gamma) and shift (beta).
+pub(crate) struct AffineGradients {
+    pub(crate) gamma: Vec<f32>,
+    pub(crate) beta: Vec<f32>,
 }
 
 impl Normalisation {
+    /// Of a tensor with these sides.
+    pub(crate) fn new(
+        norm: &BatchNorm3d,
+        dims: &[usize],
+        statistics: Statistics,
+        activation: Activation,
+    ) -> Result<Self> {
+        let Some(&channels) = dims.last() else { bail!("batch_norm3d takes (N, D, H, W, C), got a scalar") };
+        for (name, tensor) in [("weight", &norm.weight), ("bias", &norm.bias)] {
+            if tensor.dims() != [channels] {
+                bail!("batch_norm3d: the input has {channels} channels, the {name} shape {:?}", tensor.dims())
+            }
+        }
+        let values = dims.iter().product::<usize>() / channels.max(1);
+        if statistics == Statistics::Batch && values < 2 {
+            bail!(
+                "batch_norm3d: {values} value per channel has no variance; use a larger patch or batch, or evaluate"
+            )
+        }
+        let fixed = match statistics {
+            Statistics::Batch => None,
+            Statistics::Running => Some([norm.running.mean.to_vec1()?, norm.running.variance.to_vec1()?]),
+        };
+        let relu = activation == Activation::Relu;
+        Ok(Normalisation { relu, eps: norm.eps, fixed, used: Arc::new(OnceLock::new()) })
+    }
+
+    /// The normalised values.
+    pub(crate) fn forward(&self, x: &[f32], gamma: &[f32], beta: &[f32]) -> Vec<f32> {
+        let channels = gamma.len();
+        let used = self.used.get_or_init(|| {
+            let (mean, variance) = match &self.fixed {
+                None => {
+                    let moments = moments(x, channels);
+                    (moments.mean, moments.variance)
+                }
+                Some([mean, variance]) => (to_f64(mean), to_f64(variance)),
+            };
+            Used { mean, variance, values: (x.len() / channels.max(1)) as f64 }
+        });
+        let scale: Vec<f32> =
+            self.inverse_sd(used).iter().zip(gamma).map(|(i, g)| (i * f64::from(*g)) as f32).collect();
+        let affine = Affine { mean: &to_f32(&used.mean), scale: &scale, shift: beta, relu: self.relu };
+        filled(x.len(), |y| normalise(x, &affine, y))
+    }
+
+    /// Gradients of gamma and beta; that of the input goes into `dx` where it is wanted.
+    pub(crate) fn backward(
+        &self,
+        [x, y, grad]: [&[f32]; 3],
+        gamma: &[f32],
+        dx: Option<&mut [f32]>,
+    ) -> Result<AffineGradients> {
+        let Some(used) = self.used.get() else { bail!("batch_norm3d: backward before forward") };
+        let inverse_sd = self.inverse_sd(used);
+        let pass = Backward {
+            x,
+            y: self.relu.then_some(y),
+            grad,
+            mean: &to_f32(&used.mean),
+            inverse_sd: &to_f32(&inverse_sd),
+        };
+        let (d_gamma, d_beta) = affine_gradients(&pass);
+        if let Some(dx) = dx {
+            // The batch's statistics depend on x, running ones do not.
+            let own = if self.fixed.is_none() { 1.0 / used.values } else { 0.0 };
+            let channels = 0..gamma.len();
+            let a: Vec<f64> = channels.clone().map(|c| inverse_sd[c] * f64::from(gamma[c])).collect();
+            let b: Vec<f64> = channels.clone().map(|c| -a[c] * d_gamma[c] * inverse_sd[c] * own).collect();
+            let c: Vec<f64> = channels.map(|c| -a[c] * d_beta[c] * own).collect();
+            input_gradient(&pass, &InputGradient { a: &to_f32(&a), b: &to_f32(&b), c: &to_f32(&c) }, dx);
+        }
+        Ok(AffineGradients { gamma: to_f32(&d_gamma), beta: to_f32(&d_beta) })
+    }
+
     fn inverse_sd(&self, used: &Used) -> Vec<f64> {
         used.variance.iter().map(|variance| 1.0 / (variance + self.eps).sqrt()).collect()
     }
@@ -135,6 +198,10 @@ impl Normalisation {
 
 fn to_f32(values: &[f64]) -> Vec<f32> {
     values.iter().map(|value| *value as f32).collect()
+}
+
+fn to_f64(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|value| f64::from(*value)).collect()
 }
 
 impl CustomOp3 for Normalisation {
@@ -152,21 +219,7 @@ impl CustomOp3 for Normalisation {
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let name = self.name();
-        let (x, weight, shift) = (slice(name, x, xl)?, slice(name, w, wl)?, slice(name, b, bl)?);
-        let used = self.used.get_or_init(|| match &self.fixed {
-            None => {
-                let moments = moments(x, weight.len());
-                Used { mean: moments.mean, variance: moments.variance }
-            }
-            Some((mean, variance)) => Used {
-                mean: mean.iter().map(|v| f64::from(*v)).collect(),
-                variance: variance.iter().map(|v| f64::from(*v)).collect(),
-            },
-        });
-        let scale: Vec<f32> =
-            self.inverse_sd(used).iter().zip(weight).map(|(i, w)| (i * f64::from(*w)) as f32).collect();
-        let affine = Affine { mean: &to_f32(&used.mean), scale: &scale, shift, relu: self.relu };
-        let y = filled(x.len(), |y| normalise(x, &affine, y));
+        let y = self.forward(slice(name, x, xl)?, slice(name, w, wl)?, slice(name, b, bl)?);
         Ok((CpuStorage::F32(y), xl.shape().clone()))
     }
 
@@ -178,33 +231,16 @@ impl CustomOp3 for Normalisation {
         y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let Some(used) = self.used.get() else { bail!("batch_norm3d: backward before forward") };
-        let channels = used.mean.len();
-        let inverse_sd = self.inverse_sd(used);
-        with_slices(self.name(), [x, weight, y, grad], |[x_values, w, y, grad]| {
-            let pass = Backward {
-                x: x_values,
-                y: self.relu.then_some(y),
-                grad,
-                mean: &to_f32(&used.mean),
-                inverse_sd: &to_f32(&inverse_sd),
-            };
-            let (gamma, beta) = affine_gradients(&pass);
-            let dx = if x.track_op() {
-                let count = (x_values.len() / channels) as f64;
-                // The batch's statistics depend on x, running ones do not.
-                let own = if self.fixed.is_none() { 1.0 / count } else { 0.0 };
-                let a: Vec<f64> = (0..channels).map(|c| inverse_sd[c] * f64::from(w[c])).collect();
-                let b: Vec<f64> = (0..channels).map(|c| -a[c] * gamma[c] * inverse_sd[c] * own).collect();
-                let c: Vec<f64> = (0..channels).map(|c| -a[c] * beta[c] * own).collect();
-                let coefficients = InputGradient { a: &to_f32(&a), b: &to_f32(&b), c: &to_f32(&c) };
-                let dx = filled(x_values.len(), |dx| input_gradient(&pass, &coefficients, dx));
-                Some(Tensor::from_vec(dx, x.shape(), &Device::Cpu)?)
-            } else {
-                None
-            };
-            let vector = |values: &[f64]| Tensor::from_vec(to_f32(values), channels, &Device::Cpu);
-            Ok((dx, Some(vector(&gamma)?), Some(vector(&beta)?)))
+        with_slices(self.name(), [x, weight, y, grad], |[x_values, gamma, y, grad]| {
+            let mut gradients = None;
+            let dx = filled(if x.track_op() { x_values.len() } else { 0 }, |dx| {
+                let dx = x.track_op().then_some(dx);
+                gradients = Some(self.backward([x_values, y, grad], gamma, dx));
+            });
+            let Some(gradients) = gradients.transpose()? else { bail!("batch_norm3d: no gradient") };
+            let vector = |values: Vec<f32>| Tensor::from_vec(values, gamma.len(), &Device::Cpu);
+            let dx = if x.track_op() { Some(Tensor::from_vec(dx, x.shape(), &Device::Cpu)?) } else { None };
+            Ok((dx, Some(vector(gradients.gamma)?), Some(vector(gradients.beta)?)))
         })
     }
 }
