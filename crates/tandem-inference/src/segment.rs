@@ -6,9 +6,6 @@ use ndarray::Array4;
 use tandem_networks::Segmenter;
 use tandem_volume::{Geometry, Volume, resample};
 
-/// Two spacings are one where they differ by less than this share: headers store them in 32 bits and rounded.
-const SAME_SPACING: f64 = 1e-4;
-
 /// How scans are segmented: on which grid, and by which windows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Protocol {
@@ -72,7 +69,7 @@ pub fn segment(
         let probabilities = predict(networks, image.array(), &protocol.window, device, progress)?;
         Prediction::new(probabilities, image.geometry().clone())
     };
-    match protocol.spacing.filter(|spacing| !same_spacing(*spacing, own.spacing())) {
+    match protocol.spacing.filter(|spacing| !resample::same_spacing(*spacing, own.spacing())) {
         None => Ok(Segmentation { own: run(scan)?, working: None }),
         Some(spacing) => {
             let working = run(&resample::image_to_spacing(scan, spacing)?)?;
@@ -83,8 +80,4 @@ pub fn segment(
             Ok(Segmentation { own: Prediction::new(restored, own.clone())?, working: Some(working) })
         }
     }
-}
-
-fn same_spacing(a: [f64; 3], b: [f64; 3]) -> bool {
-    a.iter().zip(b).all(|(a, b)| (a - b).abs() <= SAME_SPACING * b)
 }

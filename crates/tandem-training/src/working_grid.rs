@@ -5,9 +5,6 @@ use std::path::{Path, PathBuf};
 use tandem_volume::prepared::{CaseRecord, NewCase, PreparedSet, Source, Split, Writer};
 use tandem_volume::{Subject, resample};
 
-/// How far two spacings may differ and still be one, relatively: what headers in f32 lose by rounding.
-const SAME_SPACING: f64 = 1e-4;
-
 /// Digits of the source's digest in the name of a copy.
 const DIGEST_DIGITS: usize = 12;
 
@@ -28,7 +25,7 @@ pub(crate) fn on_working_grid(
     let set = PreparedSet::open(source)?;
     let training: Vec<&CaseRecord> =
         set.manifest().cases.iter().filter(|case| case.split == Split::Train).collect();
-    if training.iter().all(|case| same_spacing(case.spacing, spacing)) {
+    if training.iter().all(|case| resample::same_spacing(case.spacing, spacing)) {
         return Ok(set);
     }
     let folder = copy_folder(source, &set, spacing, classes);
@@ -52,10 +49,6 @@ pub(crate) fn on_working_grid(
     }
     progress(training.len(), training.len());
     Ok(writer.finish()?)
-}
-
-fn same_spacing(a: [f64; 3], b: [f64; 3]) -> bool {
-    (0..3).all(|axis| (a[axis] - b[axis]).abs() <= SAME_SPACING * b[axis])
 }
 
 /// `<source>@<spacing>mm-<digest>`, so that a change of the source asks for a new copy.

@@ -18,6 +18,14 @@ use axis::Taps;
 /// How far two axes may part over their length and still be parallel, in voxels: what headers lose by rounding.
 const TURNED: f64 = 0.1;
 
+/// How far two spacings may differ and still be one, relatively: headers store them in 32 bits and rounded.
+const SAME_SPACING: f64 = 1e-4;
+
+/// Whether a spacing is another one up to what headers lose by rounding, so that nothing needs resampling.
+pub fn same_spacing(a: [f64; 3], b: [f64; 3]) -> bool {
+    a.iter().zip(b).all(|(a, b)| (a - b).abs() <= SAME_SPACING * b)
+}
+
 /// Resamples a scan to `spacing` in mm along i, j, k.
 ///
 /// ```
