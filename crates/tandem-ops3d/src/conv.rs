@@ -3,8 +3,10 @@
 #[cfg(test)]
 mod tests;
 
-use crate::conv_shape::{Conv3dParams, ConvShape};
+use crate::conv_shape::{Conv3dParams, ConvShape, Frame};
 use crate::cpu;
+use crate::cpu::gather::Store;
+use crate::cpu::pad::Padded;
 use crate::storage::{filled, slice, with_slices};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor};
 
@@ -117,28 +119,56 @@ impl Convolution {
         }
     }
 
-    pub(crate) fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-        filled(self.output_dims().iter().product(), |output| match self.direction {
-            Direction::Respond => cpu::conv::respond(&self.shape, input, weight, bias, output),
-            Direction::Spread => cpu::conv::spread(&self.shape, input, weight, bias, output),
+    /// The frame in which the kernels read the input, and that of the output's gradient.
+    fn frames(&self) -> [Frame; 2] {
+        let (image, response) = (self.shape.image_frame(), self.shape.response_frame());
+        match self.direction {
+            Direction::Respond => [image, response],
+            Direction::Spread => [response, image],
+        }
+    }
+
+    /// An input in its frame.
+    pub(crate) fn frame_input(&self, input: &[f32]) -> Padded<f32> {
+        Padded::copy(input, self.reversed().output_dims(), self.frames()[0])
+    }
+
+    /// A gradient of the output in its frame.
+    pub(crate) fn frame_gradient(&self, grad: &[f32]) -> Padded<f32> {
+        Padded::copy(grad, self.output_dims(), self.frames()[1])
+    }
+
+    pub(crate) fn forward(&self, input: &Padded<f32>, weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        filled(self.output_dims().iter().product(), |output| {
+            self.run(input, weight, bias, (output, Store::Write));
         })
     }
 
     /// The gradient of the input: the same convolution in the other direction.
-    pub(crate) fn input_gradient(&self, weight: &[f32], grad: &[f32]) -> Vec<f32> {
+    pub(crate) fn input_gradient(&self, weight: &[f32], grad: &Padded<f32>) -> Vec<f32> {
+        self.reversed().forward(grad, weight, None)
+    }
+
+    pub(crate) fn weight_gradient(&self, input: &Padded<f32>, grad: &Padded<f32>) -> Vec<f32> {
+        match self.direction {
+            Direction::Respond => cpu::filter::weight_gradient(&self.shape, input, grad),
+            Direction::Spread => cpu::filter::weight_gradient(&self.shape, grad, input),
+        }
+    }
+
+    fn reversed(&self) -> Self {
         let direction = match self.direction {
             Direction::Respond => Direction::Spread,
             Direction::Spread => Direction::Respond,
         };
-        Convolution { shape: self.shape, direction }.forward(grad, weight, None)
+        Convolution { shape: self.shape, direction }
     }
 
-    pub(crate) fn weight_gradient(&self, input: &[f32], grad: &[f32]) -> Vec<f32> {
-        let (image, response) = match self.direction {
-            Direction::Respond => (input, grad),
-            Direction::Spread => (grad, input),
-        };
-        cpu::filter::weight_gradient(&self.shape, image, response)
+    fn run(&self, input: &Padded<f32>, weight: &[f32], bias: Option<&[f32]>, output: (&mut [f32], Store)) {
+        match self.direction {
+            Direction::Respond => cpu::conv::respond(&self.shape, input, weight, bias, output),
+            Direction::Spread => cpu::conv::spread(&self.shape, input, weight, bias, output),
+        }
     }
 
     /// Gradients of input and weight; what nobody asks for is not computed.
@@ -150,10 +180,12 @@ impl Convolution {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), &Device::Cpu);
         with_slices(self.label(), [x, weight, grad], |[input, w, grad]| {
-            let dx = x.track_op().then(|| tensor(self.input_gradient(w, grad), x)).transpose()?;
-            let dw =
-                weight.track_op().then(|| tensor(self.weight_gradient(input, grad), weight)).transpose()?;
-            Ok((dx, dw))
+            let grad = self.frame_gradient(grad);
+            let dx = x.track_op().then(|| tensor(self.input_gradient(w, &grad), x)).transpose()?;
+            let dw = weight
+                .track_op()
+                .then(|| tensor(self.weight_gradient(&self.frame_input(input), &grad), weight));
+            Ok((dx, dw.transpose()?))
         })
     }
 }
@@ -170,7 +202,8 @@ impl CustomOp2 for Convolution {
         w: &CpuStorage,
         wl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let values = self.forward(slice(self.label(), x, xl)?, slice(self.label(), w, wl)?, None);
+        let input = self.frame_input(slice(self.label(), x, xl)?);
+        let values = self.forward(&input, slice(self.label(), w, wl)?, None);
         Ok((CpuStorage::F32(values), Shape::from(&self.output_dims())))
     }
 
@@ -200,7 +233,8 @@ impl CustomOp3 for Convolution {
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let label = self.label();
-        let values = self.forward(slice(label, x, xl)?, slice(label, w, wl)?, Some(slice(label, b, bl)?));
+        let input = self.frame_input(slice(label, x, xl)?);
+        let values = self.forward(&input, slice(label, w, wl)?, Some(slice(label, b, bl)?));
         Ok((CpuStorage::F32(values), Shape::from(&self.output_dims())))
     }
 

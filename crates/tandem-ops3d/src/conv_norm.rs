@@ -94,7 +94,8 @@ impl CustomOp3 for ConvNorm {
     ) -> Result<(CpuStorage, Shape)> {
         let name = self.name();
         let (gamma, beta, bias) = rows(slice(name, v, vl)?, self.conv.output_channels());
-        let middle = self.conv.forward(slice(name, x, xl)?, slice(name, w, wl)?, bias);
+        let middle =
+            self.conv.forward(&self.conv.frame_input(slice(name, x, xl)?), slice(name, w, wl)?, bias);
         let y = self.norm.forward(&middle, gamma, beta);
         self.middle.get_or_init(|| middle);
         Ok((CpuStorage::F32(y), Shape::from(&self.conv.output_dims())))
@@ -119,8 +120,11 @@ impl CustomOp3 for ConvNorm {
             if bias.is_some() {
                 d_vectors.extend(bias_gradient(&between, channels));
             }
+            let between = self.conv.frame_gradient(&between);
             let dx = x.track_op().then(|| tensor(self.conv.input_gradient(w, &between), x)).transpose()?;
-            let dw = weight.track_op().then(|| tensor(self.conv.weight_gradient(input, &between), weight));
+            let dw = weight
+                .track_op()
+                .then(|| tensor(self.conv.weight_gradient(&self.conv.frame_input(input), &between), weight));
             Ok((dx, dw.transpose()?, Some(tensor(d_vectors, vectors)?)))
         })
     }

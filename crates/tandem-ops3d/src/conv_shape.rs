@@ -89,6 +89,47 @@ impl ConvShape {
         Ok(ConvShape { batch, image, response, kernel, params, ci, co })
     }
 
+    /// The zeros that a response reads around its image.
+    pub(crate) fn image_frame(&self) -> Frame {
+        Frame { before: self.params.padding, after: self.params.padding }
+    }
+
+    /// The zeros that an image reads around the response that spreads into it.
+    pub(crate) fn response_frame(&self) -> Frame {
+        let axes = [0, 1, 2].map(|axis| self.spread_axis(axis));
+        Frame {
+            before: axes.each_ref().map(|axis| axis.before),
+            after: axes.each_ref().map(|axis| axis.after),
+        }
+    }
+
+    /// How one axis of a response spreads into its image: image voxels fall into classes by their position modulo the stride; the
+    /// voxels of one class see the same taps.
+    pub(crate) fn spread_axis(&self, axis: usize) -> SpreadAxis {
+        let (stride, padding) = (self.params.stride[axis], self.params.padding[axis]);
+        let (kernel, image) = (self.kernel[axis], self.image[axis]);
+        let (mut before, mut after) = (0, 0);
+        let classes: Vec<SpreadClass> = (0..stride)
+            .map(|residue| {
+                let first_q = padding.saturating_sub(residue).div_ceil(stride);
+                let end_q = (image + padding).saturating_sub(residue).div_ceil(stride).max(first_q);
+                let taps = kernel.saturating_sub(residue).div_ceil(stride);
+                if taps > 0 && end_q > first_q {
+                    before = before.max((taps - 1).saturating_sub(first_q));
+                    after = after.max(end_q.saturating_sub(self.response[axis]));
+                }
+                SpreadClass {
+                    residue,
+                    taps,
+                    count: end_q - first_q,
+                    first_image: (stride * first_q + residue).saturating_sub(padding),
+                    first_q,
+                }
+            })
+            .collect();
+        SpreadAxis { classes, before, after }
+    }
+
     pub(crate) fn image_dims(&self) -> [usize; 5] {
         let [d, h, w] = self.image;
         [self.batch, d, h, w, self.ci]
@@ -104,6 +145,33 @@ impl ConvShape {
         let [kd, kh, kw] = self.kernel;
         [self.co, self.ci, kd, kh, kw]
     }
+}
+
+/// Zeros around an image, along D, H and W.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) before: [usize; 3],
+    pub(crate) after: [usize; 3],
+}
+
+/// How one axis of a response spreads.
+pub(crate) struct SpreadAxis {
+    pub(crate) classes: Vec<SpreadClass>,
+    /// Zeros that the response needs on either side.
+    pub(crate) before: usize,
+    pub(crate) after: usize,
+}
+
+/// The image voxels `stride * q + residue - padding`.
+pub(crate) struct SpreadClass {
+    pub(crate) residue: usize,
+    /// Taps that reach them: `residue`, `residue + stride`, ... The first of the voxels receives from the response voxels
+    /// `first_q + 1 - taps ..= first_q`.
+    pub(crate) taps: usize,
+    /// How many such voxels the image has, and the first of them.
+    pub(crate) count: usize,
+    pub(crate) first_image: usize,
+    pub(crate) first_q: usize,
 }
 
 fn check(name: &str, kernel: [usize; 3], params: Conv3dParams) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The CPU kernels: plain slices in, plain slices out.
 
 pub(crate) mod conv;
+pub(crate) mod element;
 pub(crate) mod filter;
 pub(crate) mod gather;
 pub(crate) mod norm;

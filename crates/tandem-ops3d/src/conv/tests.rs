@@ -1,4 +1,6 @@
 use crate::conv_shape::{Conv3dParams, ConvShape};
+use crate::cpu::gather::Store;
+use crate::cpu::pad::Padded;
 use crate::{cpu, reference};
 use tandem_random::Draws;
 
@@ -20,18 +22,25 @@ fn check(input: [usize; 5], co: usize, kernel: [usize; 3], params: Conv3dParams)
     let image = random(input.iter().product(), 0);
     let response = random(shape.response_dims().iter().product(), 1);
     let weight = random(shape.weight_dims().iter().product(), 2);
-    let mut ours = vec![f32::NAN; response.len()];
-    cpu::conv::respond(&shape, &image, &weight, None, &mut ours);
-    assert!(error(&ours, &reference::respond(&shape, &image, &weight)) < 1e-5, "forward of {shape:?}");
-    let mut ours = vec![f32::NAN; image.len()];
-    cpu::conv::spread(&shape, &response, &weight, None, &mut ours);
-    assert!(
-        error(&ours, &reference::spread(&shape, &response, &weight)) < 1e-5,
-        "input gradient of {shape:?}"
-    );
-    let ours = cpu::filter::weight_gradient(&shape, &image, &response);
+    let framed_image = Padded::copy(&image, shape.image_dims(), shape.image_frame());
+    let framed_response = Padded::copy(&response, shape.response_dims(), shape.response_frame());
+    let expected = reference::respond(&shape, &image, &weight);
+    written_and_added(&expected, |to| cpu::conv::respond(&shape, &framed_image, &weight, None, to), shape);
+    let expected = reference::spread(&shape, &response, &weight);
+    written_and_added(&expected, |to| cpu::conv::spread(&shape, &framed_response, &weight, None, to), shape);
+    let ours = cpu::filter::weight_gradient(&shape, &framed_image, &framed_response);
     let expected = reference::weight_gradient(&shape, &image, &response);
     assert!(error(&ours, &expected) < 1e-5, "weight gradient of {shape:?}");
+}
+
+/// A convolution over memory that was never written, and one that adds to a convolution.
+fn written_and_added(expected: &[f64], run: impl Fn((&mut [f32], Store)), shape: ConvShape) {
+    let mut ours = vec![f32::NAN; expected.len()];
+    run((&mut ours, Store::Write));
+    assert!(error(&ours, expected) < 1e-5, "{shape:?}");
+    run((&mut ours, Store::Add));
+    let twice: Vec<f64> = expected.iter().map(|value| 2.0 * value).collect();
+    assert!(error(&ours, &twice) < 1e-5, "added to {shape:?}");
 }
 
 #[test]

@@ -1,24 +1,21 @@
 //! Convolutions as gathers: image to response, and response to image.
 
-use super::gather::{Addresses, Gather, Packed, Span, Walk, gather};
-use super::pad::pad;
-use crate::conv_shape::ConvShape;
+use super::gather::{Addresses, Gather, Packed, Span, Store, Walk, gather};
+use super::pad::Padded;
+use crate::conv_shape::{ConvShape, SpreadClass};
 
-/// The response `(n, d', h', w', co)` of an image `(n, d, h, w, ci)`: the forward pass of a convolution, the input
-/// gradient of a transposed one.
+/// The response `(n, d', h', w', co)` of an image `(n, d, h, w, ci)` in its [`ConvShape::image_frame`]: the forward pass of a
+/// convolution, the input gradient of a transposed one.
 pub(crate) fn respond(
     shape: &ConvShape,
-    image: &[f32],
+    image: &Padded<f32>,
     weight: &[f32],
     bias: Option<&[f32]>,
-    response: &mut [f32],
+    (response, store): (&mut [f32], Store),
 ) {
     let &ConvShape { batch, ci, co, kernel: [kd, kh, kw], .. } = shape;
-    let padding = shape.params.padding;
-    let padded = (padding != [0; 3]).then(|| pad(image, shape.image_dims(), padding, padding));
-    let (values, sides) = padded.as_ref().map_or((image, shape.image), |p| (&p.values[..], p.sides));
-
-    let strides = channels_last_strides(sides, ci);
+    assert_eq!(image.frame, shape.image_frame(), "an image lies in another frame than its convolution's");
+    let strides = image.strides();
     let spans: Vec<Span> = (0..kd * kh)
         .map(|i| Span { offset: i / kh * strides[1] + i % kh * strides[2], len: kw * ci })
         .collect();
@@ -33,31 +30,32 @@ pub(crate) fn respond(
         spans: &spans,
         weight: &weight,
         bias,
+        store,
     };
-    gather(&plan, values, response);
+    gather(&plan, &image.values, response);
 }
 
-/// The image `(n, d, h, w, ci)` that a response `(n, d', h', w', co)` spreads into: the input gradient of a convolution,
-/// the forward pass of a transposed one.
+/// The image `(n, d, h, w, ci)` that a response `(n, d', h', w', co)` in its [`ConvShape::response_frame`] spreads into: the
+/// input gradient of a convolution, the forward pass of a transposed one.
 ///
-/// With strides, image voxels fall into classes by their position modulo the stride; the voxels of one class see the
-/// same taps, so that each class is one gather.
+/// Each class of image voxels (see [`ConvShape::spread_axis`]) is one gather.
 pub(crate) fn spread(
     shape: &ConvShape,
-    response: &[f32],
+    response: &Padded<f32>,
     weight: &[f32],
     bias: Option<&[f32]>,
-    image: &mut [f32],
+    (image, store): (&mut [f32], Store),
 ) {
-    let axes = [0, 1, 2].map(|axis| SpreadAxis::new(shape, axis));
-    let (before, after) = (axes.each_ref().map(|axis| axis.before), axes.each_ref().map(|axis| axis.after));
-    let padded =
-        (before != [0; 3] || after != [0; 3]).then(|| pad(response, shape.response_dims(), before, after));
-    let (values, sides) = padded.as_ref().map_or((response, shape.response), |p| (&p.values[..], p.sides));
+    assert_eq!(
+        response.frame,
+        shape.response_frame(),
+        "a response lies in another frame than its convolution's"
+    );
+    let axes = [0, 1, 2].map(|axis| shape.spread_axis(axis));
     for d in &axes[0].classes {
         for h in &axes[1].classes {
             for w in &axes[2].classes {
-                spread_class(shape, [d, h, w], (values, sides), weight, bias, image);
+                spread_class(shape, [d, h, w], response, (weight, bias), (image, store));
             }
         }
     }
@@ -66,14 +64,16 @@ pub(crate) fn spread(
 fn spread_class(
     shape: &ConvShape,
     class: [&SpreadClass; 3],
-    (values, sides): (&[f32], [usize; 3]),
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    image: &mut [f32],
+    response: &Padded<f32>,
+    (weight, bias): (&[f32], Option<&[f32]>),
+    (image, store): (&mut [f32], Store),
 ) {
+    if class.iter().any(|class| class.count == 0) {
+        return;
+    }
     let &ConvShape { ci, co, kernel, .. } = shape;
     let stride = shape.params.stride;
-    let from = channels_last_strides(sides, co);
+    let from = response.strides();
     let to = channels_last_strides(shape.image, ci);
     let [td, th, tw] = class.map(|class| class.taps);
     let empty = td * th * tw == 0;
@@ -89,13 +89,15 @@ fn spread_class(
     let rows: Vec<usize> = flat.flat_map(|tap| (0..co).map(move |c| c * ci * volume + tap)).collect();
     let packed = Packed::new(weight, &Addresses { rows: &rows, channel_stride: volume }, ci);
     let start = |strides: [usize; 4], first: [usize; 3]| (0..3).map(|a| first[a] * strides[a + 1]).sum();
+    let before = response.frame.before;
     let plan = Gather {
         counts: [shape.batch, class[0].count, class[1].count, class[2].count],
         // A class that no tap reaches reads nothing.
         input: if empty {
             Walk { start: 0, strides: [0; 4] }
         } else {
-            Walk { start: start(from, class.map(|c| c.first_response)), strides: from }
+            let first = [0, 1, 2].map(|axis| before[axis] + class[axis].first_q + 1 - class[axis].taps);
+            Walk { start: start(from, first), strides: from }
         },
         output: Walk {
             start: start(to, class.map(|c| c.first_image)),
@@ -104,57 +106,9 @@ fn spread_class(
         spans: &spans,
         weight: &packed,
         bias,
+        store,
     };
-    if class.iter().all(|class| class.count > 0) {
-        gather(&plan, values, image);
-    }
-}
-
-/// How one axis of a response spreads.
-struct SpreadAxis {
-    classes: Vec<SpreadClass>,
-    /// Zeros that the response needs on either side.
-    before: usize,
-    after: usize,
-}
-
-/// The image voxels `stride * q + residue - padding`.
-struct SpreadClass {
-    residue: usize,
-    /// Taps that reach them: `residue`, `residue + stride`, ...
-    taps: usize,
-    /// How many such voxels the image has, and the first of them.
-    count: usize,
-    first_image: usize,
-    /// The first response voxel (in the padded response) that the first of them receives from.
-    first_response: usize,
-}
-
-impl SpreadAxis {
-    fn new(shape: &ConvShape, axis: usize) -> Self {
-        let (stride, padding) = (shape.params.stride[axis], shape.params.padding[axis]);
-        let (kernel, image) = (shape.kernel[axis], shape.image[axis]);
-        let before = kernel.div_ceil(stride) - 1;
-        let mut after = 0;
-        let classes = (0..stride)
-            .map(|residue| {
-                let first_q = padding.saturating_sub(residue).div_ceil(stride);
-                let end_q = (image + padding).saturating_sub(residue).div_ceil(stride).max(first_q);
-                let taps = kernel.saturating_sub(residue).div_ceil(stride);
-                if taps > 0 {
-                    after = after.max(end_q.saturating_sub(shape.response[axis]));
-                }
-                SpreadClass {
-                    residue,
-                    taps,
-                    count: end_q - first_q,
-                    first_image: (stride * first_q + residue).saturating_sub(padding),
-                    first_response: (before + first_q + 1).saturating_sub(taps),
-                }
-            })
-            .collect();
-        SpreadAxis { classes, before, after }
-    }
+    gather(&plan, &response.values, image);
 }
 
 pub(crate) fn channels_last_strides(sides: [usize; 3], channels: usize) -> [usize; 4] {

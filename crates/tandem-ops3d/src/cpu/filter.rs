@@ -4,8 +4,7 @@
 //! one filter row `(kw, ci)` times one or two vectors of `co` in registers and walks over voxels. The voxels are cut into
 //! parts by shape alone, each with a sum of its own, added in order: the result does not depend on the thread count.
 
-use super::conv::channels_last_strides;
-use super::pad::pad;
+use super::pad::Padded;
 use super::scratch::Scratch;
 use super::simd::{Lanes, Portable, Unit};
 use crate::conv_shape::ConvShape;
@@ -13,22 +12,19 @@ use crate::storage::filled;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// The weight gradient `(co, ci, kd, kh, kw)` from an image and the gradient of its response.
-pub(crate) fn weight_gradient(shape: &ConvShape, image: &[f32], response: &[f32]) -> Vec<f32> {
+/// The weight gradient `(co, ci, kd, kh, kw)` from an image in its frame and the gradient of its response in any.
+pub(crate) fn weight_gradient(shape: &ConvShape, image: &Padded<f32>, response: &Padded<f32>) -> Vec<f32> {
     let &ConvShape { batch, ci, co, kernel: [kd, kh, kw], .. } = shape;
-    let padding = shape.params.padding;
-    let padded = (padding != [0; 3]).then(|| pad(image, shape.image_dims(), padding, padding));
-    let (values, sides) = padded.as_ref().map_or((image, shape.image), |p| (&p.values[..], p.sides));
-
-    let strides = channels_last_strides(sides, ci);
+    let image_strides = image.strides();
     let unit = Unit::for_channels(co);
     let lanes = unit.lanes();
+    let first = [0, response.first()];
     let rows = Rows {
-        image: values,
-        response,
-        image_strides: strides,
+        image: &image.values,
+        response: &response.values,
+        image_strides,
         step: shape.params.stride[2] * ci,
-        starts: row_starts(shape, strides),
+        starts: row_starts(shape, first, [image_strides, response.strides()]),
         width: shape.response[2],
         spans: [kd, kh],
         span_len: kw * ci,
@@ -111,11 +107,16 @@ fn part_count(rows: usize, size: usize) -> usize {
     (BUDGET / size.max(1)).clamp(2, 32).min(rows.max(1))
 }
 
-/// The first image value under each row `(n, d', h')` of the response.
-fn row_starts(shape: &ConvShape, image_strides: [usize; 4]) -> Vec<usize> {
+/// Where each row `(n, d', h')` of the response begins, and the first image value under it: `[image, response]`.
+fn row_starts(shape: &ConvShape, first: [usize; 2], strides: [[usize; 4]; 2]) -> Vec<[usize; 2]> {
     let ([d, h, _], [sd, sh, _]) = (shape.response, shape.params.stride);
-    let planes = (0..shape.batch * d).map(|i| i / d * image_strides[0] + i % d * sd * image_strides[1]);
-    planes.flat_map(|plane| (0..h).map(move |y| plane + y * sh * image_strides[2])).collect()
+    let steps = [[sd, sh], [1, 1]];
+    let row = |n: usize, z: usize, y: usize| {
+        [0, 1].map(|i| {
+            first[i] + n * strides[i][0] + z * steps[i][0] * strides[i][1] + y * steps[i][1] * strides[i][2]
+        })
+    };
+    (0..shape.batch * d * h).map(|index| row(index / (d * h), index / h % d, index % h)).collect()
 }
 
 /// The rows `(n, d', h')` of a response, and where the image values under them lie.
@@ -125,8 +126,8 @@ struct Rows<'a> {
     image_strides: [usize; 4],
     /// From one voxel of a row to the next, in the image.
     step: usize,
-    /// The first image value under each row.
-    starts: Vec<usize>,
+    /// The first image value under each row, and the row's own first value.
+    starts: Vec<[usize; 2]>,
     width: usize,
     spans: [usize; 2],
     span_len: usize,
@@ -142,13 +143,11 @@ impl Rows<'_> {
 
 /// The largest addresses read must lie inside the buffers. The kernels rely on it.
 fn check_bounds(rows: &Rows) {
-    let count = rows.starts.len();
-    assert_eq!(
-        rows.response.len(),
-        count * rows.width * rows.co,
-        "a response has another size than its shape"
+    let (Some([last, last_response]), true) = (rows.starts.last(), rows.width > 0) else { return };
+    assert!(
+        last_response + rows.width * rows.co <= rows.response.len(),
+        "a weight gradient reads past its response"
     );
-    let (Some(last), true) = (rows.starts.last(), rows.width > 0) else { return };
     let last_span = rows.span_offset(rows.spans[0] * rows.spans[1] - 1);
     let reach = last + last_span + (rows.width - 1) * rows.step + rows.span_len;
     assert!(reach <= rows.image.len(), "a weight gradient reads past its image");
@@ -283,8 +282,8 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
         }
         let offset = rows.span_offset(at.span) + at.l;
         for row in tile.rows.clone() {
-            let mut image = rows.image.as_ptr().add(rows.starts[row] + offset);
-            let mut response = rows.response.as_ptr().add(row * rows.width * rows.co + at.channel);
+            let mut image = rows.image.as_ptr().add(rows.starts[row][0] + offset);
+            let mut response = rows.response.as_ptr().add(rows.starts[row][1] + at.channel);
             for _ in 0..rows.width {
                 let mut gradient = [L::splat(0.0); B];
                 if valid == B * L::COUNT {

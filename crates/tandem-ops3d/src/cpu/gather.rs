@@ -40,11 +40,21 @@ pub(crate) struct Gather<'a> {
     /// `weight(span, l, c)` laid out as [`pack`] makes it.
     pub(crate) weight: &'a Packed,
     pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) store: Store,
+}
+
+/// What becomes of the sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    /// They are the output.
+    Write,
+    /// They are added to what the output holds.
+    Add,
 }
 
 /// Weights in the order in which the kernel reads them: for each block of channels, span by span, value by value.
 pub(crate) struct Packed {
-    values: super::scratch::Scratch,
+    values: super::scratch::Scratch<f32>,
     rows: usize,
     channels: usize,
     unit: Unit,
@@ -227,7 +237,7 @@ unsafe fn run_task<L: Lanes, const R: usize, const B: usize>(task: &Task, input:
         unsafe {
             let sums = block::<L, R, B>(&from, plan.spans, task.weight.as_ptr(), &bias);
             for r in 0..count {
-                store::<L, B>(&sums[r], target.0.add(to[r]), task.valid);
+                store::<L, B>(&sums[r], target.0.add(to[r]), task.valid, plan.store);
             }
         }
         voxel += count;
@@ -279,19 +289,24 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
 /// # Safety
 /// `to` is valid for `valid` values.
 #[inline(always)]
-unsafe fn store<L: Lanes, const B: usize>(sums: &[L; B], to: *mut f32, valid: usize) {
+unsafe fn store<L: Lanes, const B: usize>(sums: &[L; B], to: *mut f32, valid: usize, store: Store) {
     // SAFETY: whole vectors only where all their channels exist; else through a buffer of 32 values.
     unsafe {
-        if valid == B * L::COUNT {
-            for b in 0..B {
-                sums[b].store(to.add(b * L::COUNT));
+        let mut buffer = [0.0f32; 32];
+        let whole = valid == B * L::COUNT;
+        let at = if whole { to } else { buffer.as_mut_ptr() };
+        if store == Store::Add && !whole {
+            at.copy_from_nonoverlapping(to, valid);
+        }
+        for b in 0..B {
+            let at = at.add(b * L::COUNT);
+            match store {
+                Store::Write => sums[b].store(at),
+                Store::Add => sums[b].add_product(L::load(at), L::splat(1.0)).store(at),
             }
-        } else {
-            let mut buffer = [0.0f32; 32];
-            for b in 0..B {
-                sums[b].store(buffer.as_mut_ptr().add(b * L::COUNT));
-            }
-            to.copy_from_nonoverlapping(buffer.as_ptr(), valid);
+        }
+        if !whole {
+            to.copy_from_nonoverlapping(at, valid);
         }
     }
 }

@@ -1,51 +1,61 @@
-//! Zero padding of channels-last images.
+//! Images in a frame of zeros: what the convolution kernels read.
 
+use super::element::Element;
 use super::scratch::Scratch;
+use crate::conv_shape::Frame;
 use rayon::prelude::*;
 
-/// A padded copy of `(n, d, h, w, c)` and its sides.
-pub(crate) struct Padded {
-    pub(crate) values: Scratch,
-    pub(crate) sides: [usize; 3],
+/// A channels-last image `(n, d, h, w, c)` in a frame of zeros.
+pub(crate) struct Padded<T: Element> {
+    pub(crate) values: Scratch<T>,
+    /// Batch, sides with the frame, channels.
+    pub(crate) dims: [usize; 5],
+    pub(crate) frame: Frame,
 }
 
-/// Copies an image between `before` and `after` zeros on each axis.
-pub(crate) fn pad(image: &[f32], dims: [usize; 5], before: [usize; 3], after: [usize; 3]) -> Padded {
-    let [batch, d, h, w, c] = dims;
-    let sides = [0, 1, 2].map(|axis| before[axis] + dims[axis + 1] + after[axis]);
-    let plane = sides[1] * sides[2] * c;
-    let mut values = Scratch::take(batch * sides[0] * plane);
-    if plane > 0 {
-        values.par_chunks_mut(plane).enumerate().for_each(|(index, target)| {
-            let (n, z) = (index / sides[0], index % sides[0]);
-            if z < before[0] || z >= before[0] + d {
-                return target.fill(0.0);
-            }
-            let source = &image[(n * d + z - before[0]) * h * w * c..][..h * w * c];
-            pad_plane(source, [h, w * c], target, [before[1], before[2] * c], sides[2] * c);
-        });
-    }
-    Padded { values, sides }
-}
-
-/// Copies the rows of a plane; `before` counts rows and values.
-fn pad_plane(
-    source: &[f32],
-    [rows, width]: [usize; 2],
-    target: &mut [f32],
-    before: [usize; 2],
-    target_width: usize,
-) {
-    if target_width == 0 {
-        return;
-    }
-    for (y, target) in target.chunks_exact_mut(target_width).enumerate() {
-        if y < before[0] || y >= before[0] + rows {
-            target.fill(0.0);
-            continue;
+impl<T: Element> Padded<T> {
+    /// Puts an image of `dims` into a frame. `fill(row, values)` writes row `row` of all rows `(n, d, h)`: the `w * c` values
+    /// of it, whatever they were before.
+    pub(crate) fn new(dims: [usize; 5], frame: Frame, fill: impl Fn(usize, &mut [T]) + Sync) -> Self {
+        let [batch, depth, height, width, channels] = dims;
+        let sides = [0, 1, 2].map(|axis| frame.before[axis] + dims[axis + 1] + frame.after[axis]);
+        let (row, before) = (sides[2] * channels, frame.before[2] * channels);
+        let mut values = Scratch::take(batch * sides[0] * sides[1] * row);
+        if !values.is_empty() {
+            values.par_chunks_mut(sides[1] * row).enumerate().for_each(|(plane, target)| {
+                let (n, z) = (plane / sides[0], plane % sides[0]);
+                for (y, target) in target.chunks_exact_mut(row).enumerate() {
+                    let (z, y) = (z.wrapping_sub(frame.before[0]), y.wrapping_sub(frame.before[1]));
+                    if z >= depth || y >= height {
+                        target.fill(T::default());
+                        continue;
+                    }
+                    let (left, rest) = target.split_at_mut(before);
+                    let (inside, right) = rest.split_at_mut(width * channels);
+                    left.fill(T::default());
+                    right.fill(T::default());
+                    fill((n * depth + z) * height + y, inside);
+                }
+            });
         }
-        target[..before[1]].fill(0.0);
-        target[before[1]..before[1] + width].copy_from_slice(&source[(y - before[0]) * width..][..width]);
-        target[before[1] + width..].fill(0.0);
+        Padded { values, dims: [batch, sides[0], sides[1], sides[2], channels], frame }
+    }
+
+    /// A copy of an image in a frame.
+    pub(crate) fn copy(image: &[T], dims: [usize; 5], frame: Frame) -> Self {
+        let row = dims[3] * dims[4];
+        Self::new(dims, frame, |index, target| target.copy_from_slice(&image[index * row..][..row]))
+    }
+
+    /// From one image, plane, row and voxel to the next.
+    pub(crate) fn strides(&self) -> [usize; 4] {
+        let [_, d, h, w, c] = self.dims;
+        [d * h * w * c, h * w * c, w * c, c]
+    }
+
+    /// Where the first value inside the frame lies.
+    pub(crate) fn first(&self) -> usize {
+        let strides = self.strides();
+        (0..3).map(|axis| self.frame.before[axis] * strides[axis + 1]).sum()
     }
 }
