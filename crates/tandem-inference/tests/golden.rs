@@ -19,7 +19,7 @@ fn scores_and_labels_equal_pytorch() {
     let (network, parameters) = build("vnet", &config, 0, &device).unwrap();
     let weights =
         file.iter().filter_map(|(name, tensor)| Some((name.strip_prefix("net/")?.into(), tensor.clone())));
-    parameters.load(&weights.collect::<BTreeMap<_, _>>(), &device).unwrap();
+    parameters.load(&weights.collect::<BTreeMap<_, _>>()).unwrap();
 
     for case in ["exact_and_ragged", "padded"] {
         let tensor = |name: &str| &file[&format!("{case}/{name}")];

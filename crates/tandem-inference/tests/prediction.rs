@@ -38,8 +38,8 @@ impl Segmenter for Sloped {
         // A view in another memory order must serve as well.
         let logits = logits.transpose(1, D::Minus1)?.contiguous()?.transpose(1, D::Minus1)?;
         Ok(Output {
-            features: logits.clone(),
-            features_dropped: logits.clone(),
+            features: logits.clone().into(),
+            features_dropped: logits.clone().into(),
             logits,
             extra: BTreeMap::new(),
         })

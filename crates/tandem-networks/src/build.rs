@@ -1,11 +1,15 @@
 //! From a name and a configuration to a network.
 
 use crate::initialise::Initialiser;
-use crate::parameters::Parameters;
-use crate::resnet34::ResNet34;
+use crate::layers::Builder;
+use crate::network::Network;
+use crate::parameters::{Declared, Parameters};
+use crate::resnet34::resnet34;
 use crate::segmenter::Segmenter;
-use crate::vnet::VNet;
+use crate::vnet::vnet;
 use candle_core::{Device, Result, bail};
+use std::sync::Arc;
+use tandem_ops3d::program::{Precision, Program};
 
 /// What a network's size depends on.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,12 +22,14 @@ pub struct NetworkConfig {
     pub filters: usize,
     /// Share of channels dropped in training; 0.5 in the published networks.
     pub dropout: f64,
+    /// How activations and their gradients are stored.
+    pub precision: Precision,
 }
 
 impl Default for NetworkConfig {
-    /// The published networks: one channel, two classes, 16 filters, dropout 0.5.
+    /// The published networks: one channel, two classes, 16 filters, dropout 0.5, f32.
     fn default() -> Self {
-        NetworkConfig { in_channels: 1, num_classes: 2, filters: 16, dropout: 0.5 }
+        NetworkConfig { in_channels: 1, num_classes: 2, filters: 16, dropout: 0.5, precision: Precision::F32 }
     }
 }
 
@@ -58,12 +64,18 @@ pub fn build(
     if config.in_channels == 0 || config.num_classes < 2 || config.filters == 0 {
         bail!("a network needs an input channel, two classes and a filter at least, got {config:?}")
     }
-    let mut parameters = Parameters::default();
-    let mut init = Initialiser { parameters: &mut parameters, architecture, seed, device };
-    let network: Box<dyn Segmenter> = match architecture {
-        "vnet" => Box::new(VNet::new(&mut init, config)?),
-        "resnet34" => Box::new(ResNet34::new(&mut init, config)?),
+    let network = match architecture {
+        "vnet" => vnet,
+        "resnet34" => resnet34,
         other => bail!("unknown architecture {other:?}; known are {}", ARCHITECTURES.join(", ")),
     };
-    Ok((network, parameters))
+    let mut declared = Declared::default();
+    let (program, image) = Program::new();
+    let init = Initialiser { parameters: &mut declared, architecture, seed };
+    let mut builder = Builder { program, init };
+    let features = network(&mut builder, image, config)?;
+    let program = Arc::new(builder.program);
+    let parameters = declared.finish(device)?;
+    let network = Network { program, parameters: parameters.clone(), config: config.clone(), features };
+    Ok((Box::new(network), parameters))
 }

@@ -1,20 +1,15 @@
-//! The layers both networks are made of: convolution, batch normalisation, ReLU, on channels-last tensors.
+//! The layers both networks are made of: convolution, batch normalisation, ReLU.
 
 use crate::initialise::Initialiser;
 use crate::parameters::Kind;
-use crate::segmenter::Pass;
-use candle_core::{Result, Tensor, Var};
-use tandem_ops3d::{
-    Activation, BatchNorm3d, Conv3dParams, NormalisedConv3d, RunningStatistics, Statistics, conv_norm3d,
-    conv3d,
-};
+use candle_core::Result;
+use tandem_ops3d::program::{ConvLayer, NormLayer, Program, Sum, Value};
+use tandem_ops3d::{Activation, Conv3dParams};
 
-/// A convolution, plain or transposed.
-pub(crate) struct Conv {
-    weight: Var,
-    bias: Option<Var>,
-    params: Conv3dParams,
-    transposed: bool,
+/// A network under construction: its layers and their parameters.
+pub(crate) struct Builder<'a> {
+    pub(crate) program: Program,
+    pub(crate) init: Initialiser<'a>,
 }
 
 /// What a convolution is made of.
@@ -26,146 +21,80 @@ pub(crate) struct ConvSpec {
     pub(crate) stride: usize,
     pub(crate) padding: usize,
     pub(crate) bias: bool,
+    pub(crate) transposed: bool,
 }
 
-impl Conv {
-    pub(crate) fn new(init: &mut Initialiser, name: &str, spec: ConvSpec) -> Result<Self> {
-        Self::with_weight(
-            init,
-            name,
-            spec,
-            [spec.to, spec.from, spec.kernel, spec.kernel, spec.kernel],
-            false,
-        )
-    }
-
-    pub(crate) fn transposed(init: &mut Initialiser, name: &str, spec: ConvSpec) -> Result<Self> {
-        Self::with_weight(init, name, spec, [spec.from, spec.to, spec.kernel, spec.kernel, spec.kernel], true)
-    }
-
-    fn with_weight(
-        init: &mut Initialiser,
-        name: &str,
+impl Builder<'_> {
+    /// A convolution named `CONV`, normalised by one named `NORM`.
+    pub(crate) fn unit(
+        &mut self,
+        x: Value,
+        [conv, norm]: [&str; 2],
         spec: ConvSpec,
-        dims: [usize; 5],
-        transposed: bool,
-    ) -> Result<Self> {
-        Ok(Conv {
-            weight: init.weight(name, dims)?,
-            bias: if spec.bias { Some(init.bias(name, spec.to, dims)?) } else { None },
-            params: Conv3dParams::uniform(spec.stride, spec.padding),
-            transposed,
-        })
-    }
-
-    /// The head's convolution alone: it is plain.
-    pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        let bias = self.bias.as_ref().map(|bias| seen_by(pass, bias));
-        conv3d(x, &seen_by(pass, &self.weight), bias.as_ref(), self.params)
-    }
-}
-
-/// A parameter as a pass sees it: constant where no gradient is wanted.
-fn seen_by(pass: Pass, parameter: &Tensor) -> Tensor {
-    if pass == Pass::Infer { parameter.detach() } else { parameter.clone() }
-}
-
-/// Batch normalisation with what follows it.
-pub(crate) struct Norm {
-    norm: BatchNorm3d,
-    activation: Activation,
-}
-
-impl Norm {
-    pub(crate) fn new(
-        init: &mut Initialiser,
-        name: &str,
-        channels: usize,
         activation: Activation,
-    ) -> Result<Self> {
+        sum: Sum,
+    ) -> Result<Value> {
+        let (from, to, k) = (spec.from, spec.to, spec.kernel);
+        let dims = if spec.transposed { [from, to, k, k, k] } else { [to, from, k, k, k] };
+        let conv = ConvLayer {
+            weight: self.init.weight(conv, dims)?,
+            bias: if spec.bias { Some(self.init.bias(conv, to, dims)?) } else { None },
+            from,
+            to,
+            kernel: k,
+            params: Conv3dParams::uniform(spec.stride, spec.padding),
+            transposed: spec.transposed,
+        };
         let mut vector =
-            |part: &str, value, kind| init.constant(format!("{name}.{part}"), channels, value, kind);
-        let norm = BatchNorm3d {
-            weight: vector("weight", 1.0, Kind::Weight)?.into_inner(),
-            bias: vector("bias", 0.0, Kind::Weight)?.into_inner(),
-            running: RunningStatistics {
-                mean: vector("running_mean", 0.0, Kind::Statistic)?,
-                variance: vector("running_var", 1.0, Kind::Statistic)?,
-                momentum: 0.1,
-            },
+            |part: &str, value, kind| self.init.constant(format!("{norm}.{part}"), to, value, kind);
+        let norm = NormLayer {
+            scale: vector("weight", 1.0, Kind::Weight)?,
+            shift: vector("bias", 0.0, Kind::Weight)?,
+            mean: vector("running_mean", 0.0, Kind::Statistic)?,
+            variance: vector("running_var", 1.0, Kind::Statistic)?,
+            momentum: 0.1,
             eps: 1e-5,
         };
-        Ok(Norm { norm, activation })
-    }
-}
-
-/// Convolution, normalisation and what follows it, as one operation.
-pub(crate) struct Unit {
-    conv: Conv,
-    norm: Norm,
-}
-
-impl Unit {
-    pub(crate) fn new(conv: Conv, norm: Norm) -> Self {
-        Unit { conv, norm }
+        Ok(self.program.unit(x, conv, norm, activation, sum))
     }
 
-    pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        let statistics = match pass {
-            Pass::Train { .. } => Statistics::Batch,
-            Pass::Evaluate | Pass::Infer => Statistics::Running,
-        };
-        let norm = &self.norm.norm;
-        let layer = NormalisedConv3d {
-            weight: seen_by(pass, &self.conv.weight),
-            bias: self.conv.bias.as_ref().map(|bias| seen_by(pass, bias)),
-            params: self.conv.params,
-            transposed: self.conv.transposed,
-            norm: BatchNorm3d {
-                weight: seen_by(pass, &norm.weight),
-                bias: seen_by(pass, &norm.bias),
-                ..norm.clone()
-            },
-        };
-        conv_norm3d(x, &layer, statistics, self.norm.activation)
-    }
-}
-
-/// Several units of one width, 3x3x3, named `NAME.conv.{0,1}`, `NAME.conv.{3,4}`, ... as in the released networks.
-pub(crate) struct Stage(Vec<Unit>);
-
-impl Stage {
-    pub(crate) fn new(
-        init: &mut Initialiser,
+    /// Several units of one width, 3x3x3, named `NAME.conv.{0,1}`, `NAME.conv.{3,4}`, ... as in the released networks.
+    pub(crate) fn stage(
+        &mut self,
+        mut x: Value,
         name: &str,
         depth: usize,
         [from, to]: [usize; 2],
-    ) -> Result<Self> {
-        let unit = |index: usize| {
+    ) -> Result<Value> {
+        for index in 0..depth {
             let from = if index == 0 { from } else { to };
-            let spec = ConvSpec { from, to, kernel: 3, stride: 1, padding: 1, bias: true };
-            let conv = Conv::new(init, &format!("{name}.conv.{}", 3 * index), spec)?;
-            let norm = Norm::new(init, &format!("{name}.conv.{}", 3 * index + 1), to, Activation::Relu)?;
-            Ok(Unit::new(conv, norm))
-        };
-        Ok(Stage((0..depth).map(unit).collect::<Result<_>>()?))
+            let spec = ConvSpec { from, to, kernel: 3, stride: 1, padding: 1, bias: true, transposed: false };
+            let names = [format!("{name}.conv.{}", 3 * index), format!("{name}.conv.{}", 3 * index + 1)];
+            x = self.unit(x, [&names[0], &names[1]], spec, Activation::Relu, Sum::Nothing)?;
+        }
+        Ok(x)
     }
 
-    pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        self.0.iter().try_fold(x.clone(), |x, unit| unit.forward(&x, pass))
+    /// Halves the sides by a 2x2x2 convolution with stride 2.
+    pub(crate) fn down(&mut self, x: Value, name: &str, widths: [usize; 2]) -> Result<Value> {
+        self.halve_or_double(x, name, widths, false, Sum::Nothing)
     }
-}
 
-/// Halves (`down`) or doubles (`up`) the sides by a 2x2x2 convolution with stride 2.
-pub(crate) fn down(init: &mut Initialiser, name: &str, [from, to]: [usize; 2]) -> Result<Unit> {
-    let spec = ConvSpec { from, to, kernel: 2, stride: 2, padding: 0, bias: true };
-    let conv = Conv::new(init, &format!("{name}.conv.0"), spec)?;
-    Ok(Unit::new(conv, Norm::new(init, &format!("{name}.conv.1"), to, Activation::Relu)?))
-}
+    /// Doubles the sides by a transposed 2x2x2 convolution with stride 2, and adds a skip.
+    pub(crate) fn up(&mut self, x: Value, name: &str, widths: [usize; 2], skip: Value) -> Result<Value> {
+        self.halve_or_double(x, name, widths, true, Sum::After(skip))
+    }
 
-/// See [`down`].
-pub(crate) fn up(init: &mut Initialiser, name: &str, [from, to]: [usize; 2]) -> Result<Unit> {
-    let spec = ConvSpec { from, to, kernel: 2, stride: 2, padding: 0, bias: true };
-    let conv = Conv::transposed(init, &format!("{name}.conv.0"), spec)?;
-    Ok(Unit::new(conv, Norm::new(init, &format!("{name}.conv.1"), to, Activation::Relu)?))
+    fn halve_or_double(
+        &mut self,
+        x: Value,
+        name: &str,
+        [from, to]: [usize; 2],
+        transposed: bool,
+        sum: Sum,
+    ) -> Result<Value> {
+        let spec = ConvSpec { from, to, kernel: 2, stride: 2, padding: 0, bias: true, transposed };
+        let names = [format!("{name}.conv.0"), format!("{name}.conv.1")];
+        self.unit(x, [&names[0], &names[1]], spec, Activation::Relu, sum)
+    }
 }

@@ -1,7 +1,8 @@
-//! The named parameters of a network.
+//! The named parameters of a network, in two flat vectors.
 
-use candle_core::{Device, Result, Tensor, Var, bail};
+use candle_core::{DType, Device, Result, Tensor, Var, bail};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// What a parameter is to the optimiser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,77 +14,190 @@ pub enum Kind {
     Statistic,
 }
 
-/// One named tensor of a network.
-#[derive(Clone, Debug)]
+/// Where one named parameter lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
-    /// Its storage; networks hold clones of it, so setting it changes the network.
-    pub var: Var,
-    /// Learnt or counted.
+    /// Learnt or counted: which of the two vectors it lies in.
     pub kind: Kind,
+    /// Its elements in that vector.
+    pub range: Range<usize>,
+    /// Its shape.
+    pub dims: Vec<usize>,
 }
 
-/// All parameters of one network, in the order of their names (which are those of the released state dicts).
-#[derive(Clone, Debug, Default)]
+/// All parameters of one network, by name (the names are those of the released state dicts).
+///
+/// Their values lie one after the other in two vectors, so that a gradient, an optimiser's step and an average are one
+/// operation each. Clones share the vectors: setting one changes the network.
+#[derive(Clone, Debug)]
 pub struct Parameters {
+    weights: Var,
+    statistics: Var,
     by_name: BTreeMap<String, Parameter>,
 }
 
-impl Parameters {
-    /// Adds a parameter.
-    ///
-    /// # Errors
-    /// Where the name is taken.
-    pub fn insert(&mut self, name: String, value: Tensor, kind: Kind) -> Result<Var> {
-        let var = Var::from_tensor(&value)?;
-        if self.by_name.contains_key(&name) {
-            bail!("parameter {name:?} is declared twice");
+/// Declares parameters one by one.
+#[derive(Debug, Default)]
+pub(crate) struct Declared {
+    weights: Vec<f32>,
+    statistics: Vec<f32>,
+    by_name: BTreeMap<String, Parameter>,
+}
+
+impl Declared {
+    /// Adds a parameter; returns where it lies in the vector of its kind.
+    pub(crate) fn add(
+        &mut self,
+        name: String,
+        kind: Kind,
+        dims: &[usize],
+        values: Vec<f32>,
+    ) -> Result<Range<usize>> {
+        let all = match kind {
+            Kind::Weight => &mut self.weights,
+            Kind::Statistic => &mut self.statistics,
+        };
+        let range = all.len()..all.len() + values.len();
+        all.extend(values);
+        let parameter = Parameter { kind, range: range.clone(), dims: dims.to_vec() };
+        match self.by_name.insert(name.clone(), parameter) {
+            None => Ok(range),
+            Some(_) => bail!("parameter {name:?} is declared twice"),
         }
-        self.by_name.insert(name, Parameter { var: var.clone(), kind });
-        Ok(var)
     }
 
-    /// Name and parameter, sorted by name.
+    pub(crate) fn finish(self, device: &Device) -> Result<Parameters> {
+        let vector = |values: Vec<f32>| {
+            let count = values.len();
+            Var::from_vec(values, count, device)
+        };
+        Ok(Parameters {
+            weights: vector(self.weights)?,
+            statistics: vector(self.statistics)?,
+            by_name: self.by_name,
+        })
+    }
+}
+
+impl Parameters {
+    /// Parameters of these names, kinds and f32 values.
+    ///
+    /// # Errors
+    /// Where a name stands twice or a tensor is not f32.
+    pub fn from_tensors<'a>(
+        tensors: impl IntoIterator<Item = (&'a str, Kind, &'a Tensor)>,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut declared = Declared::default();
+        for (name, kind, tensor) in tensors {
+            declared.add(name.to_owned(), kind, tensor.dims(), tensor.flatten_all()?.to_vec1()?)?;
+        }
+        declared.finish(device)
+    }
+
+    /// What the optimiser moves: one vector.
+    pub fn weights(&self) -> &Var {
+        &self.weights
+    }
+
+    /// The running statistics: one vector.
+    pub fn statistics(&self) -> &Var {
+        &self.statistics
+    }
+
+    /// Name and place of each parameter, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Parameter)> {
         self.by_name.iter().map(|(name, parameter)| (name.as_str(), parameter))
     }
 
-    /// Name and variable of what the optimiser moves, sorted by name.
-    pub fn weights(&self) -> impl Iterator<Item = (&str, &Var)> {
-        self.iter().filter(|(_, p)| p.kind == Kind::Weight).map(|(name, p)| (name, &p.var))
-    }
-
-    /// The parameter of that name.
-    pub fn get(&self, name: &str) -> Option<&Parameter> {
-        self.by_name.get(name)
+    /// The parameter of that name, where there is one: a view of its vector.
+    pub fn get(&self, name: &str) -> Option<Result<Tensor>> {
+        self.by_name.get(name).map(|parameter| parameter.of(self.vector(parameter.kind)))
     }
 
     /// How many numbers the optimiser moves.
     pub fn count(&self) -> usize {
-        self.weights().map(|(_, var)| var.elem_count()).sum()
+        self.weights.elem_count()
+    }
+
+    /// Every parameter by name: views of the two vectors.
+    ///
+    /// # Errors
+    /// Never on the CPU, in practice.
+    pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
+        self.iter().map(|(name, p)| Ok((name.to_owned(), p.of(self.vector(p.kind))?))).collect()
+    }
+
+    /// A vector like [`Self::weights`] (a gradient, a momentum), by the names of the weights.
+    ///
+    /// # Errors
+    /// Where it has another length.
+    pub fn split(&self, vector: &Tensor) -> Result<BTreeMap<String, Tensor>> {
+        let weights = self.iter().filter(|(_, p)| p.kind == Kind::Weight);
+        weights.map(|(name, p)| Ok((name.to_owned(), p.of(vector)?))).collect()
+    }
+
+    /// The vector that [`Self::split`] was given.
+    ///
+    /// # Errors
+    /// Where a name is missing or left over, or a shape differs.
+    pub fn join(&self, values: &BTreeMap<String, Tensor>) -> Result<Tensor> {
+        self.check(values, &|kind| kind == Kind::Weight)?;
+        self.vector_from(values, Kind::Weight)
     }
 
     /// Sets every parameter from tensors of the same names.
     ///
     /// # Errors
     /// Where a name is missing or left over, or a shape differs; nothing is changed then.
-    pub fn load(&self, values: &BTreeMap<String, Tensor>, device: &Device) -> Result<()> {
-        for (name, parameter) in self.iter() {
+    pub fn load(&self, values: &BTreeMap<String, Tensor>) -> Result<()> {
+        self.check(values, &|_| true)?;
+        let [weights, statistics] =
+            [self.vector_from(values, Kind::Weight)?, self.vector_from(values, Kind::Statistic)?];
+        self.weights.set(&weights)?;
+        self.statistics.set(&statistics)
+    }
+
+    fn vector(&self, kind: Kind) -> &Tensor {
+        match kind {
+            Kind::Weight => &self.weights,
+            Kind::Statistic => &self.statistics,
+        }
+    }
+
+    fn check(&self, values: &BTreeMap<String, Tensor>, wanted: &dyn Fn(Kind) -> bool) -> Result<()> {
+        for (name, parameter) in self.iter().filter(|(_, p)| wanted(p.kind)) {
             match values.get(name) {
                 None => bail!("parameter {name:?} is missing"),
-                Some(value) if value.shape() != parameter.var.shape() => bail!(
+                Some(value) if value.dims() != parameter.dims => bail!(
                     "parameter {name:?} has shape {:?}, the network needs {:?}",
                     value.dims(),
-                    parameter.var.dims()
+                    parameter.dims
                 ),
                 Some(_) => {}
             }
         }
-        if let Some(name) = values.keys().find(|name| !self.by_name.contains_key(*name)) {
-            bail!("parameter {name:?} is not one of this network");
+        let known = |name: &String| self.by_name.get(name).is_some_and(|p| wanted(p.kind));
+        match values.keys().find(|name| !known(name)) {
+            Some(name) => bail!("parameter {name:?} is not one of this network"),
+            None => Ok(()),
         }
-        for (name, parameter) in self.iter() {
-            parameter.var.set(&values[name].to_device(device)?)?;
+    }
+
+    /// One of the two vectors with these values.
+    fn vector_from(&self, values: &BTreeMap<String, Tensor>, kind: Kind) -> Result<Tensor> {
+        let like = self.vector(kind);
+        let mut all = vec![0.0f32; like.elem_count()];
+        for (name, parameter) in self.iter().filter(|(_, p)| p.kind == kind) {
+            let value = values[name].to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+            all[parameter.range.clone()].copy_from_slice(&value);
         }
-        Ok(())
+        Tensor::from_vec(all, like.shape(), like.device())
+    }
+}
+
+impl Parameter {
+    fn of(&self, vector: &Tensor) -> Result<Tensor> {
+        vector.detach().narrow(0, self.range.start, self.range.len())?.reshape(self.dims.clone())
     }
 }

@@ -2,31 +2,18 @@
 
 use candle_core::{Result, Tensor};
 use std::collections::BTreeMap;
-
-/// How a network is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pass {
-    /// Batch statistics (which move the running ones) and dropout drawn from this key.
-    Train {
-        /// Names the dropout masks: the same key drops the same channels.
-        dropout: u64,
-    },
-    /// Running statistics, no dropout; differentiable.
-    Evaluate,
-    /// As [`Self::Evaluate`], but the weights are constants: no graph is kept, so that activations are freed as soon as
-    /// the next layer has read them.
-    Infer,
-}
+use tandem_ops3d::Deferred;
+pub use tandem_ops3d::program::Mode as Pass;
 
 /// What a network returns.
 #[derive(Clone, Debug)]
 pub struct Output {
     /// `(N, K, D, H, W)`, before the softmax.
     pub logits: Tensor,
-    /// `(N, C, D, H, W)`: the input of the head before its dropout.
-    pub features: Tensor,
+    /// `(N, C, D, H, W)`: the input of the head before its dropout. Not to be had after [`Pass::Infer`].
+    pub features: Deferred,
     /// The same after dropout: what the head saw.
-    pub features_dropped: Tensor,
+    pub features_dropped: Deferred,
     /// Further heads and scales, by name; empty for the networks of this crate.
     pub extra: BTreeMap<String, Tensor>,
 }
@@ -34,6 +21,8 @@ pub struct Output {
 /// A segmentation network.
 pub trait Segmenter: Send + Sync {
     /// Runs the network on `(N, in_channels, D, H, W)`; each side must be a multiple of [`Self::size_divisor`].
+    ///
+    /// Its output can be differentiated once: the backward pass uses up what this pass kept.
     ///
     /// # Errors
     /// Where the input has another rank, channel count or an indivisible side.

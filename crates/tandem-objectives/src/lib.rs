@@ -28,6 +28,8 @@ mod scores;
 mod golden;
 
 pub use graph::with_gradients;
+pub use tandem_ops3d::Deferred;
+
 pub use method::{Batch, Forward, Method, Network, Objective, Prediction, Role, Step, Term};
 pub use methods::{
     CandidateRule, DualNetworks, DualNetworksOptions, EntropyOf, FeatureKind, Mcf, McfOptions, NetworkName,

@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use std::collections::BTreeMap;
+use tandem_ops3d::Deferred;
 
 /// A batch of patches: labelled ones first.
 #[derive(Clone, Debug)]
@@ -46,9 +47,9 @@ pub struct Prediction {
     /// `(N, K, D, H, W)`.
     pub logits: Tensor,
     /// `(N, C, D, H, W)`: the head's input before its dropout.
-    pub features: Tensor,
+    pub features: Deferred,
     /// The same after dropout.
-    pub features_dropped: Tensor,
+    pub features_dropped: Deferred,
     /// Further heads and scales by name.
     pub extra: BTreeMap<String, Tensor>,
 }

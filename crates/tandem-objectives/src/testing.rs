@@ -24,8 +24,8 @@ impl FixedForward {
     pub fn new([vnet, resnet34]: [(&Tensor, &Tensor); 2]) -> Self {
         let prediction = |(logits, features): (&Tensor, &Tensor)| Prediction {
             logits: logits.clone(),
-            features: features.clone(),
-            features_dropped: features.clone(),
+            features: features.clone().into(),
+            features_dropped: features.clone().into(),
             extra: BTreeMap::new(),
         };
         FixedForward {
@@ -47,8 +47,8 @@ impl Forward for FixedForward {
         let first = |tensor: &Tensor| tensor.narrow(0, 0, patches);
         Ok(Prediction {
             logits: first(&prediction.logits)?,
-            features: first(&prediction.features)?,
-            features_dropped: first(&prediction.features_dropped)?,
+            features: first(&prediction.features.get()?)?.into(),
+            features_dropped: first(&prediction.features_dropped.get()?)?.into(),
             extra: BTreeMap::new(),
         })
     }

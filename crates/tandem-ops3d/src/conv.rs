@@ -6,6 +6,7 @@ mod tests;
 use crate::conv_shape::{Conv3dParams, ConvShape, Frame};
 use crate::cpu;
 use crate::cpu::gather::Store;
+use crate::cpu::kernels::Kernels;
 use crate::cpu::pad::Padded;
 use crate::storage::{filled, slice, with_slices};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor};
@@ -35,7 +36,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Result, Shap
 /// # }
 /// ```
 pub fn conv3d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Conv3dParams) -> Result<Tensor> {
-    apply(Convolution::plain(x, weight, params)?, x, weight, bias)
+    apply(Convolution::new(x.dims(), weight.dims(), params, false)?, x, weight, bias)
 }
 
 /// Transposed 3-D convolution: the input gradient of [`conv3d`], as an operation of its own.
@@ -54,7 +55,7 @@ pub fn conv_transpose3d(
     bias: Option<&Tensor>,
     params: Conv3dParams,
 ) -> Result<Tensor> {
-    apply(Convolution::transposed(x, weight, params)?, x, weight, bias)
+    apply(Convolution::new(x.dims(), weight.dims(), params, true)?, x, weight, bias)
 }
 
 /// Which way a convolution's geometry is run.
@@ -88,14 +89,13 @@ fn apply(op: Convolution, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) ->
 }
 
 impl Convolution {
-    pub(crate) fn plain(x: &Tensor, weight: &Tensor, params: Conv3dParams) -> Result<Self> {
-        let shape = ConvShape::of_conv(x.dims(), weight.dims(), params)?;
-        Ok(Convolution { shape, direction: Direction::Respond })
-    }
-
-    pub(crate) fn transposed(x: &Tensor, weight: &Tensor, params: Conv3dParams) -> Result<Self> {
-        let shape = ConvShape::of_transposed(x.dims(), weight.dims(), params)?;
-        Ok(Convolution { shape, direction: Direction::Spread })
+    /// Of an input and a weight of these shapes.
+    pub(crate) fn new(x: &[usize], weight: &[usize], params: Conv3dParams, transposed: bool) -> Result<Self> {
+        Ok(if transposed {
+            Convolution { shape: ConvShape::of_transposed(x, weight, params)?, direction: Direction::Spread }
+        } else {
+            Convolution { shape: ConvShape::of_conv(x, weight, params)?, direction: Direction::Respond }
+        })
     }
 
     pub(crate) fn label(&self) -> &'static str {
@@ -120,7 +120,7 @@ impl Convolution {
     }
 
     /// The frame in which the kernels read the input, and that of the output's gradient.
-    fn frames(&self) -> [Frame; 2] {
+    pub(crate) fn frames(&self) -> [Frame; 2] {
         let (image, response) = (self.shape.image_frame(), self.shape.response_frame());
         match self.direction {
             Direction::Respond => [image, response],
@@ -128,47 +128,46 @@ impl Convolution {
         }
     }
 
-    /// An input in its frame.
-    pub(crate) fn frame_input(&self, input: &[f32]) -> Padded<f32> {
-        Padded::copy(input, self.reversed().output_dims(), self.frames()[0])
-    }
-
-    /// A gradient of the output in its frame.
-    pub(crate) fn frame_gradient(&self, grad: &[f32]) -> Padded<f32> {
-        Padded::copy(grad, self.output_dims(), self.frames()[1])
-    }
-
-    pub(crate) fn forward(&self, input: &Padded<f32>, weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-        filled(self.output_dims().iter().product(), |output| {
-            self.run(input, weight, bias, (output, Store::Write));
-        })
-    }
-
-    /// The gradient of the input: the same convolution in the other direction.
-    pub(crate) fn input_gradient(&self, weight: &[f32], grad: &Padded<f32>) -> Vec<f32> {
-        self.reversed().forward(grad, weight, None)
-    }
-
-    pub(crate) fn weight_gradient(&self, input: &Padded<f32>, grad: &Padded<f32>) -> Vec<f32> {
+    /// The output of a framed input.
+    pub(crate) fn run<S: Kernels>(
+        &self,
+        input: &Padded<S>,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        to: (&mut [S], Store),
+    ) {
         match self.direction {
-            Direction::Respond => cpu::filter::weight_gradient(&self.shape, input, grad),
-            Direction::Spread => cpu::filter::weight_gradient(&self.shape, grad, input),
+            Direction::Respond => S::respond(&self.shape, input, weight, bias, to),
+            Direction::Spread => S::spread(&self.shape, input, weight, bias, to),
         }
     }
 
-    fn reversed(&self) -> Self {
-        let direction = match self.direction {
-            Direction::Respond => Direction::Spread,
-            Direction::Spread => Direction::Respond,
-        };
-        Convolution { shape: self.shape, direction }
+    /// The gradient of the input from a framed one of the output: the same convolution in the other direction.
+    pub(crate) fn input_gradient<S: Kernels>(&self, grad: &Padded<S>, weight: &[f32], to: (&mut [S], Store)) {
+        match self.direction {
+            Direction::Respond => S::spread(&self.shape, grad, weight, None, to),
+            Direction::Spread => S::respond(&self.shape, grad, weight, None, to),
+        }
     }
 
-    fn run(&self, input: &Padded<f32>, weight: &[f32], bias: Option<&[f32]>, output: (&mut [f32], Store)) {
+    /// The gradient of the weight, in its own layout.
+    pub(crate) fn weight_gradient<S: Kernels>(&self, input: &Padded<S>, grad: &Padded<S>) -> Vec<f32> {
         match self.direction {
-            Direction::Respond => cpu::conv::respond(&self.shape, input, weight, bias, output),
-            Direction::Spread => cpu::conv::spread(&self.shape, input, weight, bias, output),
+            Direction::Respond => S::weight_gradient(&self.shape, input, grad),
+            Direction::Spread => S::weight_gradient(&self.shape, grad, input),
         }
+    }
+
+    pub(crate) fn input_dims(&self) -> [usize; 5] {
+        match self.direction {
+            Direction::Respond => self.shape.image_dims(),
+            Direction::Spread => self.shape.response_dims(),
+        }
+    }
+
+    fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        let input = Padded::copy(input, self.input_dims(), self.frames()[0]);
+        filled(self.output_dims().iter().product(), |y| self.run(&input, weight, bias, (y, Store::Write)))
     }
 
     /// Gradients of input and weight; what nobody asks for is not computed.
@@ -180,11 +179,13 @@ impl Convolution {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), &Device::Cpu);
         with_slices(self.label(), [x, weight, grad], |[input, w, grad]| {
-            let grad = self.frame_gradient(grad);
-            let dx = x.track_op().then(|| tensor(self.input_gradient(w, &grad), x)).transpose()?;
-            let dw = weight
-                .track_op()
-                .then(|| tensor(self.weight_gradient(&self.frame_input(input), &grad), weight));
+            let grad = Padded::copy(grad, self.output_dims(), self.frames()[1]);
+            let input_gradient =
+                || filled(input.len(), |dx| self.input_gradient(&grad, w, (dx, Store::Write)));
+            let weight_gradient =
+                || self.weight_gradient(&Padded::copy(input, self.input_dims(), self.frames()[0]), &grad);
+            let dx = x.track_op().then(|| tensor(input_gradient(), x)).transpose()?;
+            let dw = weight.track_op().then(|| tensor(weight_gradient(), weight));
             Ok((dx, dw.transpose()?))
         })
     }
@@ -202,8 +203,7 @@ impl CustomOp2 for Convolution {
         w: &CpuStorage,
         wl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let input = self.frame_input(slice(self.label(), x, xl)?);
-        let values = self.forward(&input, slice(self.label(), w, wl)?, None);
+        let values = self.forward(slice(self.label(), x, xl)?, slice(self.label(), w, wl)?, None);
         Ok((CpuStorage::F32(values), Shape::from(&self.output_dims())))
     }
 
@@ -233,8 +233,7 @@ impl CustomOp3 for Convolution {
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let label = self.label();
-        let input = self.frame_input(slice(label, x, xl)?);
-        let values = self.forward(&input, slice(label, w, wl)?, Some(slice(label, b, bl)?));
+        let values = self.forward(slice(label, x, xl)?, slice(label, w, wl)?, Some(slice(label, b, bl)?));
         Ok((CpuStorage::F32(values), Shape::from(&self.output_dims())))
     }
 

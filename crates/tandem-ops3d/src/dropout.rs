@@ -15,12 +15,17 @@ use tandem_random::Draws;
 /// Where the rank is not 5, the tensor is not f32, or the probability is not in [0, 1).
 pub fn dropout3d(x: &Tensor, probability: f64, draws: &mut Draws) -> Result<Tensor> {
     let (n, _, _, _, channels) = x.dims5()?;
+    let factors = channel_factors(n * channels, probability, draws)?;
+    x.contiguous()?.apply_op1(ScaleChannels { factors, channels })
+}
+
+/// What each channel of each image is multiplied by.
+pub(crate) fn channel_factors(count: usize, probability: f64, draws: &mut Draws) -> Result<Vec<f32>> {
     if !(0.0..1.0).contains(&probability) {
         bail!("dropout3d: the probability {probability} is not in [0, 1)")
     }
     let kept = (1.0 / (1.0 - probability)) as f32;
-    let factors = (0..n * channels).map(|_| if draws.chance(probability) { 0.0 } else { kept }).collect();
-    x.contiguous()?.apply_op1(ScaleChannels { factors, channels })
+    Ok((0..count).map(|_| if draws.chance(probability) { 0.0 } else { kept }).collect())
 }
 
 struct ScaleChannels {

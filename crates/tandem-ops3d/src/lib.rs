@@ -10,13 +10,14 @@
 mod activation;
 pub mod channels_first;
 mod conv;
-mod conv_norm;
 mod conv_shape;
 mod cpu;
+mod deferred;
 mod dropout;
 mod layout;
 mod norm;
 mod pool;
+pub mod program;
 #[cfg(test)]
 mod reference;
 mod resize;
@@ -24,9 +25,9 @@ mod storage;
 
 pub use activation::{add_relu, relu};
 pub use conv::{conv_transpose3d, conv3d};
-pub use conv_norm::{NormalisedConv3d, conv_norm3d};
 pub use conv_shape::Conv3dParams;
 pub use cpu::simd::{CpuPath, cpu_path};
+pub use deferred::Deferred;
 pub use dropout::dropout3d;
 pub use layout::{to_channels_first, to_channels_last};
 pub use norm::{Activation, BatchNorm3d, RunningStatistics, Statistics, batch_norm3d};

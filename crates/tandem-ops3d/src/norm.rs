@@ -1,8 +1,7 @@
 //! Batch normalisation of channels-last tensors, fused with the ReLU that follows it.
 
-use crate::cpu::norm::{
-    Affine, Backward, InputGradient, affine_gradients, input_gradient, moments, normalise,
-};
+use crate::cpu::norm::{Normalisation, for_chunks, gradient_sums, moments};
+use crate::cpu::rows;
 use crate::storage::{filled, slice, with_slices};
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, Var, bail};
 use std::sync::{Arc, OnceLock};
@@ -65,146 +64,82 @@ pub fn batch_norm3d(
     statistics: Statistics,
     activation: Activation,
 ) -> Result<Tensor> {
-    let op = Normalisation::new(norm, x.dims(), statistics, activation)?;
+    let Some(&channels) = x.dims().last() else { bail!("batch_norm3d takes (N, D, H, W, C), got a scalar") };
+    for (name, tensor) in [("weight", &norm.weight), ("bias", &norm.bias)] {
+        if tensor.dims() != [channels] {
+            bail!("batch_norm3d: the input has {channels} channels, the {name} shape {:?}", tensor.dims())
+        }
+    }
+    let fixed = match statistics {
+        Statistics::Batch => None,
+        Statistics::Running => Some([norm.running.mean.to_vec1()?, norm.running.variance.to_vec1()?]),
+    };
+    let relu = activation == Activation::Relu;
+    let op = BatchNormOp { relu, eps: norm.eps, fixed, used: Arc::new(OnceLock::new()) };
     let used = op.used.clone();
     let y = x.contiguous()?.apply_op3(&norm.weight.contiguous()?, &norm.bias.contiguous()?, op)?;
-    norm.running.follow(used.get(), statistics)?;
+    if let Some(used) = used.get() {
+        norm.running.follow(used)?;
+    }
     Ok(y)
 }
 
 impl RunningStatistics {
     /// Moves towards a batch's statistics, where they were the batch's.
-    pub(crate) fn follow(&self, used: Option<&Used>, statistics: Statistics) -> Result<()> {
-        let (Some(used), Statistics::Batch) = (used, statistics) else { return Ok(()) };
-        let unbiased = used.values / (used.values - 1.0);
-        let blend = |var: &Var, new: &[f64], factor: f64| {
-            let old: Vec<f32> = var.to_vec1()?;
-            let share = self.momentum;
-            let moved = old
-                .iter()
-                .zip(new)
-                .map(|(old, new)| ((1.0 - share) * f64::from(*old) + share * new * factor) as f32);
-            var.set(&Tensor::from_vec(moved.collect::<Vec<_>>(), old.len(), &Device::Cpu)?)
-        };
-        blend(&self.mean, &used.mean, 1.0)?;
-        blend(&self.variance, &used.variance, unbiased)
+    fn follow(&self, used: &Normalisation) -> Result<()> {
+        let [mut mean, mut variance] = [self.mean.to_vec1()?, self.variance.to_vec1()?];
+        follow(&mut mean, &mut variance, used, self.momentum);
+        for (var, values) in [(&self.mean, mean), (&self.variance, variance)] {
+            let channels = values.len();
+            var.set(&Tensor::from_vec(values, channels, &Device::Cpu)?)?;
+        }
+        Ok(())
     }
 }
 
-/// The statistics that a forward pass used.
-pub(crate) struct Used {
-    mean: Vec<f64>,
-    variance: Vec<f64>,
-    /// Values per channel.
-    values: f64,
+/// Moves running statistics towards a batch's: `(1 - momentum) old + momentum new`, with the unbiased variance.
+pub(crate) fn follow(mean: &mut [f32], variance: &mut [f32], used: &Normalisation, momentum: f64) {
+    let Some(count) = used.of_batch else { return };
+    let blend = |old: &mut f32, new: f64| *old = ((1.0 - momentum) * f64::from(*old) + momentum * new) as f32;
+    mean.iter_mut().zip(&used.mean).for_each(|(old, new)| blend(old, *new));
+    let unbiased = count / (count - 1.0);
+    variance.iter_mut().zip(&used.variance).for_each(|(old, new)| blend(old, new * unbiased));
+}
+
+/// The statistics for a normalisation of `x`: given ones, or its own.
+pub(crate) fn normalisation<S: crate::cpu::element::Element>(
+    x: &[S],
+    channels: usize,
+    fixed: Option<[&[f32]; 2]>,
+    (eps, relu): (f64, bool),
+) -> Result<Normalisation> {
+    let values = x.len() / channels.max(1);
+    Ok(match fixed {
+        Some(fixed) => {
+            let [mean, variance] = fixed.map(|values| values.iter().map(|value| f64::from(*value)).collect());
+            Normalisation { mean, variance, of_batch: None, eps, relu }
+        }
+        None if values < 2 => bail!(
+            "batch normalisation: {values} value per channel has no variance; use a larger patch or batch, or evaluate"
+        ),
+        None => {
+            let [mean, variance] = moments(x, channels);
+            Normalisation { mean, variance, of_batch: Some(values as f64), eps, relu }
+        }
+    })
 }
 
 /// A normalisation of one tensor: what its forward pass finds, its backward pass needs.
-pub(crate) struct Normalisation {
+struct BatchNormOp {
     relu: bool,
     eps: f64,
     /// Running mean and variance; `None` for the batch's own.
     fixed: Option<[Vec<f32>; 2]>,
     /// Written by the forward pass; the graph keeps this object for the backward pass.
-    pub(crate) used: Arc<OnceLock<Used>>,
+    used: Arc<OnceLock<Normalisation>>,
 }
 
-/// Gradients of scale (gamma) and shift (beta).
-pub(crate) struct AffineGradients {
-    pub(crate) gamma: Vec<f32>,
-    pub(crate) beta: Vec<f32>,
-}
-
-impl Normalisation {
-    /// Of a tensor with these sides.
-    pub(crate) fn new(
-        norm: &BatchNorm3d,
-        dims: &[usize],
-        statistics: Statistics,
-        activation: Activation,
-    ) -> Result<Self> {
-        let Some(&channels) = dims.last() else { bail!("batch_norm3d takes (N, D, H, W, C), got a scalar") };
-        for (name, tensor) in [("weight", &norm.weight), ("bias", &norm.bias)] {
-            if tensor.dims() != [channels] {
-                bail!("batch_norm3d: the input has {channels} channels, the {name} shape {:?}", tensor.dims())
-            }
-        }
-        let values = dims.iter().product::<usize>() / channels.max(1);
-        if statistics == Statistics::Batch && values < 2 {
-            bail!(
-                "batch_norm3d: {values} value per channel has no variance; use a larger patch or batch, or evaluate"
-            )
-        }
-        let fixed = match statistics {
-            Statistics::Batch => None,
-            Statistics::Running => Some([norm.running.mean.to_vec1()?, norm.running.variance.to_vec1()?]),
-        };
-        let relu = activation == Activation::Relu;
-        Ok(Normalisation { relu, eps: norm.eps, fixed, used: Arc::new(OnceLock::new()) })
-    }
-
-    /// The normalised values.
-    pub(crate) fn forward(&self, x: &[f32], gamma: &[f32], beta: &[f32]) -> Vec<f32> {
-        let channels = gamma.len();
-        let used = self.used.get_or_init(|| {
-            let (mean, variance) = match &self.fixed {
-                None => {
-                    let moments = moments(x, channels);
-                    (moments.mean, moments.variance)
-                }
-                Some([mean, variance]) => (to_f64(mean), to_f64(variance)),
-            };
-            Used { mean, variance, values: (x.len() / channels.max(1)) as f64 }
-        });
-        let scale: Vec<f32> =
-            self.inverse_sd(used).iter().zip(gamma).map(|(i, g)| (i * f64::from(*g)) as f32).collect();
-        let affine = Affine { mean: &to_f32(&used.mean), scale: &scale, shift: beta, relu: self.relu };
-        filled(x.len(), |y| normalise(x, &affine, y))
-    }
-
-    /// Gradients of gamma and beta; that of the input goes into `dx` where it is wanted.
-    pub(crate) fn backward(
-        &self,
-        [x, y, grad]: [&[f32]; 3],
-        gamma: &[f32],
-        dx: Option<&mut [f32]>,
-    ) -> Result<AffineGradients> {
-        let Some(used) = self.used.get() else { bail!("batch_norm3d: backward before forward") };
-        let inverse_sd = self.inverse_sd(used);
-        let pass = Backward {
-            x,
-            y: self.relu.then_some(y),
-            grad,
-            mean: &to_f32(&used.mean),
-            inverse_sd: &to_f32(&inverse_sd),
-        };
-        let (d_gamma, d_beta) = affine_gradients(&pass);
-        if let Some(dx) = dx {
-            // The batch's statistics depend on x, running ones do not.
-            let own = if self.fixed.is_none() { 1.0 / used.values } else { 0.0 };
-            let channels = 0..gamma.len();
-            let a: Vec<f64> = channels.clone().map(|c| inverse_sd[c] * f64::from(gamma[c])).collect();
-            let b: Vec<f64> = channels.clone().map(|c| -a[c] * d_gamma[c] * inverse_sd[c] * own).collect();
-            let c: Vec<f64> = channels.map(|c| -a[c] * d_beta[c] * own).collect();
-            input_gradient(&pass, &InputGradient { a: &to_f32(&a), b: &to_f32(&b), c: &to_f32(&c) }, dx);
-        }
-        Ok(AffineGradients { gamma: to_f32(&d_gamma), beta: to_f32(&d_beta) })
-    }
-
-    fn inverse_sd(&self, used: &Used) -> Vec<f64> {
-        used.variance.iter().map(|variance| 1.0 / (variance + self.eps).sqrt()).collect()
-    }
-}
-
-fn to_f32(values: &[f64]) -> Vec<f32> {
-    values.iter().map(|value| *value as f32).collect()
-}
-
-fn to_f64(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|value| f64::from(*value)).collect()
-}
-
-impl CustomOp3 for Normalisation {
+impl CustomOp3 for BatchNormOp {
     fn name(&self) -> &'static str {
         "batch_norm3d"
     }
@@ -219,7 +154,14 @@ impl CustomOp3 for Normalisation {
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let name = self.name();
-        let y = self.forward(slice(name, x, xl)?, slice(name, w, wl)?, slice(name, b, bl)?);
+        let (x, gamma, beta) = (slice(name, x, xl)?, slice(name, w, wl)?, slice(name, b, bl)?);
+        let fixed = self.fixed.as_ref().map(|[mean, variance]| [&mean[..], &variance[..]]);
+        let norm = normalisation(x, gamma.len(), fixed, (self.eps, self.relu))?;
+        let affine = norm.affine(gamma, beta);
+        let y = filled(x.len(), |y| {
+            for_chunks(x, y, gamma.len(), |_, x, y| rows::normalise(x, &affine, y));
+        });
+        self.used.get_or_init(|| norm);
         Ok((CpuStorage::F32(y), xl.shape().clone()))
     }
 
@@ -227,20 +169,27 @@ impl CustomOp3 for Normalisation {
         &self,
         x: &Tensor,
         weight: &Tensor,
-        _bias: &Tensor,
-        y: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        with_slices(self.name(), [x, weight, y, grad], |[x_values, gamma, y, grad]| {
-            let mut gradients = None;
-            let dx = filled(if x.track_op() { x_values.len() } else { 0 }, |dx| {
-                let dx = x.track_op().then_some(dx);
-                gradients = Some(self.backward([x_values, y, grad], gamma, dx));
-            });
-            let Some(gradients) = gradients.transpose()? else { bail!("batch_norm3d: no gradient") };
-            let vector = |values: Vec<f32>| Tensor::from_vec(values, gamma.len(), &Device::Cpu);
-            let dx = if x.track_op() { Some(Tensor::from_vec(dx, x.shape(), &Device::Cpu)?) } else { None };
-            Ok((dx, Some(vector(gradients.gamma)?), Some(vector(gradients.beta)?)))
+        let Some(norm) = self.used.get() else { bail!("{}: backward before forward", self.name()) };
+        with_slices(self.name(), [x, weight, bias, grad], |[values, gamma, beta, grad]| {
+            let (channels, affine) = (gamma.len(), norm.affine(gamma, beta));
+            let sums = gradient_sums(values, grad, &affine, channels);
+            let gradients = norm.gradients(gamma, &sums, (values.len() / channels.max(1)) as f64);
+            let input_gradient = || {
+                let dx = filled(values.len(), |dx| {
+                    for_chunks(values, dx, channels, |first, x, dx| {
+                        let grad = &grad[first..first + dx.len()];
+                        rows::normalise_backward(x, grad, &affine, &gradients.input, dx);
+                    });
+                });
+                Tensor::from_vec(dx, x.shape(), &Device::Cpu)
+            };
+            let dx = x.track_op().then(input_gradient).transpose()?;
+            let vector = |values: &[f32]| Tensor::from_slice(values, channels, &Device::Cpu);
+            Ok((dx, Some(vector(&gradients.gamma)?), Some(vector(&gradients.beta)?)))
         })
     }
 }

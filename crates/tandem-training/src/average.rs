@@ -17,14 +17,12 @@ pub fn decay(step: u64, largest: f64) -> f64 {
 /// # Errors
 /// Where the two do not have the same parameters.
 pub fn follow(average: &Parameters, network: &Parameters, decay: f64) -> Result<()> {
-    for (name, mean) in average.weights() {
-        let Some(parameter) = network.get(name) else {
-            bail!("the averaged network has no parameter {name:?}");
-        };
-        let moved = ((mean.as_tensor() * decay)? + (parameter.var.as_tensor() * (1.0 - decay))?)?;
-        mean.set(&moved.detach())?;
+    if !average.iter().eq(network.iter()) {
+        bail!("an average does not have the parameters of the network it follows");
     }
-    Ok(())
+    let mean = average.weights();
+    let moved = ((mean.as_tensor() * decay)? + (network.weights().as_tensor() * (1.0 - decay))?)?;
+    mean.set(&moved.detach())
 }
 
 #[cfg(test)]
@@ -43,15 +41,13 @@ mod tests {
     #[test]
     fn an_average_moves_its_weights_and_keeps_its_statistics() {
         let network = |value: f32| {
-            let mut parameters = Parameters::default();
             let tensor = Tensor::new(&[value], &Device::Cpu).unwrap();
-            parameters.insert("mean".into(), tensor.clone(), Kind::Statistic).unwrap();
-            parameters.insert("weight".into(), tensor, Kind::Weight).unwrap();
-            parameters
+            let both = [("mean", Kind::Statistic, &tensor), ("weight", Kind::Weight, &tensor)];
+            Parameters::from_tensors(both, &Device::Cpu).unwrap()
         };
         let (average, trained) = (network(1.0), network(3.0));
         follow(&average, &trained, 0.75).unwrap();
-        let value = |name: &str| average.get(name).unwrap().var.to_vec1::<f32>().unwrap()[0];
+        let value = |name: &str| average.get(name).unwrap().unwrap().to_vec1::<f32>().unwrap()[0];
         assert_eq!((value("weight"), value("mean")), (1.5, 1.0));
     }
 }

@@ -3,7 +3,7 @@
 use crate::{Config, Result, average};
 use candle_core::{Device, Tensor, bail};
 use std::collections::BTreeMap;
-use tandem_networks::{NetworkConfig, Parameters, Pass, Segmenter};
+use tandem_networks::{Deferred, NetworkConfig, Parameters, Pass, Segmenter};
 use tandem_objectives::{Forward, Network, Prediction, Role, Step};
 use tandem_random::Draws;
 
@@ -38,6 +38,7 @@ impl Networks {
             num_classes: config.data.classes,
             filters: config.network.filters,
             dropout: config.network.dropout,
+            precision: config.precision.of_networks(),
         };
         let mut members = Vec::with_capacity(requests.len());
         for (index, request) in requests.into_iter().enumerate() {
@@ -48,9 +49,7 @@ impl Networks {
         }
         let networks = Networks { members };
         for (average, followed, _) in networks.averages()? {
-            let values =
-                followed.parameters.iter().map(|(name, p)| (name.to_owned(), p.var.as_tensor().clone()));
-            average.parameters.load(&values.collect(), device)?;
+            average.parameters.load(&followed.parameters.tensors()?)?;
         }
         Ok(networks)
     }
@@ -103,13 +102,14 @@ impl Passes<'_> {
         let output = member.segmenter.forward(input, pass)?;
         // An average is a constant to the gradient; without its graph its activations are freed at once.
         let constant = member.request.role != Role::Trained;
-        let take = |tensor: Tensor| if constant { tensor.detach() } else { tensor };
+        let take = move |tensor: Tensor| if constant { tensor.detach() } else { tensor };
+        let later = |tensor: Deferred| Deferred::new(move || tensor.get().map(take));
         let extra: BTreeMap<String, Tensor> =
             output.extra.into_iter().map(|(name, t)| (name, take(t))).collect();
         Ok(Prediction {
             logits: take(output.logits),
-            features: take(output.features),
-            features_dropped: take(output.features_dropped),
+            features: later(output.features),
+            features_dropped: later(output.features_dropped),
             extra,
         })
     }

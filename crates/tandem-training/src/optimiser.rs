@@ -3,13 +3,11 @@
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, InplaceOp3, Layout, Result, Tensor, Var, bail};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
-use tandem_networks::Parameters;
 
 /// Elements of a unit of parallel work. The update is elementwise: the split cannot change a bit.
 const CHUNK: usize = 1 << 14;
 
-/// Stochastic gradient descent for the weights of one network, with a momentum buffer for each, kept by name.
+/// Stochastic gradient descent for the weights of one network, which are one vector, with a momentum buffer.
 ///
 /// For gradient `g`, weight `p`, buffer `b` (Sutskever et al., "On the importance of initialization and momentum in
 /// deep learning", ICML 2013, in the form of `torch.optim.SGD`):
@@ -20,71 +18,52 @@ const CHUNK: usize = 1 << 14;
 /// p = p - rate * b                    (Nesterov: p - rate * (d + momentum * b))
 /// ```
 ///
-/// The decay is on every weight, those of the normalisation and the biases included. A weight without a gradient is
-/// left alone. Each weight costs two passes over memory and no allocation, its first step apart.
+/// The decay is on every weight, those of the normalisation and the biases included. A network that took no part in a loss is
+/// left alone. A step costs two passes over memory and no allocation, the first one apart.
 #[derive(Debug)]
 pub struct Sgd {
     momentum: f64,
     weight_decay: f64,
     nesterov: bool,
-    buffers: BTreeMap<String, Tensor>,
+    buffer: Option<Tensor>,
 }
 
 impl Sgd {
     /// An optimiser without history.
     pub fn new(momentum: f64, weight_decay: f64, nesterov: bool) -> Self {
-        Sgd { momentum, weight_decay, nesterov, buffers: BTreeMap::new() }
+        Sgd { momentum, weight_decay, nesterov, buffer: None }
     }
 
-    /// Moves every weight that has a gradient.
+    /// Moves the weights where they have a gradient.
     ///
     /// # Errors
     /// Where a gradient is not of its weight's shape, or the device has no such operation.
-    pub fn step(&mut self, parameters: &Parameters, gradients: &GradStore, rate: f64) -> Result<()> {
-        for (name, var) in parameters.weights() {
-            if let Some(gradient) = gradients.get(var) {
-                self.update(name, var, &gradient.contiguous()?, rate)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The momentum buffers by the names of their weights.
-    pub fn buffers(&self) -> &BTreeMap<String, Tensor> {
-        &self.buffers
-    }
-
-    /// Takes back what [`Self::buffers`] gave.
-    ///
-    /// # Errors
-    /// Where a name or shape is not that of a weight.
-    pub fn restore(&mut self, buffers: BTreeMap<String, Tensor>, parameters: &Parameters) -> Result<()> {
-        for (name, buffer) in &buffers {
-            match parameters.get(name) {
-                Some(parameter) if parameter.var.shape() == buffer.shape() => {}
-                Some(_) => {
-                    bail!("the momentum of {name:?} has shape {:?}, which is not its weight's", buffer.dims())
-                }
-                None => bail!("there is momentum for {name:?}, which is no weight of this network"),
-            }
-        }
-        self.buffers = buffers;
-        Ok(())
-    }
-
-    fn update(&mut self, name: &str, var: &Var, gradient: &Tensor, rate: f64) -> Result<()> {
-        let momentum = if self.buffers.contains_key(name) { self.momentum } else { 0.0 };
-        let buffer = match self.buffers.get(name) {
-            Some(buffer) => buffer,
-            None => self.buffers.entry(name.to_owned()).or_insert(var.zeros_like()?),
+    pub fn step(&mut self, weights: &Var, gradients: &GradStore, rate: f64) -> Result<()> {
+        let Some(gradient) = gradients.get(weights) else { return Ok(()) };
+        let gradient = gradient.contiguous()?;
+        let (momentum, buffer) = match self.buffer.take() {
+            Some(buffer) => (self.momentum as f32, buffer),
+            None => (0.0, weights.zeros_like()?),
         };
         let weight_decay = self.weight_decay as f32;
-        buffer.inplace_op3(gradient, var, &Accumulate { momentum: momentum as f32, weight_decay })?;
+        buffer.inplace_op3(&gradient, weights, &Accumulate { momentum, weight_decay })?;
         let direction = Descend {
             rate: rate as f32,
             nesterov: self.nesterov.then_some((self.momentum as f32, weight_decay)),
         };
-        var.inplace_op3(buffer, gradient, &direction)
+        weights.inplace_op3(&buffer, &gradient, &direction)?;
+        self.buffer = Some(buffer);
+        Ok(())
+    }
+
+    /// The momentum buffer; none before the first step.
+    pub fn momentum(&self) -> Option<&Tensor> {
+        self.buffer.as_ref()
+    }
+
+    /// Takes back what [`Self::momentum`] gave.
+    pub fn restore(&mut self, momentum: Option<Tensor>) {
+        self.buffer = momentum;
     }
 }
 
@@ -183,7 +162,6 @@ fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]>
 mod tests {
     use super::*;
     use candle_core::{Device, safetensors};
-    use tandem_networks::Kind;
 
     /// Momentum, weight decay and Nesterov of each golden case.
     const CASES: [(&str, f64, f64, bool); 3] =
@@ -200,14 +178,13 @@ mod tests {
         let golden = golden();
         for (case, momentum, weight_decay, nesterov) in CASES {
             let of = |name: &str| &golden[&format!("{case}/{name}")];
-            let mut parameters = Parameters::default();
-            let var = parameters.insert("w".into(), of("p0").clone(), Kind::Weight).unwrap();
+            let var = Var::from_tensor(of("p0")).unwrap();
             let mut sgd = Sgd::new(momentum, weight_decay, nesterov);
             for step in 0..12 {
                 let gradient = of("grads").get(step).unwrap();
                 let loss = (var.as_tensor() * &gradient).unwrap().sum_all().unwrap();
                 let rate = if step < 6 { 0.01 } else { 0.001 };
-                sgd.step(&parameters, &loss.backward().unwrap(), rate).unwrap();
+                sgd.step(&var, &loss.backward().unwrap(), rate).unwrap();
                 let expected = of("p_after_each_step").get(step).unwrap().to_vec1::<f32>().unwrap();
                 let largest = expected.iter().fold(0f32, |most, value| most.max(value.abs()));
                 for (got, expected) in var.to_vec1::<f32>().unwrap().iter().zip(&expected) {
@@ -219,30 +196,15 @@ mod tests {
     }
 
     #[test]
-    fn moves_only_weights_that_have_a_gradient() {
-        let ones = Tensor::ones(3, candle_core::DType::F32, &Device::Cpu).unwrap();
-        let mut parameters = Parameters::default();
-        let used = parameters.insert("used".into(), ones.clone(), Kind::Weight).unwrap();
-        let idle = parameters.insert("idle".into(), ones.clone(), Kind::Weight).unwrap();
-        let mean = parameters.insert("mean".into(), ones, Kind::Statistic).unwrap();
-        let loss = (used.as_tensor() * mean.as_tensor()).unwrap().sum_all().unwrap();
+    fn a_network_without_a_gradient_stays_as_it_is() {
+        let ones = || Var::ones(3, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let (used, idle) = (ones(), ones());
+        let gradients = used.sum_all().unwrap().backward().unwrap();
         let mut sgd = Sgd::new(0.9, 0.1, false);
-        sgd.step(&parameters, &loss.backward().unwrap(), 0.5).unwrap();
-        assert_eq!(used.to_vec1::<f32>().unwrap(), [1.0 - 0.5 * 1.1; 3]);
+        sgd.step(&idle, &gradients, 0.5).unwrap();
         assert_eq!(idle.to_vec1::<f32>().unwrap(), [1.0; 3]);
-        assert_eq!(mean.to_vec1::<f32>().unwrap(), [1.0; 3]);
-        assert_eq!(sgd.buffers().keys().collect::<Vec<_>>(), ["used"]);
-    }
-
-    #[test]
-    fn refuses_momentum_of_another_network() {
-        let mut parameters = Parameters::default();
-        let one = Tensor::ones(1, candle_core::DType::F32, &Device::Cpu).unwrap();
-        parameters.insert("w".into(), one.clone(), Kind::Weight).unwrap();
-        let mut sgd = Sgd::new(0.9, 0.0, false);
-        let two = Tensor::ones(2, candle_core::DType::F32, &Device::Cpu).unwrap();
-        assert!(sgd.restore([("w".to_owned(), two)].into(), &parameters).is_err());
-        assert!(sgd.restore([("v".to_owned(), one.clone())].into(), &parameters).is_err());
-        sgd.restore([("w".to_owned(), one)].into(), &parameters).unwrap();
+        assert!(sgd.momentum().is_none());
+        sgd.step(&used, &gradients, 0.5).unwrap();
+        assert_eq!(used.to_vec1::<f32>().unwrap(), [1.0 - 0.5 * 1.1; 3]);
     }
 }

@@ -346,7 +346,7 @@ impl State {
             data: plan.record.data_digest.clone(),
             log_bytes: self.log.synced_bytes()?,
         };
-        self.trainer.checkpoint(header).save(&path)?;
+        self.trainer.checkpoint(header)?.save(&path)?;
         Checkpoint::keep_last(&folder)?;
         observe(Event::Saved { path: &path, steps: self.steps });
         Ok(path)

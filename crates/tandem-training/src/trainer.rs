@@ -13,7 +13,6 @@ pub struct Trainer {
     networks: Networks,
     optimisers: BTreeMap<&'static str, Sgd>,
     training: TrainingConfig,
-    device: Device,
 }
 
 impl Trainer {
@@ -38,7 +37,7 @@ impl Trainer {
         let sgd = || Sgd::new(training.momentum, training.weight_decay, training.nesterov);
         let trained = networks.iter().filter(|member| member.request.role == Role::Trained);
         let optimisers = trained.map(|member| (member.request.name, sgd())).collect();
-        Ok(Trainer { method, networks, optimisers, training, device: device.clone() })
+        Ok(Trainer { method, networks, optimisers, training })
     }
 
     /// The method.
@@ -66,26 +65,31 @@ impl Trainer {
 
         let rate = self.learning_rate(index);
         for (&network, optimiser) in &mut self.optimisers {
-            optimiser.step(&self.networks.get(network)?.parameters, &gradients, rate)?;
+            optimiser.step(self.networks.get(network)?.parameters.weights(), &gradients, rate)?;
         }
         self.networks.follow(index)?;
         Ok(StepRecord { step: index, learning_rate: rate, losses, terms: objective.terms })
     }
 
     /// All that a resume needs of the networks, their optimisers and the method.
-    pub fn checkpoint(&self, header: Header) -> Checkpoint {
-        let networks = self.networks.iter().map(|member| {
-            let tensors =
-                member.parameters.iter().map(|(name, p)| (name.to_owned(), p.var.as_tensor().clone()));
-            (member.request.name.to_owned(), tensors.collect())
-        });
-        let momentum = self.optimisers.iter().map(|(name, sgd)| ((*name).to_owned(), sgd.buffers().clone()));
-        Checkpoint {
+    ///
+    /// # Errors
+    /// Never on the CPU, in practice.
+    pub fn checkpoint(&self, header: Header) -> Result<Checkpoint> {
+        let mut checkpoint = Checkpoint {
             header,
-            networks: networks.collect(),
-            momentum: momentum.collect(),
+            networks: BTreeMap::new(),
+            momentum: BTreeMap::new(),
             method: self.method.state(),
+        };
+        for member in self.networks.iter() {
+            let (name, parameters) = (member.request.name, &member.parameters);
+            checkpoint.networks.insert(name.to_owned(), parameters.tensors()?);
+            if let Some(momentum) = self.optimisers.get(name).and_then(Sgd::momentum) {
+                checkpoint.momentum.insert(name.to_owned(), parameters.split(momentum)?);
+            }
         }
+        Ok(checkpoint)
     }
 
     /// Takes back what a checkpoint kept.
@@ -96,10 +100,10 @@ impl Trainer {
         for member in self.networks.iter() {
             let name = member.request.name;
             let values = checkpoint.networks.get(name).ok_or_else(|| missing(name))?;
-            member.parameters.load(values, &self.device)?;
+            member.parameters.load(values)?;
             if let Some(optimiser) = self.optimisers.get_mut(name) {
-                let buffers = checkpoint.momentum.get(name).cloned().unwrap_or_default();
-                optimiser.restore(buffers, &member.parameters)?;
+                let momentum = checkpoint.momentum.get(name);
+                optimiser.restore(momentum.map(|values| member.parameters.join(values)).transpose()?);
             }
         }
         Ok(self.method.restore(&checkpoint.method)?)

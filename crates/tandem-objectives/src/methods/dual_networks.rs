@@ -100,9 +100,9 @@ impl DualNetworks {
         round.pseudo_cross_entropy(&selection)?;
         let loser = scores[1 - winner].detached(round.unlabelled.clone());
         let candidates = choose(selection.unreliable_by_class(&loser.labels(), loser.classes()));
-        let features = self.features(&predictions[1 - winner]);
-        let by_features = round.contrast(&selection, features, &candidates)?;
-        finish(round, by_features.map(|gradient| (features, gradient)))
+        let features = self.features(&predictions[1 - winner])?;
+        let by_features = round.contrast(&selection, &features, &candidates)?;
+        finish(round, by_features.map(|gradient| (&features, gradient)))
     }
 
     /// The network that does better on the labelled patches.
@@ -122,10 +122,10 @@ impl DualNetworks {
         usize::from(!vnet_wins)
     }
 
-    fn features<'a>(&self, prediction: &'a Prediction) -> &'a Tensor {
+    fn features(&self, prediction: &Prediction) -> Result<Tensor> {
         match self.options.features {
-            FeatureKind::BeforeDropout => &prediction.features,
-            FeatureKind::AfterDropout => &prediction.features_dropped,
+            FeatureKind::BeforeDropout => prediction.features.get(),
+            FeatureKind::AfterDropout => prediction.features_dropped.get(),
         }
     }
 

@@ -58,4 +58,11 @@ impl<T: Element> Padded<T> {
         let strides = self.strides();
         (0..3).map(|axis| self.frame.before[axis] * strides[axis + 1]).sum()
     }
+
+    /// The same in f32.
+    pub(crate) fn widened(&self) -> Padded<f32> {
+        let mut values = Scratch::take(self.values.len());
+        super::rows::convert_all(&self.values, &mut values);
+        Padded { values, dims: self.dims, frame: self.frame }
+    }
 }

@@ -43,7 +43,10 @@ pub fn cpu_path() -> CpuPath {
 #[cfg(target_arch = "x86_64")]
 fn widest_path() -> CpuPath {
     let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-    let avx512 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+    let avx512 = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq");
     match (avx2, avx2 && avx512) {
         (_, true) => CpuPath::Avx512,
         (true, _) => CpuPath::Avx2,
@@ -201,26 +204,26 @@ mod x86 {
     }
 }
 
-/// Compiles a plain function for each path and calls the one of this process.
+/// Compiles a plain function for each path and calls the one of this process; its type parameters are stored numbers.
 ///
 /// For loops that the compiler vectorises by itself; the arithmetic is the same on every path.
 macro_rules! on_every_path {
-    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $body:block) => {
+    ($(#[$doc:meta])* fn $name:ident $(<$($stored:ident),+>)? ($($arg:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$doc])*
         #[allow(clippy::too_many_arguments, reason = "the macro passes a kernel's slices through")]
-        pub(crate) fn $name($($arg: $type),*) {
+        pub(crate) fn $name $(<$($stored: $crate::cpu::element::Element),+>)? ($($arg: $type),*) {
             #[inline(always)]
             #[allow(clippy::too_many_arguments, reason = "see above")]
-            fn plain($($arg: $type),*) $body
+            fn plain $(<$($stored: $crate::cpu::element::Element),+>)? ($($arg: $type),*) $body
             #[cfg(target_arch = "x86_64")]
             {
                 use $crate::cpu::simd::{CpuPath, cpu_path};
-                #[target_feature(enable = "avx512f,avx512vl")]
+                #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
                 #[allow(clippy::too_many_arguments, reason = "see above")]
-                fn avx512($($arg: $type),*) { plain($($arg),*) }
+                fn avx512 $(<$($stored: $crate::cpu::element::Element),+>)? ($($arg: $type),*) { plain($($arg),*) }
                 #[target_feature(enable = "avx2,fma")]
                 #[allow(clippy::too_many_arguments, reason = "see above")]
-                fn avx2($($arg: $type),*) { plain($($arg),*) }
+                fn avx2 $(<$($stored: $crate::cpu::element::Element),+>)? ($($arg: $type),*) { plain($($arg),*) }
                 match cpu_path() {
                     // SAFETY: the path is only chosen where the processor has these instructions.
                     CpuPath::Avx512 => return unsafe { avx512($($arg),*) },

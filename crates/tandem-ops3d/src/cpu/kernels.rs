@@ -1,0 +1,94 @@
+//! The convolution kernels of each kind of storage.
+
+use super::element::Element;
+use super::gather::Store;
+use super::pad::Padded;
+use super::rows;
+use super::scratch::Scratch;
+use super::{conv, filter};
+use crate::conv_shape::ConvShape;
+use half::bf16;
+
+/// Storage that convolutions run on.
+pub(crate) trait Kernels: Element {
+    /// See [`conv::respond`].
+    fn respond(
+        shape: &ConvShape,
+        image: &Padded<Self>,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        to: (&mut [Self], Store),
+    );
+    /// See [`conv::spread`].
+    fn spread(
+        shape: &ConvShape,
+        response: &Padded<Self>,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        to: (&mut [Self], Store),
+    );
+    /// See [`filter::weight_gradient`].
+    fn weight_gradient(shape: &ConvShape, image: &Padded<Self>, response: &Padded<Self>) -> Vec<f32>;
+}
+
+impl Kernels for f32 {
+    fn respond(
+        shape: &ConvShape,
+        image: &Padded<f32>,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        to: (&mut [f32], Store),
+    ) {
+        conv::respond(shape, image, weight, bias, to);
+    }
+
+    fn spread(
+        shape: &ConvShape,
+        response: &Padded<f32>,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        to: (&mut [f32], Store),
+    ) {
+        conv::spread(shape, response, weight, bias, to);
+    }
+
+    fn weight_gradient(shape: &ConvShape, image: &Padded<f32>, response: &Padded<f32>) -> Vec<f32> {
+        filter::weight_gradient(shape, image, response)
+    }
+}
+
+impl Kernels for bf16 {
+    fn respond(
+        shape: &ConvShape,
+        image: &Padded<bf16>,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        to: (&mut [bf16], Store),
+    ) {
+        through_f32(to, |to| conv::respond(shape, &image.widened(), weight, bias, to));
+    }
+
+    fn spread(
+        shape: &ConvShape,
+        response: &Padded<bf16>,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        to: (&mut [bf16], Store),
+    ) {
+        through_f32(to, |to| conv::spread(shape, &response.widened(), weight, bias, to));
+    }
+
+    fn weight_gradient(shape: &ConvShape, image: &Padded<bf16>, response: &Padded<bf16>) -> Vec<f32> {
+        filter::weight_gradient(shape, &image.widened(), &response.widened())
+    }
+}
+
+/// Runs an f32 kernel and rounds its output.
+fn through_f32((to, store): (&mut [bf16], Store), run: impl FnOnce((&mut [f32], Store))) {
+    let mut wide = Scratch::<f32>::take(to.len());
+    if store == Store::Add {
+        rows::convert_all(to, &mut wide);
+    }
+    run((&mut wide, store));
+    rows::convert_all(&wide, to);
+}

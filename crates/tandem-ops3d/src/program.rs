@@ -1,0 +1,189 @@
+//! A network as one differentiable operation.
+//!
+//! candle's backward pass clears, adds and keeps a tensor for every edge of a graph. A [`Program`] is a whole network to candle:
+//! an image and one flat vector of weights go in, logits come out, and the gradient of the weights comes back as one vector.
+//! Inside, only the convolutions' outputs are kept. Whatever lies between two convolutions (normalisation, ReLU, residual sums,
+//! dropout) is computed while the next convolution's input is put into its frame of zeros, and again in the backward pass:
+//! cheaper than reading it from memory. The backward pass frees every buffer after its last use.
+
+mod backward;
+mod forward;
+mod op;
+mod read;
+mod tape;
+#[cfg(test)]
+mod tests;
+
+pub use op::Outputs;
+
+use crate::{Activation, Conv3dParams};
+use candle_core::{Result, Tensor};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A value of a program: an image `(N, D, H, W, C)` that a layer makes and others read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value(usize);
+
+/// A convolution, plain or transposed, with where its parameters lie in the flat vector of weights.
+#[derive(Clone, Debug)]
+pub struct ConvLayer {
+    /// `(to, from, k, k, k)`; of a transposed convolution `(from, to, k, k, k)`.
+    pub weight: Range<usize>,
+    /// `(to)`.
+    pub bias: Option<Range<usize>>,
+    /// Channels it reads.
+    pub from: usize,
+    /// Channels it makes.
+    pub to: usize,
+    /// Side of its kernel.
+    pub kernel: usize,
+    /// Stride and padding.
+    pub params: Conv3dParams,
+    /// Whether it is a transposed convolution.
+    pub transposed: bool,
+}
+
+/// A batch normalisation, with where its parameters lie.
+#[derive(Clone, Debug)]
+pub struct NormLayer {
+    /// Gamma, in the flat vector of weights.
+    pub scale: Range<usize>,
+    /// Beta, in the flat vector of weights.
+    pub shift: Range<usize>,
+    /// Running mean, in the flat vector of statistics.
+    pub mean: Range<usize>,
+    /// Running unbiased variance, in the flat vector of statistics.
+    pub variance: Range<usize>,
+    /// Share of a new batch in the running values.
+    pub momentum: f64,
+    /// Added to the variance.
+    pub eps: f64,
+}
+
+/// What is added to a normalised convolution, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sum {
+    /// Nothing.
+    Nothing,
+    /// Before the activation, as in a residual block.
+    Before(Value),
+    /// After it, as in a decoder with adding skips.
+    After(Value),
+}
+
+/// How a program is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Batch statistics, and dropout drawn from this key.
+    Train {
+        /// The same key drops the same channels.
+        dropout: u64,
+    },
+    /// Running statistics, no dropout; differentiable.
+    Evaluate,
+    /// As [`Self::Evaluate`], but nothing is kept for a backward pass.
+    Infer,
+}
+
+/// How activations and their gradients are stored. Sums, statistics, weights and logits are f32 always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// f32.
+    #[default]
+    F32,
+    /// bfloat16, with the kernels of matrix tiles (AMX) where the processor has them.
+    Bf16,
+}
+
+/// A network: layers in the order in which they run, the head last.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    nodes: Vec<Node>,
+}
+
+#[derive(Clone, Debug)]
+enum Node {
+    Input,
+    Unit { x: Value, conv: ConvLayer, norm: NormLayer, activation: Activation, sum: Sum },
+    Dropout { x: Value, probability: f64, place: String },
+    Head { x: Value, weight: Range<usize>, bias: Range<usize> },
+}
+
+impl Program {
+    /// A program that begins with an image.
+    pub fn new() -> (Self, Value) {
+        (Program { nodes: vec![Node::Input] }, Value(0))
+    }
+
+    /// `sum(activation(norm(conv(x))))`; see [`Sum`].
+    pub fn unit(
+        &mut self,
+        x: Value,
+        conv: ConvLayer,
+        norm: NormLayer,
+        activation: Activation,
+        sum: Sum,
+    ) -> Value {
+        self.push(Node::Unit { x, conv, norm, activation, sum })
+    }
+
+    /// Drops whole channels of each image in training (see [`crate::dropout3d`]); `place` tells apart the dropouts of a network.
+    pub fn dropout(&mut self, x: Value, probability: f64, place: &str) -> Value {
+        self.push(Node::Dropout { x, probability, place: place.to_owned() })
+    }
+
+    /// The last layer: a 1x1x1 convolution to classes, with weight `(K, C)` and bias `(K)` in the flat vector of weights.
+    pub fn head(&mut self, x: Value, weight: Range<usize>, bias: Range<usize>) -> Value {
+        self.push(Node::Head { x, weight, bias })
+    }
+
+    fn push(&mut self, node: Node) -> Value {
+        self.nodes.push(node);
+        Value(self.nodes.len() - 1)
+    }
+
+    /// For each value the last node that needs it: a value that is computed where it is read needs what it is made of for as long.
+    fn last_uses(&self) -> Vec<usize> {
+        let mut last: Vec<usize> = (0..self.nodes.len()).collect();
+        for (index, node) in self.nodes.iter().enumerate().rev() {
+            let until = match node {
+                Node::Dropout { .. } => last[index],
+                _ => index,
+            };
+            for value in node.reads() {
+                last[value.0] = last[value.0].max(until);
+            }
+        }
+        last
+    }
+
+    /// Runs the network on `(N, C, D, H, W)`; returns logits `(N, K, D, H, W)`, f32, and access to other values.
+    ///
+    /// Differentiable once in `x` and `weights`: the backward pass uses up what the forward pass kept. In training, the running
+    /// statistics in `statistics` are moved.
+    ///
+    /// # Errors
+    /// Where shapes disagree, a tensor is not f32, or the program has no head.
+    pub fn run(
+        self: &Arc<Self>,
+        x: &Tensor,
+        weights: &Tensor,
+        statistics: &candle_core::Var,
+        (mode, precision): (Mode, Precision),
+    ) -> Result<Outputs> {
+        op::run(self, x, weights, statistics, mode, precision)
+    }
+}
+
+impl Node {
+    fn reads(&self) -> Vec<Value> {
+        match self {
+            Node::Input => vec![],
+            Node::Unit { x, sum: Sum::Nothing, .. } | Node::Dropout { x, .. } | Node::Head { x, .. } => {
+                vec![*x]
+            }
+            Node::Unit { x, sum: Sum::Before(other) | Sum::After(other), .. } => vec![*x, *other],
+        }
+    }
+}

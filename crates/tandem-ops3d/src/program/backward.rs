@@ -1,0 +1,181 @@
+//! The backward pass.
+
+use super::forward::convolution;
+use super::read::for_rows;
+use super::tape::{Kept, Tape};
+use super::{ConvLayer, Node, NormLayer, Program, Sum, Value};
+use crate::cpu::gather::Store;
+use crate::cpu::head::{self, Head};
+use crate::cpu::kernels::Kernels;
+use crate::cpu::norm::gradient_sums;
+use crate::cpu::pad::Padded;
+use crate::cpu::rows;
+use crate::cpu::scratch::Scratch;
+use crate::cpu::transpose::transpose;
+use candle_core::{Result, bail};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// The gradients that a backward pass is after.
+pub(super) struct Gradients {
+    pub(super) weights: Vec<f32>,
+    /// `(n, c, d, h, w)`, where it was asked for.
+    pub(super) image: Option<Vec<f32>>,
+}
+
+/// One backward pass under way: it uses up the tape.
+struct Backward<'a, S: Kernels> {
+    tape: Tape<S>,
+    weights: &'a [f32],
+    /// Gradients of values, complete when their node's turn comes.
+    values: Vec<Option<Scratch<S>>>,
+    into: Vec<f32>,
+    image_wanted: bool,
+}
+
+/// From the gradient of the logits `(n, k, d, h, w)` and those of other values `(n, c, d, h, w)`.
+pub(super) fn backward<S: Kernels>(
+    program: &Program,
+    tape: Tape<S>,
+    weights: &[f32],
+    logits: &[f32],
+    others: Vec<(Value, Vec<f32>)>,
+    image_wanted: bool,
+) -> Result<Gradients> {
+    let values = program.nodes.iter().map(|_| None).collect();
+    let mut pass = Backward { tape, weights, values, into: vec![0.0; weights.len()], image_wanted };
+    for (value, gradient) in others {
+        pass.add_planes(value.0, &gradient);
+    }
+    for (index, node) in program.nodes.iter().enumerate().rev() {
+        match node {
+            Node::Input => {}
+            Node::Head { x, weight, bias } => pass.head(x.0, weight, bias, logits),
+            // A value that nothing differentiable depends on has no gradient.
+            _ if pass.values[index].is_none() => {}
+            Node::Dropout { x, .. } => pass.dropout(index, x.0),
+            Node::Unit { x, conv, norm, sum, .. } => pass.unit(index, x.0, conv, norm, *sum)?,
+        }
+        if index > 0 {
+            pass.tape.kept[index] = Kept::Nothing;
+        }
+    }
+    let image = pass.values[0].take().map(|gradient| {
+        let [n, d, h, w, c] = pass.tape.dims[0];
+        let mut rows = Scratch::<f32>::take(gradient.len());
+        for_rows(&mut rows, w * c, |row, to| rows::convert(&gradient[row * w * c..][..w * c], to));
+        crate::storage::filled(gradient.len(), |planes| transpose(&rows, n, [d * h * w, c], planes))
+    });
+    Ok(Gradients { weights: pass.into, image })
+}
+
+impl<S: Kernels> Backward<'_, S> {
+    /// Hands a gradient to a value: the buffer itself where it is the first.
+    fn give(&mut self, value: usize, gradient: Scratch<S>) {
+        match &mut self.values[value] {
+            Some(sum) => {
+                let row = self.tape.row_len(value);
+                for_rows(sum, row, |index, sum| rows::add(&gradient[index * row..][..row], sum));
+            }
+            none => *none = Some(gradient),
+        }
+    }
+
+    /// A gradient `(n, c, d, h, w)` from outside.
+    fn add_planes(&mut self, value: usize, planes: &[f32]) {
+        let [n, d, h, w, c] = self.tape.dims[value];
+        let mut voxels = Scratch::<f32>::take(planes.len());
+        transpose(planes, n, [c, d * h * w], &mut voxels);
+        let mut gradient = Scratch::<S>::take(planes.len());
+        for_rows(&mut gradient, w * c, |row, to| rows::convert(&voxels[row * w * c..][..w * c], to));
+        self.give(value, gradient);
+    }
+
+    fn head(&mut self, x: usize, weight: &Range<usize>, bias: &Range<usize>, logits: &[f32]) {
+        let head = Head { weight: &self.weights[weight.clone()], bias: &self.weights[bias.clone()] };
+        let [n, d, h, w, _] = self.tape.dims[x];
+        let (classes, row_len) = (head.classes(), self.tape.row_len(x));
+        let mut voxels = Scratch::<f32>::take(logits.len());
+        transpose(logits, n, [classes, d * h * w], &mut voxels);
+        let mut gradient = Scratch::<S>::take(n * d * h * row_len);
+        // A plane a task, each with sums of its own, added in order.
+        let tasks = gradient.par_chunks_mut((h * row_len).max(1)).enumerate();
+        let sums: Vec<[Vec<f32>; 2]> = tasks
+            .map(|(plane, gradient)| {
+                let mut sums = [vec![0.0; head.weight.len()], vec![0.0; classes]];
+                let mut both = [vec![0.0f32; row_len], vec![0.0f32; row_len]];
+                for (y, to) in gradient.chunks_mut(row_len).enumerate() {
+                    let row = plane * h + y;
+                    let ([features, dx], [dw, db]) = (&mut both, &mut sums);
+                    self.tape.read_row(x, row, features);
+                    head::backward(&head, features, &voxels[row * w * classes..][..w * classes], dx, dw, db);
+                    rows::convert(dx, to);
+                }
+                sums
+            })
+            .collect();
+        for (which, range) in [weight, bias].into_iter().enumerate() {
+            for (i, into) in self.into[range.clone()].iter_mut().enumerate() {
+                *into += sums.iter().map(|sums| f64::from(sums[which][i])).sum::<f64>() as f32;
+            }
+        }
+        self.give(x, gradient);
+    }
+
+    fn dropout(&mut self, index: usize, x: usize) {
+        let Some(mut gradient) = self.values[index].take() else { return };
+        if let Kept::Scaled { factors: Some(factors), .. } = &self.tape.kept[index] {
+            let [_, d, h, ..] = self.tape.dims[index];
+            for_rows(&mut gradient, self.tape.row_len(index), |row, to| {
+                rows::scale(&factors[row / (d * h)], to);
+            });
+        }
+        self.give(x, gradient);
+    }
+
+    fn unit(&mut self, index: usize, x: usize, conv: &ConvLayer, layer: &NormLayer, sum: Sum) -> Result<()> {
+        let (Some(mut gradient), Kept::Unit(unit)) =
+            (self.values[index].take(), std::mem::replace(&mut self.tape.kept[index], Kept::Nothing))
+        else {
+            bail!("a network can be differentiated once only: its activations are used up")
+        };
+        let (row_len, channels) = (self.tape.row_len(index), conv.to);
+        if let (Sum::Before(_), Some(output)) = (sum, &unit.output) {
+            for_rows(&mut gradient, row_len, |row, to| rows::close(&output[row * row_len..][..row_len], to));
+        }
+        let sums = gradient_sums(&unit.middle, &gradient, &unit.affine, channels);
+        let voxels = (unit.middle.len() / channels.max(1)) as f64;
+        let found = unit.norm.gradients(&self.weights[layer.scale.clone()], &sums, voxels);
+        self.into[layer.scale.clone()].copy_from_slice(&found.gamma);
+        self.into[layer.shift.clone()].copy_from_slice(&found.beta);
+        if let Some(bias) = &conv.bias {
+            self.into[bias.clone()].copy_from_slice(&found.input_sum);
+        }
+
+        let shape = convolution(conv, self.tape.dims[x])?;
+        let framed = Padded::<S>::new(shape.output_dims(), shape.frames()[1], |row, to| {
+            let range = row * row_len..(row + 1) * row_len;
+            let (middle, gradient) = (&unit.middle[range.clone()], &gradient[range]);
+            rows::normalise_backward(middle, gradient, &unit.affine, &found.input, to);
+        });
+        drop(unit);
+        match sum {
+            Sum::Before(other) | Sum::After(other) => self.give(other.0, gradient),
+            Sum::Nothing => drop(gradient),
+        }
+        if x > 0 || self.image_wanted {
+            let weight = &self.weights[conv.weight.clone()];
+            let len = shape.input_dims().iter().product();
+            let (mut to, store) = match self.values[x].take() {
+                Some(sum) => (sum, Store::Add),
+                None => (Scratch::take(len), Store::Write),
+            };
+            shape.input_gradient(&framed, weight, (&mut to, store));
+            self.values[x] = Some(to);
+        }
+        let image = self.tape.framed(x, shape.frames()[0]);
+        let gradient = shape.weight_gradient(&image, &framed);
+        self.into[conv.weight.clone()].copy_from_slice(&gradient);
+        Ok(())
+    }
+}

@@ -1,0 +1,191 @@
+//! A program in candle's graph.
+
+use super::backward::backward;
+use super::forward::{Forward, forward};
+use super::tape::{Kept, Tape};
+use super::{Mode, Precision, Program, Value};
+use crate::Deferred;
+use crate::cpu::kernels::Kernels;
+use crate::cpu::transpose::transpose;
+use crate::storage::{filled, slice, with_slices};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Result, Shape, Tensor, Var, bail};
+use half::bf16;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// What a run of a program returns.
+#[derive(Clone)]
+pub struct Outputs {
+    /// `(N, K, D, H, W)`, before the softmax.
+    pub logits: Tensor,
+    state: Arc<Mutex<State>>,
+}
+
+impl std::fmt::Debug for Outputs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outputs").field("logits", &self.logits).finish_non_exhaustive()
+    }
+}
+
+impl Outputs {
+    /// Another value of the run, `(N, C, D, H, W)`, f32, differentiable. To ask for it is an error where the run kept no
+    /// activations, or a backward pass used them up.
+    pub fn value(&self, value: Value) -> Deferred {
+        let outputs = self.clone();
+        Deferred::new(move || outputs.logits.apply_op1(Recall { value, state: outputs.state.clone() }))
+    }
+}
+
+/// What a run keeps, and what the graph tells it before its own turn in the backward pass comes.
+#[derive(Default)]
+struct State {
+    tape: Option<AnyTape>,
+    /// Gradients of values that left through [`Outputs::value`].
+    gradients: Vec<(Value, Vec<f32>)>,
+    /// Running statistics after the run.
+    statistics: Vec<f32>,
+}
+
+enum AnyTape {
+    F32(Tape<f32>),
+    Bf16(Tape<bf16>),
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+pub(super) fn run(
+    program: &Arc<Program>,
+    x: &Tensor,
+    weights: &Tensor,
+    statistics: &Var,
+    mode: Mode,
+    precision: Precision,
+) -> Result<Outputs> {
+    let state = State { statistics: statistics.to_vec1()?, ..State::default() };
+    let state = Arc::new(Mutex::new(state));
+    let op = Run { program: program.clone(), mode, precision, state: state.clone() };
+    // Without gradients there is nothing to keep a graph for.
+    let weights = if mode == Mode::Infer { weights.detach() } else { weights.clone() };
+    let logits = x.contiguous()?.apply_op2(&weights.contiguous()?, op)?;
+    if let Mode::Train { .. } = mode {
+        let moved = std::mem::take(&mut lock(&state).statistics);
+        statistics.set(&Tensor::from_vec(moved, statistics.shape(), &Device::Cpu)?)?;
+    }
+    Ok(Outputs { logits, state })
+}
+
+struct Run {
+    program: Arc<Program>,
+    mode: Mode,
+    precision: Precision,
+    state: Arc<Mutex<State>>,
+}
+
+impl Run {
+    /// Runs forwards; returns the logits and what is kept.
+    fn forward<S: Kernels>(
+        &self,
+        image: (&[f32], [usize; 5]),
+        weights: &[f32],
+        keep: fn(Tape<S>) -> AnyTape,
+    ) -> Result<(Vec<f32>, [usize; 5])> {
+        let statistics = std::mem::take(&mut lock(&self.state).statistics);
+        let Forward { tape, logits, logits_dims, statistics } =
+            forward::<S>(&self.program, image, weights, statistics, self.mode)?;
+        let mut state = lock(&self.state);
+        state.statistics = statistics;
+        state.tape = (self.mode != Mode::Infer).then(|| keep(tape));
+        Ok((logits, logits_dims))
+    }
+}
+
+impl CustomOp2 for Run {
+    fn name(&self) -> &'static str {
+        "network"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let &[n, c, d, h, width] = xl.dims() else {
+            bail!("a network takes (N, C, D, H, W), got {:?}", xl.dims())
+        };
+        let image = (slice(self.name(), x, xl)?, [n, c, d, h, width]);
+        let weights = slice(self.name(), w, wl)?;
+        let (logits, dims) = match self.precision {
+            Precision::F32 => self.forward(image, weights, AnyTape::F32)?,
+            Precision::Bf16 => self.forward(image, weights, AnyTape::Bf16)?,
+        };
+        Ok((CpuStorage::F32(logits), Shape::from(&dims)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weights: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (tape, others) = {
+            let mut state = lock(&self.state);
+            (state.tape.take(), std::mem::take(&mut state.gradients))
+        };
+        let Some(tape) = tape else {
+            bail!("a network can be differentiated once only: its activations are used up")
+        };
+        let image = x.track_op();
+        let found = with_slices(self.name(), [weights, grad], |[w, grad]| match tape {
+            AnyTape::F32(tape) => backward(&self.program, tape, w, grad, others, image),
+            AnyTape::Bf16(tape) => backward(&self.program, tape, w, grad, others, image),
+        })?;
+        let dx = found.image.map(|values| Tensor::from_vec(values, x.shape(), &Device::Cpu)).transpose()?;
+        Ok((dx, Some(Tensor::from_vec(found.weights, weights.shape(), &Device::Cpu)?)))
+    }
+}
+
+/// A value of a run as a tensor of its own. It hangs on the logits, so that its gradient is known before the run's backward pass.
+struct Recall {
+    value: Value,
+    state: Arc<Mutex<State>>,
+}
+
+impl Recall {
+    fn planes<S: Kernels>(&self, tape: &Tape<S>) -> Result<(CpuStorage, Shape)> {
+        let index = self.value.0;
+        let (Some(&[n, d, h, w, c]), Some(kept)) = (tape.dims.get(index), tape.kept.get(index)) else {
+            bail!("the program has no value {index}")
+        };
+        if matches!(kept, Kept::Nothing) {
+            bail!("value {index} of the program is not kept")
+        }
+        let voxels = tape.whole::<f32>(index);
+        let planes = filled(voxels.len(), |planes| transpose(&voxels, n, [d * h * w, c], planes));
+        Ok((CpuStorage::F32(planes), Shape::from(&[n, c, d, h, w])))
+    }
+}
+
+impl CustomOp1 for Recall {
+    fn name(&self) -> &'static str {
+        "value of a network"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        match &lock(&self.state).tape {
+            Some(AnyTape::F32(tape)) => self.planes(tape),
+            Some(AnyTape::Bf16(tape)) => self.planes(tape),
+            None => bail!("the run kept no activations, or a backward pass used them up"),
+        }
+    }
+
+    fn bwd(&self, logits: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let gradient = with_slices(self.name(), [grad], |[grad]| Ok(grad.to_vec()))?;
+        lock(&self.state).gradients.push((self.value, gradient));
+        // candle wants a gradient for whatever a loss hangs on.
+        Ok(Some(logits.zeros_like()?))
+    }
+}

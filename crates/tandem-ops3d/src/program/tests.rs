@@ -1,0 +1,247 @@
+use super::*;
+use crate::{
+    BatchNorm3d, RunningStatistics, Statistics, batch_norm3d, conv_transpose3d, conv3d, dropout3d, relu,
+    to_channels_first, to_channels_last,
+};
+use candle_core::{Device, Var};
+use tandem_random::Draws;
+
+/// Parameters of a program under construction: one flat vector of each kind.
+#[derive(Default)]
+struct Flat {
+    weights: Vec<f32>,
+    statistics: Vec<f32>,
+}
+
+impl Flat {
+    fn add(all: &mut Vec<f32>, values: impl IntoIterator<Item = f32>) -> Range<usize> {
+        let start = all.len();
+        all.extend(values);
+        start..all.len()
+    }
+
+    fn drawn(&mut self, count: usize, centre: f32, spread: f32) -> Range<usize> {
+        let mut draws = Draws::new(3, "program", 0, self.weights.len() as u64);
+        Self::add(&mut self.weights, (0..count).map(|_| centre + spread * draws.normal() as f32))
+    }
+
+    fn conv(
+        &mut self,
+        [from, to]: [usize; 2],
+        kernel: usize,
+        params: Conv3dParams,
+        transposed: bool,
+    ) -> ConvLayer {
+        let weight = self.drawn(from * to * kernel.pow(3), 0.0, 0.3);
+        ConvLayer { weight, bias: Some(self.drawn(to, 0.0, 0.5)), from, to, kernel, params, transposed }
+    }
+
+    fn norm(&mut self, channels: usize) -> NormLayer {
+        NormLayer {
+            scale: self.drawn(channels, 1.0, 0.3),
+            shift: self.drawn(channels, 0.0, 0.3),
+            mean: Self::add(&mut self.statistics, (0..channels).map(|c| 0.1 * c as f32)),
+            variance: Self::add(&mut self.statistics, (0..channels).map(|c| 1.0 + 0.2 * c as f32)),
+            momentum: 0.1,
+            eps: 1e-5,
+        }
+    }
+}
+
+/// Every kind of node: down, a residual block, dropout, up with a skip, head.
+struct Sample {
+    program: Arc<Program>,
+    weights: Var,
+    statistics: Var,
+    features: Value,
+    layers: Vec<(ConvLayer, NormLayer)>,
+    head: [Range<usize>; 2],
+}
+
+const KEY: u64 = 77;
+
+fn sample() -> Sample {
+    let mut flat = Flat::default();
+    let same = Conv3dParams::uniform(1, 1);
+    let half = Conv3dParams::uniform(2, 0);
+    let mut layer = |channels, kernel, params, transposed| {
+        (flat.conv(channels, kernel, params, transposed), flat.norm(channels[1]))
+    };
+    let layers = vec![
+        layer([2, 5], 3, same, false),
+        layer([5, 7], 2, half, false),
+        layer([7, 7], 3, same, false),
+        layer([7, 7], 1, Conv3dParams::uniform(1, 0), false),
+        layer([7, 5], 2, half, true),
+        layer([5, 5], 3, same, false),
+    ];
+    let head = [flat.drawn(3 * 5, 0.0, 0.5), flat.drawn(3, 0.0, 0.5)];
+    let (mut program, image) = Program::new();
+    let unit = |program: &mut Program, x, i: usize, activation, sum| {
+        program.unit(x, layers[i].0.clone(), layers[i].1.clone(), activation, sum)
+    };
+    let (act, id) = (Activation::Relu, Activation::Identity);
+    let skip = unit(&mut program, image, 0, act, Sum::Nothing);
+    let down = unit(&mut program, skip, 1, act, Sum::Nothing);
+    let shortcut = unit(&mut program, down, 3, id, Sum::Nothing);
+    let block = unit(&mut program, down, 2, act, Sum::Before(shortcut));
+    let dropped = program.dropout(block, 0.4, "bottom");
+    let up = unit(&mut program, dropped, 4, act, Sum::After(skip));
+    let features = unit(&mut program, up, 5, act, Sum::Nothing);
+    program.head(features, head[0].clone(), head[1].clone());
+    let vector = |values: Vec<f32>| Var::from_slice(&values, values.len(), &Device::Cpu).unwrap();
+    let (weights, statistics) = (vector(flat.weights), vector(flat.statistics));
+    Sample { program: Arc::new(program), weights, statistics, features, layers, head }
+}
+
+impl Sample {
+    fn part(&self, range: &Range<usize>, dims: &[usize]) -> Tensor {
+        self.weights.narrow(0, range.start, range.len()).unwrap().reshape(dims).unwrap()
+    }
+
+    /// One unit by the public operations.
+    fn unit(
+        &self,
+        x: &Tensor,
+        index: usize,
+        statistics: Statistics,
+        activation: Activation,
+    ) -> Result<Tensor> {
+        let (conv, norm) = &self.layers[index];
+        let (a, b) = if conv.transposed { (conv.from, conv.to) } else { (conv.to, conv.from) };
+        let weight = self.part(&conv.weight, &[a, b, conv.kernel, conv.kernel, conv.kernel]);
+        let bias = self.part(conv.bias.as_ref().unwrap(), &[conv.to]);
+        let apply = if conv.transposed { conv_transpose3d } else { conv3d };
+        let running = |range: &Range<usize>| {
+            Var::from_tensor(&self.statistics.narrow(0, range.start, range.len())?.copy()?)
+        };
+        let norm = BatchNorm3d {
+            weight: self.part(&norm.scale, &[conv.to]),
+            bias: self.part(&norm.shift, &[conv.to]),
+            running: RunningStatistics {
+                mean: running(&norm.mean)?,
+                variance: running(&norm.variance)?,
+                momentum: 0.1,
+            },
+            eps: 1e-5,
+        };
+        batch_norm3d(&apply(x, &weight, Some(&bias), conv.params)?, &norm, statistics, activation)
+    }
+
+    /// Logits and features by the public operations.
+    fn by_parts(&self, image: &Tensor, mode: Mode) -> Result<[Tensor; 2]> {
+        let statistics = match mode {
+            Mode::Train { .. } => Statistics::Batch,
+            _ => Statistics::Running,
+        };
+        let (act, id) = (Activation::Relu, Activation::Identity);
+        let skip = self.unit(&to_channels_last(image)?, 0, statistics, act)?;
+        let down = self.unit(&skip, 1, statistics, act)?;
+        let shortcut = self.unit(&down, 3, statistics, id)?;
+        let mut x = relu(&(self.unit(&down, 2, statistics, id)? + shortcut)?)?;
+        if let Mode::Train { dropout } = mode {
+            x = dropout3d(&x, 0.4, &mut Draws::new(dropout, "dropout bottom", 0, 0))?;
+        }
+        let up = (self.unit(&x, 4, statistics, act)? + skip)?;
+        let features = self.unit(&up, 5, statistics, act)?;
+        let weight = self.part(&self.head[0], &[3, 5, 1, 1, 1]);
+        let bias = self.part(&self.head[1], &[3]);
+        let logits = conv3d(&features, &weight, Some(&bias), Conv3dParams::uniform(1, 0))?;
+        Ok([to_channels_first(&logits)?, to_channels_first(&features)?])
+    }
+}
+
+fn image() -> Var {
+    let mut draws = Draws::new(4, "program image", 0, 0);
+    let values: Vec<f32> = (0..2 * 2 * 4 * 6 * 8).map(|_| draws.normal() as f32).collect();
+    Var::from_vec(values, (2, 2, 4, 6, 8), &Device::Cpu).unwrap()
+}
+
+/// Length of the difference, relative to that of the expected values.
+fn distance(ours: &Tensor, expected: &Tensor) -> f32 {
+    let length = |t: Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
+    length((ours - expected).unwrap()) / length(expected.clone())
+}
+
+/// Largest difference, relative to the largest expected value.
+fn error(ours: &Tensor, expected: &Tensor) -> f32 {
+    let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let (ours, expected) = (flat(ours), flat(expected));
+    assert_eq!(ours.len(), expected.len());
+    let largest = expected.iter().fold(1e-30f32, |m, v| m.max(v.abs()));
+    ours.iter().zip(&expected).fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / largest
+}
+
+/// A loss on logits and features, each with its own weight at every voxel.
+fn loss(logits: &Tensor, features: &Tensor) -> Result<Tensor> {
+    let weighted = |t: &Tensor, step: f64| -> Result<Tensor> {
+        let count = t.elem_count();
+        let weights = Tensor::arange(0.0, count as f32, &Device::Cpu)?.affine(step, 0.0)?.sin()?;
+        (t.flatten_all()? * weights)?.sum_all()
+    };
+    weighted(&logits.sqr()?, 0.7)? + weighted(&features.sqr()?, 0.3)?
+}
+
+fn check(mode: Mode, precision: Precision, error: fn(&Tensor, &Tensor) -> f32, tolerance: f32) {
+    let sample = sample();
+    let image = image();
+    let [logits, features] = sample.by_parts(&image, mode).unwrap();
+    let expected = loss(&logits, &features).unwrap().backward().unwrap();
+    let outputs = sample.program.run(&image, &sample.weights, &sample.statistics, (mode, precision)).unwrap();
+    let recalled = outputs.value(sample.features).get().unwrap();
+    assert!(error(&outputs.logits, &logits) < tolerance, "{}", error(&outputs.logits, &logits));
+    assert!(error(&recalled, &features) < tolerance);
+    let ours = loss(&outputs.logits, &recalled).unwrap().backward().unwrap();
+    for var in [&sample.weights, &image] {
+        let error = error(ours.get(var).unwrap(), expected.get(var).unwrap());
+        assert!(error < tolerance, "{mode:?} {precision:?}: gradient off by {error}");
+    }
+    assert!(outputs.value(sample.features).get().is_err(), "the activations are used up");
+}
+
+#[test]
+fn equals_its_parts() {
+    for mode in [Mode::Train { dropout: KEY }, Mode::Evaluate] {
+        check(mode, Precision::F32, error, 2e-5);
+        // Seven layers of roundings to eight bits each way; the worst of few voxels says little, their length does.
+        check(mode, Precision::Bf16, distance, 5e-2);
+    }
+}
+
+#[test]
+fn inference_gives_the_same_logits_and_keeps_nothing() {
+    let sample = sample();
+    let image = image();
+    let run = |mode| {
+        sample.program.run(&image, &sample.weights, &sample.statistics, (mode, Precision::F32)).unwrap()
+    };
+    let [kept, lean] = [run(Mode::Evaluate), run(Mode::Infer)];
+    assert_eq!(error(&lean.logits, &kept.logits), 0.0);
+    assert!(lean.value(sample.features).get().is_err());
+    assert!(lean.logits.sum_all().unwrap().backward().is_err());
+}
+
+#[test]
+fn a_loss_on_features_alone_reaches_the_weights() {
+    let sample = sample();
+    let mode = (Mode::Evaluate, Precision::F32);
+    let outputs = sample.program.run(&image(), &sample.weights, &sample.statistics, mode).unwrap();
+    let loss = outputs.value(sample.features).get().unwrap().sqr().unwrap().sum_all().unwrap();
+    let gradient = loss.backward().unwrap().remove(&sample.weights).unwrap().to_vec1::<f32>().unwrap();
+    assert!(gradient[sample.layers[0].0.weight.clone()].iter().any(|g| *g != 0.0));
+    assert!(gradient[sample.head[0].clone()].iter().all(|g| *g == 0.0));
+}
+
+#[test]
+fn training_moves_the_running_statistics_and_evaluation_does_not() {
+    let sample = sample();
+    let values = || sample.statistics.to_vec1::<f32>().unwrap();
+    let before = values();
+    let run = |mode| {
+        sample.program.run(&image(), &sample.weights, &sample.statistics, (mode, Precision::F32)).unwrap()
+    };
+    run(Mode::Evaluate);
+    assert_eq!(values(), before);
+    run(Mode::Train { dropout: 1 });
+    assert!(values().iter().zip(&before).all(|(a, b)| a != b));
+}
