@@ -176,7 +176,7 @@ fn error(ours: &Tensor, expected: &Tensor) -> f32 {
 fn loss(logits: &Tensor, features: &Tensor) -> Result<Tensor> {
     let weighted = |t: &Tensor, step: f64| -> Result<Tensor> {
         let count = t.elem_count();
-        let weights = Tensor::arange(0.0, count as f32, &Device::Cpu)?.affine(step, 0.0)?.sin()?;
+        let weights = (Tensor::arange(0.0, count as f32, &Device::Cpu)?.affine(step, 0.0)?.sin()? + 1.5)?;
         (t.flatten_all()? * weights)?.sum_all()
     };
     weighted(&logits.sqr()?, 0.7)? + weighted(&features.sqr()?, 0.3)?
