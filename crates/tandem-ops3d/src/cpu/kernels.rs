@@ -65,6 +65,10 @@ impl Kernels for bf16 {
         bias: Option<&[f32]>,
         to: (&mut [bf16], Store),
     ) {
+        #[cfg(target_arch = "x86_64")]
+        if tiles() {
+            return super::amx::respond(shape, image, weight, bias, to);
+        }
         through_f32(to, |to| conv::respond(shape, &image.widened(), weight, bias, to));
     }
 
@@ -75,10 +79,18 @@ impl Kernels for bf16 {
         bias: Option<&[f32]>,
         to: (&mut [bf16], Store),
     ) {
+        #[cfg(target_arch = "x86_64")]
+        if tiles() {
+            return super::amx::spread(shape, response, weight, bias, to);
+        }
         through_f32(to, |to| conv::spread(shape, &response.widened(), weight, bias, to));
     }
 
     fn weight_gradient(shape: &ConvShape, image: &Padded<bf16>, response: &Padded<bf16>) -> Vec<f32> {
+        #[cfg(target_arch = "x86_64")]
+        if tiles() {
+            return super::amx::weight_gradient(shape, image, response);
+        }
         filter::weight_gradient(shape, &image.widened(), &response.widened())
     }
 }
@@ -91,4 +103,10 @@ fn through_f32((to, store): (&mut [bf16], Store), run: impl FnOnce((&mut [f32], 
     }
     run((&mut wide, store));
     rows::convert_all(&wide, to);
+}
+
+/// Whether matrix tiles are there, and no narrower path was asked for.
+#[cfg(target_arch = "x86_64")]
+fn tiles() -> bool {
+    std::env::var_os("TANDEM_CPU").is_none() && super::amx::available()
 }

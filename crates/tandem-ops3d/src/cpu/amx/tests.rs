@@ -1,0 +1,137 @@
+use crate::conv_shape::{Conv3dParams, ConvShape};
+use crate::cpu::amx;
+use crate::cpu::element::Element;
+use crate::cpu::gather::Store;
+use crate::cpu::pad::Padded;
+use crate::reference;
+use half::bf16;
+use tandem_random::Draws;
+
+/// Random values that bf16 holds.
+fn random(len: usize, slot: u64) -> Vec<f32> {
+    let mut draws = Draws::new(17, "amx tests", 0, slot);
+    (0..len).map(|_| Element::to_f32(<bf16 as Element>::from_f32(draws.normal() as f32))).collect()
+}
+
+fn rounded(values: &[f32]) -> Vec<bf16> {
+    values.iter().map(|value| Element::from_f32(*value)).collect()
+}
+
+/// Largest difference, relative to the largest value.
+fn error(ours: impl Iterator<Item = f32>, reference: &[f64]) -> f64 {
+    let largest = reference.iter().fold(1e-30f64, |m, v| m.max(v.abs()));
+    // A NaN counts as infinitely wrong.
+    let worse = |m: f64, d: f64| {
+        if d <= m {
+            m
+        } else if d.is_nan() {
+            f64::INFINITY
+        } else {
+            d
+        }
+    };
+    ours.zip(reference).fold(0.0, |m, (a, b)| worse(m, (f64::from(a) - b).abs())) / largest
+}
+
+/// Forward, input gradient and weight gradient against plain loops on the same values. Outputs are rounded to eight bits.
+fn check(input: [usize; 5], co: usize, kernel: [usize; 3], params: Conv3dParams) {
+    if !amx::available() {
+        eprintln!("this processor has no tile matrices (AMX): {input:?} -> {co} is not tested");
+        return;
+    }
+    let shape = ConvShape::of_conv(&input, &[co, input[4], kernel[0], kernel[1], kernel[2]], params).unwrap();
+    let image = random(input.iter().product(), 0);
+    let response = random(shape.response_dims().iter().product(), 1);
+    let weight = random(shape.weight_dims().iter().product(), 2);
+    let framed_image = Padded::copy(&rounded(&image), shape.image_dims(), shape.image_frame());
+    let framed_response = Padded::copy(&rounded(&response), shape.response_dims(), shape.response_frame());
+    let biases = random(co.max(input[4]), 3);
+
+    let (bias, expected) = (&biases[..co], reference::respond(&shape, &image, &weight));
+    outputs(&expected, bias, shape, |bias, to| amx::respond(&shape, &framed_image, &weight, bias, to));
+    let (bias, expected) = (&biases[..input[4]], reference::spread(&shape, &response, &weight));
+    outputs(&expected, bias, shape, |bias, to| amx::spread(&shape, &framed_response, &weight, bias, to));
+
+    let ours = amx::weight_gradient(&shape, &framed_image, &framed_response);
+    let expected = reference::weight_gradient(&shape, &image, &response);
+    assert_eq!(ours.len(), expected.len());
+    let error = error(ours.into_iter(), &expected);
+    assert!(error < 1e-5, "weight gradient of {shape:?}: {error}");
+}
+
+/// A convolution over memory that was never written, one that adds to it, and one with a bias.
+fn outputs(
+    expected: &[f64],
+    bias: &[f32],
+    shape: ConvShape,
+    run: impl Fn(Option<&[f32]>, (&mut [bf16], Store)),
+) {
+    let mut ours = vec![bf16::NAN; expected.len()];
+    let mut compare = |bias: Option<&[f32]>, store, expected: &[f64]| {
+        run(bias, (&mut ours, store));
+        let error = error(ours.iter().map(|value| Element::to_f32(*value)), expected);
+        assert!(error < 1e-2, "{store:?} with bias {} of {shape:?}: {error}", bias.is_some());
+    };
+    compare(None, Store::Write, expected);
+    let twice: Vec<f64> = expected.iter().map(|value| 2.0 * value).collect();
+    compare(None, Store::Add, &twice);
+    let biased: Vec<f64> =
+        expected.iter().enumerate().map(|(i, value)| value + f64::from(bias[i % bias.len()])).collect();
+    compare(Some(bias), Store::Write, &biased);
+}
+
+#[test]
+fn every_channel_tail() {
+    for channels in 1..=18 {
+        check([1, 3, 4, 5, channels], 19 - channels, [3; 3], Conv3dParams::uniform(1, 1));
+        check([1, 3, 2, 5, 3], channels + 31, [3; 3], Conv3dParams::uniform(1, 1));
+        check([1, 3, 2, 4, channels + 31], 3, [3; 3], Conv3dParams::uniform(1, 1));
+        check([1, 5, 4, 6, channels], channels, [3; 3], Conv3dParams::uniform(2, 1));
+    }
+}
+
+#[test]
+fn odd_sides_kernels_strides_and_paddings() {
+    for (kernel, stride, padding) in [
+        ([1, 1, 1], 1, 0),
+        ([1, 1, 1], 2, 0),
+        ([2, 2, 2], 2, 0),
+        ([3, 3, 3], 2, 1),
+        ([7, 7, 7], 1, 3),
+        ([2, 3, 1], 3, 2),
+        ([5, 4, 3], 2, 0),
+        ([3, 3, 3], 1, 2),
+    ] {
+        for sides in [[7, 5, 9], [8, 6, 4], [5, 7, 13]] {
+            for channels in [3, 1, 16] {
+                let params = Conv3dParams::uniform(stride, padding);
+                check([2, sides[0], sides[1], sides[2], channels], 5, kernel, params);
+            }
+        }
+    }
+}
+
+#[test]
+fn unequal_strides_and_paddings_per_axis() {
+    let params = Conv3dParams { stride: [1, 2, 3], padding: [2, 0, 1] };
+    check([1, 6, 7, 8, 4], 9, [3, 2, 4], params);
+    check([2, 6, 7, 9, 1], 16, [3, 2, 4], params);
+}
+
+/// The forms of the networks' layers, on few voxels.
+#[test]
+fn layers_of_the_networks() {
+    for channels in [8, 16, 32, 64] {
+        for sides in [[9, 10, 12], [5, 3, 5], [4, 17, 40]] {
+            let [d, h, w] = if channels == 64 { [3, 4, 5] } else { sides };
+            check([2, d, h, w, channels], channels, [3; 3], Conv3dParams::uniform(1, 1));
+            check([1, d, h, w, channels], 2 * channels, [2; 3], Conv3dParams::uniform(2, 0));
+            check([1, d, h, w, channels], 2 * channels, [3; 3], Conv3dParams::uniform(2, 1));
+            check([1, d, h, w, channels], 2 * channels, [1; 3], Conv3dParams::uniform(2, 0));
+        }
+    }
+    check([2, 6, 12, 34, 1], 16, [3; 3], Conv3dParams::uniform(1, 1));
+    check([1, 8, 9, 22, 1], 16, [7; 3], Conv3dParams::uniform(1, 3));
+    check([2, 4, 5, 6, 16], 2, [1; 3], Conv3dParams::uniform(1, 0));
+    check([2, 3, 2, 3, 128], 96, [3; 3], Conv3dParams::uniform(1, 1));
+}
