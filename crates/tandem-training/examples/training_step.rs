@@ -49,8 +49,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if arguments.first().is_some_and(|name| name == "resnet34") { "resnet34" } else { "vnet" };
     let patch = [number(1, 64), number(2, 64), number(3, 32)];
     let (filters, count, steps) = (number(4, 8), number(5, 4), number(6, 7) as u64);
+    let precision = arguments.get(7).map_or("f32", String::as_str);
     let config: Config = serde_json::from_value(json!({
-        "version": 1, "name": "step", "method": { "name": architecture },
+        "version": 1, "name": "step", "precision": precision, "method": { "name": architecture },
         "data": { "dataset": [], "labelled": count, "validation": 0 },
         "network": { "filters": filters },
         "training": { "iterations": steps, "patch": patch },

@@ -43,6 +43,8 @@ pub enum Precision {
     /// 32-bit floating point throughout.
     #[default]
     F32,
+    /// Activations and their gradients as bfloat16; sums, statistics and weights in 32 bits.
+    Bf16,
 }
 
 impl Precision {
@@ -50,6 +52,7 @@ impl Precision {
     pub fn of_networks(self) -> tandem_networks::Precision {
         match self {
             Precision::F32 => tandem_networks::Precision::F32,
+            Precision::Bf16 => tandem_networks::Precision::Bf16,
         }
     }
 }
