@@ -53,7 +53,7 @@ pub(crate) fn weight_gradient(shape: &ConvShape, image: &Padded<f32>, response: 
 }
 
 /// Adds all parts to the first, in order.
-fn add_parts(sums: &mut [f32], size: usize) {
+pub(super) fn add_parts(sums: &mut [f32], size: usize) {
     let (total, others) = sums.split_at_mut(size);
     total.par_chunks_mut(4096).enumerate().for_each(|(index, total)| {
         for part in others.chunks_exact(size) {
@@ -102,7 +102,7 @@ pub(crate) fn bias_gradient(response: &[f32], channels: usize) -> Vec<f32> {
 }
 
 /// Parts of the voxels with a sum of their own: enough for many cores, few enough that the sums stay small.
-fn part_count(rows: usize, size: usize) -> usize {
+pub(super) fn part_count(rows: usize, size: usize) -> usize {
     const BUDGET: usize = 1 << 20;
     (BUDGET / size.max(1)).clamp(2, 32).min(rows.max(1))
 }

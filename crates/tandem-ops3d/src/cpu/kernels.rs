@@ -5,7 +5,7 @@ use super::gather::Store;
 use super::pad::Padded;
 use super::rows;
 use super::scratch::Scratch;
-use super::{conv, filter};
+use super::{conv, filter, winograd};
 use crate::conv_shape::ConvShape;
 use half::bf16;
 
@@ -39,7 +39,8 @@ impl Kernels for f32 {
         bias: Option<&[f32]>,
         to: (&mut [f32], Store),
     ) {
-        conv::respond(shape, image, weight, bias, to);
+        let run = if winograd::pays(shape) { winograd::respond } else { conv::respond };
+        run(shape, image, weight, bias, to);
     }
 
     fn spread(
@@ -49,11 +50,13 @@ impl Kernels for f32 {
         bias: Option<&[f32]>,
         to: (&mut [f32], Store),
     ) {
-        conv::spread(shape, response, weight, bias, to);
+        let run = if winograd::pays(shape) { winograd::spread } else { conv::spread };
+        run(shape, response, weight, bias, to);
     }
 
     fn weight_gradient(shape: &ConvShape, image: &Padded<f32>, response: &Padded<f32>) -> Vec<f32> {
-        filter::weight_gradient(shape, image, response)
+        let run = if winograd::pays(shape) { winograd::weight_gradient } else { filter::weight_gradient };
+        run(shape, image, response)
     }
 }
 
@@ -69,7 +72,7 @@ impl Kernels for bf16 {
         if tiles() {
             return super::amx::respond(shape, image, weight, bias, to);
         }
-        through_f32(to, |to| conv::respond(shape, &image.widened(), weight, bias, to));
+        through_f32(to, |to| f32::respond(shape, &image.widened(), weight, bias, to));
     }
 
     fn spread(
@@ -83,7 +86,7 @@ impl Kernels for bf16 {
         if tiles() {
             return super::amx::spread(shape, response, weight, bias, to);
         }
-        through_f32(to, |to| conv::spread(shape, &response.widened(), weight, bias, to));
+        through_f32(to, |to| f32::spread(shape, &response.widened(), weight, bias, to));
     }
 
     fn weight_gradient(shape: &ConvShape, image: &Padded<bf16>, response: &Padded<bf16>) -> Vec<f32> {
@@ -91,7 +94,7 @@ impl Kernels for bf16 {
         if tiles() {
             return super::amx::weight_gradient(shape, image, response);
         }
-        filter::weight_gradient(shape, &image.widened(), &response.widened())
+        f32::weight_gradient(shape, &image.widened(), &response.widened())
     }
 }
 

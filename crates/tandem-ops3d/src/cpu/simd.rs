@@ -105,6 +105,40 @@ pub(crate) unsafe trait Lanes: Copy {
     unsafe fn store(self, to: *mut f32);
     /// `self + a * b`.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
+    /// `self + other`.
+    unsafe fn add(self, other: Self) -> Self;
+    /// `self - other`.
+    unsafe fn sub(self, other: Self) -> Self;
+}
+
+/// Work for vectors of any unit, with the rows of registers that the unit holds beside one vector (`R1`) and two (`R2`).
+pub(crate) trait Work {
+    /// Does it.
+    ///
+    /// # Safety
+    /// The processor has the unit's instructions.
+    unsafe fn run<L: Lanes, const R1: usize, const R2: usize>(self);
+}
+
+/// Does a piece of work with a unit's instructions switched on.
+///
+/// # Safety
+/// The processor has them.
+#[inline]
+pub(crate) unsafe fn on_unit(unit: Unit, work: impl Work) {
+    // SAFETY: the caller's.
+    unsafe {
+        match unit {
+            #[cfg(target_arch = "x86_64")]
+            Unit::Zmm => x86::zmm(work),
+            #[cfg(target_arch = "x86_64")]
+            Unit::WideYmm => x86::wide_ymm(work),
+            #[cfg(target_arch = "x86_64")]
+            Unit::Ymm => x86::ymm(work),
+            // Units that another kind of processor has are never chosen.
+            _ => work.run::<Portable, 6, 4>(),
+        }
+    }
 }
 
 /// Eight values in plain Rust.
@@ -135,6 +169,51 @@ unsafe impl Lanes for Portable {
         }
         self
     }
+    #[inline(always)]
+    unsafe fn add(mut self, other: Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a += b);
+        self
+    }
+    #[inline(always)]
+    unsafe fn sub(mut self, other: Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a -= b);
+        self
+    }
+}
+
+/// One value: what is left after whole vectors.
+#[derive(Clone, Copy)]
+pub(crate) struct One(f32);
+
+// SAFETY: no instructions beyond the target's own; loads and stores touch exactly one value.
+unsafe impl Lanes for One {
+    const COUNT: usize = 1;
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        One(value)
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller vouches for a readable value.
+        One(unsafe { from.read() })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller vouches for a writable value.
+        unsafe { to.write(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        One(self.0 + a.0 * b.0)
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        One(self.0 + other.0)
+    }
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        One(self.0 - other.0)
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -142,7 +221,7 @@ pub(crate) use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::Lanes;
+    use super::{Lanes, Work};
     use std::arch::x86_64::*;
 
     /// Eight values in a ymm register.
@@ -171,6 +250,16 @@ mod x86 {
         unsafe fn add_product(self, a: Self, b: Self) -> Self {
             // SAFETY: see the impl.
             Avx2(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
+        }
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            // SAFETY: see the impl.
+            Avx2(unsafe { _mm256_add_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        unsafe fn sub(self, other: Self) -> Self {
+            // SAFETY: see the impl.
+            Avx2(unsafe { _mm256_sub_ps(self.0, other.0) })
         }
     }
 
@@ -201,6 +290,32 @@ mod x86 {
             // SAFETY: see the impl.
             Avx512(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
         }
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            // SAFETY: see the impl.
+            Avx512(unsafe { _mm512_add_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        unsafe fn sub(self, other: Self) -> Self {
+            // SAFETY: see the impl.
+            Avx512(unsafe { _mm512_sub_ps(self.0, other.0) })
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512vl")]
+    pub(super) unsafe fn zmm(work: impl Work) {
+        // SAFETY: the caller's.
+        unsafe { work.run::<Avx512, 24, 12>() }
+    }
+    #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+    pub(super) unsafe fn wide_ymm(work: impl Work) {
+        // SAFETY: the caller's.
+        unsafe { work.run::<Avx2, 24, 12>() }
+    }
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn ymm(work: impl Work) {
+        // SAFETY: the caller's.
+        unsafe { work.run::<Avx2, 12, 6>() }
     }
 }
 
