@@ -1,3 +1,5 @@
+mod one_node;
+
 use super::*;
 use crate::{
     BatchNorm3d, RunningStatistics, Statistics, batch_norm3d, conv_transpose3d, conv3d, dropout3d, relu,
