@@ -8,8 +8,9 @@ use std::time::Instant;
 const FORCED: &str = "TANDEM_CPU";
 const PATHS: [&str; 4] = ["portable", "avx2", "avx512", "amx"];
 
-/// The crates whose results depend on the path; those above them only call these.
-const ON_EVERY_PATH: [&str; 3] = ["tandem-ops3d", "tandem-networks", "tandem-training"];
+/// Unit tests, and the tests against golden numbers and of training: what depends on the path. They are picked by target, for
+/// picked by package they would be built a second time, with other features of the crates below.
+const ON_EVERY_PATH: [&str; 7] = ["test", "--workspace", "--lib", "--test", "golden", "--test", "training"];
 
 pub(crate) fn run(root: &Path) -> Result<()> {
     cargo(root, &["fmt", "--all", "--check"], &[])?;
@@ -29,11 +30,9 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 fn test(root: &Path) -> Result<()> {
     let present = present_paths(root)?;
     let (widest, narrower) = present.split_last().context("the processor has no path at all")?;
-    cargo(root, &["test", "--workspace"], &[(FORCED, widest)])?;
-    let packages = ON_EVERY_PATH.iter().flat_map(|name| ["--package", name]);
-    let arguments: Vec<&str> = ["test", "--tests"].into_iter().chain(packages).collect();
+    cargo(root, &["test", "--workspace"], &[(FORCED, widest.as_str())])?;
     for path in narrower {
-        cargo(root, &arguments, &[(FORCED, path)])?;
+        cargo(root, &ON_EVERY_PATH, &[(FORCED, path.as_str())])?;
     }
     for path in PATHS.iter().filter(|path| !present.iter().any(|present| present == *path)) {
         println!("==> {FORCED}={path}: SKIPPED, this processor lacks it");
