@@ -150,7 +150,7 @@ fn sums_and_factors<S: Element>(tolerance: f64) {
         check("close", &|to| close(&a, to), &|i| if x[i] > 0.0 { y[i] } else { 0.0 });
         check("convert", &|to| convert(&a, to), &|i| x[i]);
         check("convert_all", &|to| convert_all(&a, to), &|i| x[i]);
-        let factor = |c: usize| if c % 3 == 0 { 0.0 } else { 1.0 / 0.6 };
+        let factor = |c: usize| if c.is_multiple_of(3) { 0.0 } else { 1.0 / 0.6 };
         let tile = repeat(channels, |c| factor(c) as f32);
         check("scale", &|to| scale(&tile, to), &|i| y[i] * factor(i % channels));
     }

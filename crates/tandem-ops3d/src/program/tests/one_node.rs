@@ -20,7 +20,7 @@ fn unit(
     let norm = flat.norm(channels);
     // Far from 0, so that rounding opens and closes no ReLU; every other channel is closed.
     for (c, shift) in flat.weights[norm.shift.clone()].iter_mut().enumerate() {
-        *shift = if c % 2 == 0 { 8.0 } else { -8.0 };
+        *shift = if c.is_multiple_of(2) { 8.0 } else { -8.0 };
     }
     program.unit(x, conv, norm, activation, sum)
 }
