@@ -6,5 +6,6 @@ mod scans;
 
 mod experiment;
 mod hostile_input;
+mod precision;
 mod predict;
 mod prepare_data;

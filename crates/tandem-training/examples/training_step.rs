@@ -9,7 +9,7 @@ use std::time::Instant;
 use tandem_objectives::losses::{cross_entropy, dice};
 use tandem_objectives::{Batch, Forward, Method, Network, Objective, Role, Step, Term, loss_of};
 use tandem_random::Draws;
-use tandem_training::{Config, Trainer};
+use tandem_training::{Config, Kernels, Trainer};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -69,9 +69,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The first steps fill the memory that later ones use again.
     let mut warm = seconds.split_off(2.min(seconds.len() - 1));
     warm.sort_by(f64::total_cmp);
-    let path = tandem_ops3d::cpu_path().name();
+    let kernels = Kernels::of(config.precision);
     println!(
-        "{architecture} {patch:?} f{filters} b{count} {path}: min {:.3} s, median {:.3} s",
+        "{architecture} {patch:?} f{filters} b{count}, {kernels}: min {:.3} s, median {:.3} s",
         warm[0],
         warm[warm.len() / 2]
     );

@@ -5,6 +5,8 @@ use super::gather::Store;
 use super::pad::Padded;
 use super::rows;
 use super::scratch::Scratch;
+#[cfg(target_arch = "x86_64")]
+use super::simd::{CpuPath, cpu_path};
 use super::{conv, filter, winograd};
 use crate::conv_shape::ConvShape;
 use half::bf16;
@@ -111,5 +113,5 @@ fn through_f32((to, store): (&mut [bf16], Store), run: impl FnOnce((&mut [f32], 
 /// Whether matrix tiles are there, and no narrower path was asked for.
 #[cfg(target_arch = "x86_64")]
 fn tiles() -> bool {
-    std::env::var_os("TANDEM_CPU").is_none() && super::amx::available()
+    cpu_path() == CpuPath::Amx
 }
