@@ -17,7 +17,7 @@ const IMPORTS: [(&str, &[&str]); 13] = [
     ("tandem-augment", &["tandem-volume"]),
     ("tandem-networks", &["tandem-ops3d"]),
     ("tandem-objectives", &["tandem-ops3d", "tandem-metrics"]),
-    ("tandem-inference", &["tandem-networks", "tandem-volume"]),
+    ("tandem-inference", &["tandem-networks", "tandem-ops3d", "tandem-volume"]),
     ("tandem-training", EMBEDDABLE),
     ("tandem-cli", ALL),
     ("tandem-tests", ALL),

@@ -1,9 +1,10 @@
 //! The backward pass.
 
 use super::forward::convolution;
+use super::op::OtherGradient;
 use super::read::for_rows;
 use super::tape::{Kept, Tape};
-use super::{ConvLayer, Node, NormLayer, Program, Sum, Value};
+use super::{ConvLayer, Node, NormLayer, Program, Sum};
 use crate::cpu::gather::Store;
 use crate::cpu::head::{self, Head};
 use crate::cpu::kernels::Kernels;
@@ -33,21 +34,21 @@ struct Backward<'a, S: Kernels> {
     image_wanted: bool,
 }
 
-/// From the gradient of the logits `(n, k, d, h, w)` and those of other values `(n, c, d, h, w)`.
+/// From the gradient of the logits `(n, k, d, h, w)` and those of other values.
 pub(super) fn backward<S: Kernels>(
     program: &Program,
     tape: Tape<S>,
     weights: &[f32],
     logits: &[f32],
-    others: Vec<(Value, Vec<f32>)>,
+    others: Vec<OtherGradient>,
     image_wanted: bool,
 ) -> Result<Gradients> {
     let values = program.nodes.iter().map(|_| None).collect();
     let mut pass = Backward { tape, weights, values, into: vec![0.0; weights.len()], image_wanted };
-    for (value, gradient) in others {
-        pass.add_planes(value.0, &gradient);
-    }
     for (index, node) in program.nodes.iter().enumerate().rev() {
+        for other in others.iter().filter(|other| other.value.0 == index) {
+            pass.add_rows(index, other);
+        }
         match node {
             Node::Input => {}
             Node::Head { x, weight, bias } => pass.head(x.0, weight, bias, logits),
@@ -81,14 +82,22 @@ impl<S: Kernels> Backward<'_, S> {
         }
     }
 
-    /// A gradient `(n, c, d, h, w)` from outside.
-    fn add_planes(&mut self, value: usize, planes: &[f32]) {
-        let [n, d, h, w, c] = self.tape.dims[value];
-        let mut voxels = Scratch::<f32>::take(planes.len());
-        transpose(planes, n, [c, d * h * w], &mut voxels);
-        let mut gradient = Scratch::<S>::take(planes.len());
-        for_rows(&mut gradient, w * c, |row, to| rows::convert(&voxels[row * w * c..][..w * c], to));
-        self.give(value, gradient);
+    /// A gradient from outside.
+    fn add_rows(&mut self, value: usize, OtherGradient { factor, gradient, .. }: &OtherGradient) {
+        let (len, row_len) = (self.tape.dims[value].iter().product(), self.tape.row_len(value));
+        let sum = self.values[value].get_or_insert_with(|| {
+            let mut zeros = Scratch::take(len);
+            for_rows(&mut zeros, row_len, |_, to| to.fill(S::default()));
+            zeros
+        });
+        for_rows(sum, row_len, |row, to| {
+            if gradient.rows.contains(&row) {
+                let mut added = vec![0.0f32; row_len];
+                (gradient.add)(row, &mut added);
+                added.iter_mut().for_each(|value| *value *= factor);
+                rows::add(&added, to);
+            }
+        });
     }
 
     fn head(&mut self, x: usize, weight: &Range<usize>, bias: &Range<usize>, logits: &[f32]) {
