@@ -20,6 +20,12 @@ const LINE: usize = 64;
 const HUGE: usize = (2 << 20) / LINE;
 const LARGE: usize = 4 * HUGE;
 
+/// Lines of the block that serves a request: a large one has room for a frame around the next image as well; what is never
+/// written takes no memory.
+fn capacity(lines: usize) -> usize {
+    if lines < LARGE { lines } else { (lines + lines / 8).next_multiple_of(HUGE) }
+}
+
 /// Memory of whole lines; its contents are whatever was left in it.
 enum Block {
     Small(Vec<Line>),
@@ -35,8 +41,7 @@ impl Block {
         if lines < LARGE {
             return Block::Small(vec![Line([0; LINE]); lines]);
         }
-        // Room for a frame around the next image; what is never written takes no memory.
-        let lines = (lines + lines / 8).next_multiple_of(HUGE);
+        let lines = capacity(lines);
         match MmapMut::map_anon((lines + HUGE) * LINE) {
             Ok(map) => {
                 // Only a wish: without huge pages it is slower, not wrong.
@@ -100,7 +105,7 @@ impl Idle {
         let limit = lines + lines / 8 * 3 + 1024;
         let size = self.blocks.range(lines..=limit).next().map(|(size, _)| *size);
         let block = size.and_then(|size| self.remove(size, Vec::pop));
-        let taken = block.as_ref().map_or(large(lines), |block| large(block.lines()));
+        let taken = large(block.as_ref().map_or(capacity(lines), Block::lines));
         self.used += taken;
         self.most_used = self.most_used.max(self.used);
         // The process may hold little more than what was once in use.
@@ -235,6 +240,7 @@ mod tests {
         assert!(idle.take(2 * LARGE).is_none() && idle.take(2 * LARGE).is_none());
         idle.put(Block::new(2 * LARGE));
         idle.put(Block::new(2 * LARGE));
+        assert_eq!(idle.used, 0);
         // One of the two goes to the system in place of a block of another size, and so on.
         let left = |idle: &Idle| idle.blocks.values().map(Vec::len).sum::<usize>();
         assert!(idle.take(LARGE).is_none() && left(&idle) == 1);
