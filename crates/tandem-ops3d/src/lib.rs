@@ -15,6 +15,7 @@ mod cpu;
 mod deferred;
 mod dropout;
 mod layout;
+pub mod limits;
 mod norm;
 mod pool;
 pub mod program;
