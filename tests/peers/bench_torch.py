@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """One case of `cargo xtask bench` in PyTorch on the CPU: what our times stand beside.
 
-usage: bench_torch.py CASE SETTING                             needs torch; with "compile" a C++ compiler too
+usage: bench_torch.py CASE SETTING                             needs torch and numpy; with "compile" a C++ compiler too
 CASE is a line that `tandem-bench` prints. SETTING is a JSON object: "layout" (first or last: where the channels lie in
 memory), "compile" (torch.compile, for networks), "batch" (windows at once) and "windows" (how many, where not all) of the
 inference. Prints a JSON object for each result. Half precision is autocast, its layers alone are bf16 throughout.
@@ -13,6 +13,7 @@ SETTING = json.loads(sys.argv[2])
 THREADS = CASE["threads"] or len(os.sched_getaffinity(0))
 os.environ["OMP_NUM_THREADS"] = str(THREADS)
 
+import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -126,7 +127,7 @@ def supervised(d, p, y):
 
 
 def percentile(x, percent):
-    return x.flatten().kthvalue(1 + int(percent / 100 * (x.numel() - 1))).values
+    return float(np.percentile(x.numpy(), percent))
 
 
 def contrast(features, kept, foreground, student, dropped):
