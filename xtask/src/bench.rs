@@ -50,6 +50,8 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     }
 
     let started = Instant::now();
+    let file = folder.join("bench.json");
+    let earlier = if options.only.is_some() { read_json(&file)? } else { Vec::new() };
     let mut measured = Vec::new();
     for (index, case) in cases.iter().enumerate() {
         let own = lines(Command::new(&ours).args(arguments_of(case)?).envs(threads(case)))?;
@@ -67,18 +69,17 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
             println!("[{}/{}, {minutes} min] {}", index + 1, cases.len(), record::summary(&record));
             measured.push(record);
         }
+        // After every case, so that a run that is broken off leaves what it has.
+        write_json(&file, &Value::Array(record::merged(earlier.clone(), measured.clone())))?;
     }
     if let Some(peer) = &peer {
         machine["allocator"] = json!(peer.allocator());
     }
     let table = tables::markdown(&machine, &measured);
-    let file = folder.join("bench.json");
     write_json(&folder.join("machine.json"), &machine)?;
     if options.only.is_some() {
-        write_json(&file, &Value::Array(record::merged(read_json(&file)?, measured)))?;
         println!("\n{table}");
     } else {
-        write_json(&file, &Value::Array(measured))?;
         let page = root.join("docs/performance.md");
         let text = std::fs::read_to_string(&page).with_context(|| format!("{}", page.display()))?;
         std::fs::write(&page, tables::replaced(&text, &table)?)?;

@@ -107,7 +107,8 @@ impl Peer {
             return Ok(());
         }
         for mut result in objects(&output.stdout)? {
-            eprintln!("    PyTorch, {}: {} s", named(setting), result["seconds"]);
+            let seconds = result["seconds"].as_f64().unwrap_or(f64::NAN);
+            eprintln!("    {}: PyTorch {seconds:.4} s ({})", text(&result, "case"), named(setting));
             result["setting"] = setting.clone();
             result["setting_name"] = json!(named(setting));
             keep_faster(best, result);
