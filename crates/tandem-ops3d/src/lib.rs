@@ -16,6 +16,7 @@ mod deferred;
 mod dropout;
 pub mod elementary;
 mod layout;
+pub mod limits;
 mod norm;
 mod pool;
 pub mod program;

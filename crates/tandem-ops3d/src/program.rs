@@ -8,12 +8,14 @@
 
 mod backward;
 mod forward;
+mod layers;
 mod op;
 mod read;
 mod tape;
 #[cfg(test)]
 mod tests;
 
+pub use layers::{LayerShape, LayerTrial};
 pub use op::Outputs;
 
 use crate::{Activation, Conv3dParams, CpuPath, cpu_path};

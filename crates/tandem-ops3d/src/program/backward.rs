@@ -102,27 +102,7 @@ impl<S: Kernels> Backward<'_, S> {
 
     fn head(&mut self, x: usize, weight: &Range<usize>, bias: &Range<usize>, logits: &[f32]) {
         let head = Head { weight: &self.weights[weight.clone()], bias: &self.weights[bias.clone()] };
-        let [n, d, h, w, _] = self.tape.dims[x];
-        let (classes, row_len) = (head.classes(), self.tape.row_len(x));
-        let mut voxels = Scratch::<f32>::take(logits.len());
-        transpose(logits, n, [classes, d * h * w], &mut voxels);
-        let mut gradient = Scratch::<S>::take(n * d * h * row_len);
-        // A plane a task, each with sums of its own, added in order.
-        let tasks = gradient.par_chunks_mut((h * row_len).max(1)).enumerate();
-        let sums: Vec<[Vec<f32>; 2]> = tasks
-            .map(|(plane, gradient)| {
-                let mut sums = [vec![0.0; head.weight.len()], vec![0.0; classes]];
-                let mut both = [vec![0.0f32; row_len], vec![0.0f32; row_len]];
-                for (y, to) in gradient.chunks_mut(row_len).enumerate() {
-                    let row = plane * h + y;
-                    let ([features, dx], [dw, db]) = (&mut both, &mut sums);
-                    self.tape.read_row(x, row, features);
-                    head::backward(&head, features, &voxels[row * w * classes..][..w * classes], dx, dw, db);
-                    rows::convert(dx, to);
-                }
-                sums
-            })
-            .collect();
+        let (gradient, sums) = head_gradients(&self.tape, x, head, logits);
         for (which, range) in [weight, bias].into_iter().enumerate() {
             for (i, into) in self.into[range.clone()].iter_mut().enumerate() {
                 *into += sums.iter().map(|sums| f64::from(sums[which][i])).sum::<f64>() as f32;
@@ -187,4 +167,35 @@ impl<S: Kernels> Backward<'_, S> {
         self.into[conv.weight.clone()].copy_from_slice(&gradient);
         Ok(())
     }
+}
+
+/// The gradient of a head's input, and those of its weight and bias by parts that are still to be added.
+pub(super) fn head_gradients<S: Kernels>(
+    tape: &Tape<S>,
+    x: usize,
+    head: Head,
+    logits: &[f32],
+) -> (Scratch<S>, Vec<[Vec<f32>; 2]>) {
+    let [n, d, h, w, _] = tape.dims[x];
+    let (classes, row_len) = (head.classes(), tape.row_len(x));
+    let mut voxels = Scratch::<f32>::take(logits.len());
+    transpose(logits, n, [classes, d * h * w], &mut voxels);
+    let mut gradient = Scratch::<S>::take(n * d * h * row_len);
+    // A plane a task, each with sums of its own, added in order.
+    let tasks = gradient.par_chunks_mut((h * row_len).max(1)).enumerate();
+    let sums = tasks
+        .map(|(plane, gradient)| {
+            let mut sums = [vec![0.0; head.weight.len()], vec![0.0; classes]];
+            let mut both = [vec![0.0f32; row_len], vec![0.0f32; row_len]];
+            for (y, to) in gradient.chunks_mut(row_len).enumerate() {
+                let row = plane * h + y;
+                let ([features, dx], [dw, db]) = (&mut both, &mut sums);
+                tape.read_row(x, row, features);
+                head::backward(&head, features, &voxels[row * w * classes..][..w * classes], dx, dw, db);
+                rows::convert(dx, to);
+            }
+            sums
+        })
+        .collect();
+    (gradient, sums)
 }
