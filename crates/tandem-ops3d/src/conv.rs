@@ -7,7 +7,7 @@ use crate::conv_shape::{Conv3dParams, ConvShape, Frame};
 use crate::cpu;
 use crate::cpu::gather::Store;
 use crate::cpu::kernels::Kernels;
-use crate::cpu::pad::Padded;
+use crate::cpu::pad::{Image, Padded, ReadRow, Rows, copy_row};
 use crate::storage::{filled, slice, with_slices};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor};
 
@@ -119,8 +119,8 @@ impl Convolution {
         }
     }
 
-    /// The frame in which the kernels read the input, and that of the output's gradient.
-    pub(crate) fn frames(&self) -> [Frame; 2] {
+    /// The frame in which kernels read the input, and that of the output's gradient.
+    fn frames(&self) -> [Frame; 2] {
         let (image, response) = (self.shape.image_frame(), self.shape.response_frame());
         match self.direction {
             Direction::Respond => [image, response],
@@ -128,10 +128,36 @@ impl Convolution {
         }
     }
 
-    /// The output of a framed input.
+    /// Whether the kernels read images row by row, each a few times; else once, into their frames.
+    pub(crate) fn reads_rows<S: Kernels>(&self) -> bool {
+        S::reads_rows(&self.shape)
+    }
+
+    /// The input as the kernels read it.
+    pub(crate) fn input<'a, S: Kernels>(&self, read: &'a ReadRow<'a, S>) -> Image<'a, S> {
+        let rows = Rows { dims: self.input_dims(), read };
+        if self.reads_rows::<S>() {
+            Image::Rows(rows)
+        } else {
+            Image::Framed(Padded::new(rows, self.frames()[0]))
+        }
+    }
+
+    /// The output's gradient as the kernels read it.
+    pub(crate) fn output_gradient<'a, S: Kernels>(&self, read: &'a ReadRow<'a, S>) -> Image<'a, S> {
+        let rows = Rows { dims: self.output_dims(), read };
+        if self.reads_rows::<S>() { Image::Rows(rows) } else { Image::Framed(self.framed_gradient(read)) }
+    }
+
+    /// The output's gradient in its frame, for kernels that do not read rows.
+    pub(crate) fn framed_gradient<S: Kernels>(&self, read: &ReadRow<S>) -> Padded<S> {
+        Padded::new(Rows { dims: self.output_dims(), read }, self.frames()[1])
+    }
+
+    /// The output of an input.
     pub(crate) fn run<S: Kernels>(
         &self,
-        input: &Padded<S>,
+        input: &Image<S>,
         weight: &[f32],
         bias: Option<&[f32]>,
         to: (&mut [S], Store),
@@ -142,8 +168,8 @@ impl Convolution {
         }
     }
 
-    /// The gradient of the input from a framed one of the output: the same convolution in the other direction.
-    pub(crate) fn input_gradient<S: Kernels>(&self, grad: &Padded<S>, weight: &[f32], to: (&mut [S], Store)) {
+    /// The gradient of the input from that of the output: the same convolution in the other direction.
+    pub(crate) fn input_gradient<S: Kernels>(&self, grad: &Image<S>, weight: &[f32], to: (&mut [S], Store)) {
         match self.direction {
             Direction::Respond => S::spread(&self.shape, grad, weight, None, to),
             Direction::Spread => S::respond(&self.shape, grad, weight, None, to),
@@ -151,7 +177,7 @@ impl Convolution {
     }
 
     /// The gradient of the weight, in its own layout.
-    pub(crate) fn weight_gradient<S: Kernels>(&self, input: &Padded<S>, grad: &Padded<S>) -> Vec<f32> {
+    pub(crate) fn weight_gradient<S: Kernels>(&self, input: &Image<S>, grad: &Image<S>) -> Vec<f32> {
         match self.direction {
             Direction::Respond => S::weight_gradient(&self.shape, input, grad),
             Direction::Spread => S::weight_gradient(&self.shape, grad, input),
@@ -166,7 +192,8 @@ impl Convolution {
     }
 
     fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-        let input = Padded::copy(input, self.input_dims(), self.frames()[0]);
+        let read = copy_row(input, self.input_dims());
+        let input = self.input(&read);
         filled(self.output_dims().iter().product(), |y| self.run(&input, weight, bias, (y, Store::Write)))
     }
 
@@ -179,11 +206,12 @@ impl Convolution {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), &Device::Cpu);
         with_slices(self.label(), [x, weight, grad], |[input, w, grad]| {
-            let grad = Padded::copy(grad, self.output_dims(), self.frames()[1]);
+            let (read_input, read_grad) =
+                (copy_row(input, self.input_dims()), copy_row(grad, self.output_dims()));
+            let grad = self.output_gradient(&read_grad);
             let input_gradient =
                 || filled(input.len(), |dx| self.input_gradient(&grad, w, (dx, Store::Write)));
-            let weight_gradient =
-                || self.weight_gradient(&Padded::copy(input, self.input_dims(), self.frames()[0]), &grad);
+            let weight_gradient = || self.weight_gradient(&self.input(&read_input), &grad);
             let dx = x.track_op().then(|| tensor(input_gradient(), x)).transpose()?;
             let dw = weight.track_op().then(|| tensor(weight_gradient(), weight));
             Ok((dx, dw.transpose()?))

@@ -15,6 +15,4 @@ pub(crate) mod rows;
 pub(crate) mod scratch;
 pub(crate) mod simd;
 pub(crate) mod transpose;
-#[cfg(test)]
-mod tune;
 pub(crate) mod winograd;

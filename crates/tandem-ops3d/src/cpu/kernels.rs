@@ -2,21 +2,22 @@
 
 use super::element::Element;
 use super::gather::Store;
-use super::pad::Padded;
+use super::pad::{Image, Rows};
 use super::rows;
 use super::scratch::Scratch;
-#[cfg(target_arch = "x86_64")]
 use super::simd::{CpuPath, cpu_path};
 use super::{conv, filter, winograd};
 use crate::conv_shape::ConvShape;
 use half::bf16;
 
-/// Storage that convolutions run on.
+/// Storage that convolutions run on. A convolution's images are in the form that [`Kernels::reads_rows`] says.
 pub(crate) trait Kernels: Element {
+    /// Whether the kernels of a convolution read images row by row.
+    fn reads_rows(shape: &ConvShape) -> bool;
     /// See [`conv::respond`].
     fn respond(
         shape: &ConvShape,
-        image: &Padded<Self>,
+        image: &Image<Self>,
         weight: &[f32],
         bias: Option<&[f32]>,
         to: (&mut [Self], Store),
@@ -24,79 +25,113 @@ pub(crate) trait Kernels: Element {
     /// See [`conv::spread`].
     fn spread(
         shape: &ConvShape,
-        response: &Padded<Self>,
+        response: &Image<Self>,
         weight: &[f32],
         bias: Option<&[f32]>,
         to: (&mut [Self], Store),
     );
     /// See [`filter::weight_gradient`].
-    fn weight_gradient(shape: &ConvShape, image: &Padded<Self>, response: &Padded<Self>) -> Vec<f32>;
+    fn weight_gradient(shape: &ConvShape, image: &Image<Self>, response: &Image<Self>) -> Vec<f32>;
 }
 
 impl Kernels for f32 {
+    fn reads_rows(shape: &ConvShape) -> bool {
+        winograd::pays(shape)
+    }
+
     fn respond(
         shape: &ConvShape,
-        image: &Padded<f32>,
+        image: &Image<f32>,
         weight: &[f32],
         bias: Option<&[f32]>,
         to: (&mut [f32], Store),
     ) {
-        let run = if winograd::pays(shape) { winograd::respond } else { conv::respond };
-        run(shape, image, weight, bias, to);
+        match image {
+            Image::Rows(image) => winograd::respond(shape, *image, weight, bias, to),
+            Image::Framed(image) => conv::respond(shape, image, weight, bias, to),
+        }
     }
 
     fn spread(
         shape: &ConvShape,
-        response: &Padded<f32>,
+        response: &Image<f32>,
         weight: &[f32],
         bias: Option<&[f32]>,
         to: (&mut [f32], Store),
     ) {
-        let run = if winograd::pays(shape) { winograd::spread } else { conv::spread };
-        run(shape, response, weight, bias, to);
+        match response {
+            Image::Rows(response) => winograd::spread(shape, *response, weight, bias, to),
+            Image::Framed(response) => conv::spread(shape, response, weight, bias, to),
+        }
     }
 
-    fn weight_gradient(shape: &ConvShape, image: &Padded<f32>, response: &Padded<f32>) -> Vec<f32> {
-        let run = if winograd::pays(shape) { winograd::weight_gradient } else { filter::weight_gradient };
-        run(shape, image, response)
+    fn weight_gradient(shape: &ConvShape, image: &Image<f32>, response: &Image<f32>) -> Vec<f32> {
+        match (image, response) {
+            (Image::Rows(image), Image::Rows(response)) => {
+                winograd::weight_gradient(shape, *image, *response)
+            }
+            (Image::Framed(image), Image::Framed(response)) => {
+                filter::weight_gradient(shape, image, response)
+            }
+            _ => unreachable!("one convolution reads both of its images in the same form"),
+        }
     }
 }
 
 impl Kernels for bf16 {
+    fn reads_rows(shape: &ConvShape) -> bool {
+        !tiles() && f32::reads_rows(shape)
+    }
+
     fn respond(
         shape: &ConvShape,
-        image: &Padded<bf16>,
+        image: &Image<bf16>,
         weight: &[f32],
         bias: Option<&[f32]>,
         to: (&mut [bf16], Store),
     ) {
         #[cfg(target_arch = "x86_64")]
-        if tiles() {
+        if let (true, Image::Framed(image)) = (tiles(), image) {
             return super::amx::respond(shape, image, weight, bias, to);
         }
-        through_f32(to, |to| f32::respond(shape, &image.widened(), weight, bias, to));
+        widened(image, |image| through_f32(to, |to| f32::respond(shape, image, weight, bias, to)));
     }
 
     fn spread(
         shape: &ConvShape,
-        response: &Padded<bf16>,
+        response: &Image<bf16>,
         weight: &[f32],
         bias: Option<&[f32]>,
         to: (&mut [bf16], Store),
     ) {
         #[cfg(target_arch = "x86_64")]
-        if tiles() {
+        if let (true, Image::Framed(response)) = (tiles(), response) {
             return super::amx::spread(shape, response, weight, bias, to);
         }
-        through_f32(to, |to| f32::spread(shape, &response.widened(), weight, bias, to));
+        widened(response, |response| through_f32(to, |to| f32::spread(shape, response, weight, bias, to)));
     }
 
-    fn weight_gradient(shape: &ConvShape, image: &Padded<bf16>, response: &Padded<bf16>) -> Vec<f32> {
+    fn weight_gradient(shape: &ConvShape, image: &Image<bf16>, response: &Image<bf16>) -> Vec<f32> {
         #[cfg(target_arch = "x86_64")]
-        if tiles() {
+        if let (true, Image::Framed(image), Image::Framed(response)) = (tiles(), image, response) {
             return super::amx::weight_gradient(shape, image, response);
         }
-        f32::weight_gradient(shape, &image.widened(), &response.widened())
+        widened(image, |image| widened(response, |response| f32::weight_gradient(shape, image, response)))
+    }
+}
+
+/// Runs `f` on the same image in f32.
+fn widened<R>(image: &Image<bf16>, f: impl FnOnce(&Image<f32>) -> R) -> R {
+    match image {
+        Image::Framed(image) => f(&Image::Framed(image.widened())),
+        Image::Rows(Rows { dims, read }) => {
+            let read = |row: usize, to: &mut [f32]| {
+                let mut narrow = vec![bf16::ZERO; to.len()];
+                read(row, &mut narrow);
+                rows::convert(&narrow, to);
+            };
+            f(&Image::Rows(Rows { dims: *dims, read: &read }))
+        }
     }
 }
 
@@ -110,8 +145,7 @@ fn through_f32((to, store): (&mut [bf16], Store), run: impl FnOnce((&mut [f32], 
     rows::convert_all(&wide, to);
 }
 
-/// Whether matrix tiles are there, and no narrower path was asked for.
-#[cfg(target_arch = "x86_64")]
+/// Whether convolutions of bf16 values run on matrix tiles.
 fn tiles() -> bool {
     cpu_path() == CpuPath::Amx
 }

@@ -1,9 +1,27 @@
-//! Images in a frame of zeros: what the convolution kernels read.
+//! What the convolution kernels read: images in a frame of zeros, or row by row.
 
 use super::element::Element;
 use super::scratch::Scratch;
 use crate::conv_shape::Frame;
 use rayon::prelude::*;
+
+/// An image as a kernel reads it.
+pub(crate) enum Image<'a, T: Element> {
+    /// In the frame of its convolution.
+    Framed(Padded<T>),
+    /// As it is, for kernels that read each row a few times and put it in a frame as they go.
+    Rows(Rows<'a, T>),
+}
+
+/// A channels-last image `(n, d, h, w, c)` whose rows are made where they are read.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a, T: Element> {
+    pub(crate) dims: [usize; 5],
+    /// Writes row `row` of all rows `(n, d, h)`: the `w * c` values of it, whatever they were before.
+    pub(crate) read: &'a ReadRow<'a, T>,
+}
+
+pub(crate) type ReadRow<'a, T> = dyn Fn(usize, &mut [T]) + Sync + 'a;
 
 /// A channels-last image `(n, d, h, w, c)` in a frame of zeros.
 pub(crate) struct Padded<T: Element> {
@@ -14,9 +32,8 @@ pub(crate) struct Padded<T: Element> {
 }
 
 impl<T: Element> Padded<T> {
-    /// Puts an image of `dims` into a frame. `fill(row, values)` writes row `row` of all rows `(n, d, h)`: the `w * c` values
-    /// of it, whatever they were before.
-    pub(crate) fn new(dims: [usize; 5], frame: Frame, fill: impl Fn(usize, &mut [T]) + Sync) -> Self {
+    /// Puts an image into a frame.
+    pub(crate) fn new(Rows { dims, read }: Rows<T>, frame: Frame) -> Self {
         let [batch, depth, height, width, channels] = dims;
         let sides = [0, 1, 2].map(|axis| frame.before[axis] + dims[axis + 1] + frame.after[axis]);
         let (row, before) = (sides[2] * channels, frame.before[2] * channels);
@@ -34,7 +51,7 @@ impl<T: Element> Padded<T> {
                     let (inside, right) = rest.split_at_mut(width * channels);
                     left.fill(T::default());
                     right.fill(T::default());
-                    fill((n * depth + z) * height + y, inside);
+                    read((n * depth + z) * height + y, inside);
                 }
             });
         }
@@ -42,9 +59,9 @@ impl<T: Element> Padded<T> {
     }
 
     /// A copy of an image in a frame.
+    #[cfg(test)]
     pub(crate) fn copy(image: &[T], dims: [usize; 5], frame: Frame) -> Self {
-        let row = dims[3] * dims[4];
-        Self::new(dims, frame, |index, target| target.copy_from_slice(&image[index * row..][..row]))
+        Self::new(Rows { dims, read: &copy_row(image, dims) }, frame)
     }
 
     /// From one image, plane, row and voxel to the next.
@@ -65,4 +82,10 @@ impl<T: Element> Padded<T> {
         super::rows::convert_all(&self.values, &mut values);
         Padded { values, dims: self.dims, frame: self.frame }
     }
+}
+
+/// Reads the rows of an image in memory.
+pub(crate) fn copy_row<T: Element>(image: &[T], dims: [usize; 5]) -> impl Fn(usize, &mut [T]) + Sync {
+    let row = dims[3] * dims[4];
+    move |index, target| target.copy_from_slice(&image[index * row..][..row])
 }

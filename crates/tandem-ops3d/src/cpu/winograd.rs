@@ -18,11 +18,11 @@ mod weights;
 pub(crate) use weight_gradient::weight_gradient;
 
 use super::gather::Store;
-use super::pad::Padded;
+use super::pad::Rows;
 use super::scratch::Scratch;
 use super::simd::{Lanes, Unit, Work, on_unit};
 use crate::conv_shape::ConvShape;
-use lines::{LINES, Lines, Rows};
+use lines::{LINES, Lines, TileRows, Window};
 use rayon::prelude::*;
 use std::ops::Range;
 use voxels::{AXIS, Layout};
@@ -49,31 +49,36 @@ fn fits(shape: &ConvShape) -> bool {
 /// As [`super::conv::respond`].
 pub(crate) fn respond(
     shape: &ConvShape,
-    image: &Padded<f32>,
+    image: Rows<f32>,
     weight: &[f32],
     bias: Option<&[f32]>,
     to: (&mut [f32], Store),
 ) {
-    assert_eq!(image.frame, shape.image_frame(), "an image lies in another frame than its convolution's");
+    assert_eq!(image.dims, shape.image_dims(), "an image is not that of its convolution");
     let addresses = Addresses { from: 27, to: 27 * shape.ci, flipped: false };
-    run(shape, image, weight, (addresses, [shape.ci, shape.co]), bias, to);
+    let rows = TileRows::new(image.dims, image_frame(shape));
+    run(&rows, image, weight, (addresses, [shape.ci, shape.co]), bias, to);
 }
 
 /// As [`super::conv::spread`]: with stride 1 the response of a response, by the flipped filter.
 pub(crate) fn spread(
     shape: &ConvShape,
-    response: &Padded<f32>,
+    response: Rows<f32>,
     weight: &[f32],
     bias: Option<&[f32]>,
     to: (&mut [f32], Store),
 ) {
-    assert_eq!(
-        response.frame,
-        shape.response_frame(),
-        "a response lies in another frame than its convolution's"
-    );
+    assert_eq!(response.dims, shape.response_dims(), "a response is not that of its convolution");
     let addresses = Addresses { from: 27 * shape.ci, to: 27, flipped: true };
-    run(shape, response, weight, (addresses, [shape.co, shape.ci]), bias, to);
+    let frame = image_frame(shape).map(|padding| 2 - padding);
+    let rows = TileRows::new(response.dims, frame);
+    run(&rows, response, weight, (addresses, [shape.co, shape.ci]), bias, to);
+}
+
+/// Zeros on both sides of each axis of an image.
+fn image_frame(shape: &ConvShape) -> [usize; 3] {
+    assert!(fits(shape), "this convolution has no transform");
+    shape.params.padding
 }
 
 /// Tiles that go together at the least, so that weights that come out of the cache are used often enough, and at the most,
@@ -81,7 +86,7 @@ pub(crate) fn spread(
 const GROUP_TILES: [usize; 2] = [36, 96];
 
 /// Rows of tiles that go together: a number that the products' blocks divide well.
-fn group_rows(rows: &Rows) -> usize {
+fn group_rows(rows: &TileRows) -> usize {
     let [least, most] = GROUP_TILES.map(|tiles| tiles.div_ceil(rows.tiles()));
     let waste = |count: &usize| {
         let tiles = count * rows.tiles();
@@ -91,18 +96,15 @@ fn group_rows(rows: &Rows) -> usize {
 }
 
 fn run(
-    shape: &ConvShape,
-    input: &Padded<f32>,
+    rows: &TileRows,
+    input: Rows<f32>,
     weight: &[f32],
     (addresses, [from, to]): (Addresses, [usize; 2]),
     bias: Option<&[f32]>,
     (output, store): (&mut [f32], Store),
 ) {
-    assert!(fits(shape), "this convolution has no transform");
-    let rows = Rows::new(input.dims);
-    let values = rows.outputs() * to;
-    assert_eq!(output.len(), values, "a convolution's output has another size");
-    if values == 0 {
+    assert_eq!(output.len(), rows.outputs() * to, "a convolution's output has another size");
+    if output.is_empty() {
         return;
     }
     let unit = Unit::for_channels(to);
@@ -111,13 +113,13 @@ fn run(
     if let Some(bias) = bias {
         biases[..to].copy_from_slice(bias);
     }
-    let task_rows = group_rows(&rows);
+    let task_rows = group_rows(rows);
     let target = Target(output.as_mut_ptr());
     (0..rows.count().div_ceil(task_rows)).into_par_iter().for_each(|index| {
         let task = Task {
-            rows: &rows,
+            rows,
             range: index * task_rows..rows.count().min((index + 1) * task_rows),
-            input: &input.values,
+            input,
             from,
             to,
             weights: &transformed,
@@ -139,9 +141,9 @@ unsafe impl Sync for Target {}
 
 /// Some rows of tiles, from image to response.
 struct Task<'a> {
-    rows: &'a Rows,
+    rows: &'a TileRows,
     range: Range<usize>,
-    input: &'a [f32],
+    input: Rows<'a, f32>,
     from: usize,
     to: usize,
     weights: &'a Transformed,
@@ -163,10 +165,11 @@ impl Work for Task<'_> {
         let mut response = Scratch::<f32>::take(response_layout.len());
         image.fill(0.0);
         let mut entered = Lines::new(count, 2 * tiles + 2, from, L::COUNT);
+        let mut window = Window::of_image(rows, count, from);
         let mut left = Lines::new(count, 2 * tiles, to, L::COUNT);
         // SAFETY: the caller's; the matrices hold as many rows and columns as are said here.
         unsafe {
-            entered.image::<L>(rows, self.range.clone(), self.input);
+            entered.image::<L>(rows, self.range.clone(), self.input, &mut window);
             for line in 0..LINES {
                 for row in 0..count {
                     let voxels = entered.values[entered.at(line, row)..].as_ptr();

@@ -5,11 +5,12 @@ use super::op::OtherGradient;
 use super::read::for_rows;
 use super::tape::{Kept, Tape};
 use super::{ConvLayer, Node, NormLayer, Program, Sum};
+use crate::conv::Convolution;
 use crate::cpu::gather::Store;
 use crate::cpu::head::{self, Head};
 use crate::cpu::kernels::Kernels;
 use crate::cpu::norm::gradient_sums;
-use crate::cpu::pad::Padded;
+use crate::cpu::pad::Image;
 use crate::cpu::rows;
 use crate::cpu::scratch::Scratch;
 use crate::cpu::transpose::transpose;
@@ -142,16 +143,33 @@ impl<S: Kernels> Backward<'_, S> {
         }
 
         let shape = convolution(conv, self.tape.dims[x])?;
-        let framed = Padded::<S>::new(shape.output_dims(), shape.frames()[1], |row, to| {
+        let read = |row: usize, to: &mut [S]| {
             let range = row * row_len..(row + 1) * row_len;
             let (middle, gradient) = (&unit.middle[range.clone()], &gradient[range]);
             rows::normalise_backward(middle, gradient, &unit.affine, &found.input, to);
-        });
-        drop(unit);
-        match sum {
-            Sum::Before(other) | Sum::After(other) => self.give(other.0, gradient),
-            Sum::Nothing => drop(gradient),
+        };
+        if shape.reads_rows::<S>() {
+            self.convolution(x, conv, &shape, &shape.output_gradient(&read));
+            self.hand_on(sum, gradient);
+        } else {
+            // What the frame was filled from is not needed any more.
+            let framed = shape.framed_gradient(&read);
+            drop(unit);
+            self.hand_on(sum, gradient);
+            self.convolution(x, conv, &shape, &Image::Framed(framed));
         }
+        Ok(())
+    }
+
+    /// What was added to a unit has the unit's own gradient.
+    fn hand_on(&mut self, sum: Sum, gradient: Scratch<S>) {
+        if let Sum::Before(other) | Sum::After(other) = sum {
+            self.give(other.0, gradient);
+        }
+    }
+
+    /// The gradients of a convolution's input and weight from that of its output.
+    fn convolution(&mut self, x: usize, conv: &ConvLayer, shape: &Convolution, gradient: &Image<S>) {
         if x > 0 || self.image_wanted {
             let weight = &self.weights[conv.weight.clone()];
             let len = shape.input_dims().iter().product();
@@ -159,13 +177,13 @@ impl<S: Kernels> Backward<'_, S> {
                 Some(sum) => (sum, Store::Add),
                 None => (Scratch::take(len), Store::Write),
             };
-            shape.input_gradient(&framed, weight, (&mut to, store));
+            shape.input_gradient(gradient, weight, (&mut to, store));
             self.values[x] = Some(to);
         }
-        let image = self.tape.framed(x, shape.frames()[0]);
-        let gradient = shape.weight_gradient(&image, &framed);
+        let tape = &self.tape;
+        let read = |row: usize, to: &mut [S]| tape.read_row(x, row, to);
+        let gradient = shape.weight_gradient(&shape.input(&read), gradient);
         self.into[conv.weight.clone()].copy_from_slice(&gradient);
-        Ok(())
     }
 }
 

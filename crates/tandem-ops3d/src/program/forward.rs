@@ -113,10 +113,11 @@ pub(super) fn convolve<S: Kernels>(
     conv: &ConvLayer,
     weights: &[f32],
 ) -> Scratch<S> {
-    let framed = tape.framed(x, shape.frames()[0]);
     let mut middle = Scratch::take(shape.output_dims().iter().product());
     let bias = conv.bias.as_ref().map(|bias| &weights[bias.clone()]);
-    shape.run(&framed, &weights[conv.weight.clone()], bias, (&mut middle, Store::Write));
+    let read = |row: usize, to: &mut [S]| tape.read_row(x, row, to);
+    let to = (&mut middle[..], Store::Write);
+    shape.run(&shape.input(&read), &weights[conv.weight.clone()], bias, to);
     middle
 }
 

@@ -9,7 +9,7 @@ use crate::conv::Convolution;
 use crate::cpu::gather::Store;
 use crate::cpu::head::Head;
 use crate::cpu::kernels::Kernels;
-use crate::cpu::pad::Padded;
+use crate::cpu::pad::copy_row;
 use crate::cpu::scratch::Scratch;
 use candle_core::Result;
 use half::bf16;
@@ -195,13 +195,14 @@ impl<S: Kernels> Trial<S> {
             let (_, sums) = head_gradients(&self.tape, 0, self.head(&bias), &self.logits_gradient);
             return sums[0][0][0];
         }
-        let [image_frame, response_frame] = self.geometry.frames();
-        let framed = Padded::copy(&self.gradient, self.geometry.output_dims(), response_frame);
+        let read_gradient = copy_row(&self.gradient, self.geometry.output_dims());
+        let gradient = self.geometry.output_gradient(&read_gradient);
         if self.shape.input_gradient {
             let mut to = Scratch::take(self.shape.input.iter().product());
-            self.geometry.input_gradient(&framed, &self.weights, (&mut to, Store::Write));
+            self.geometry.input_gradient(&gradient, &self.weights, (&mut to, Store::Write));
         }
-        self.geometry.weight_gradient(&self.tape.framed(0, image_frame), &framed)[0]
+        let read = |row: usize, to: &mut [S]| self.tape.read_row(0, row, to);
+        self.geometry.weight_gradient(&self.geometry.input(&read), &gradient)[0]
     }
 
     fn head<'a>(&'a self, bias: &'a [f32]) -> Head<'a> {

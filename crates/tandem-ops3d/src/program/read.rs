@@ -1,9 +1,7 @@
 //! Reads values of a tape row by row, computing those that are not kept.
 
 use super::tape::{Kept, Tape};
-use crate::conv_shape::Frame;
 use crate::cpu::element::Element;
-use crate::cpu::pad::Padded;
 use crate::cpu::rows;
 use rayon::prelude::*;
 
@@ -31,11 +29,6 @@ impl<S: Element> Tape<S> {
                 }
             }
         }
-    }
-
-    /// A value in a frame.
-    pub(super) fn framed(&self, value: usize, frame: Frame) -> Padded<S> {
-        Padded::new(self.dims[value], frame, |row, to| self.read_row(value, row, to))
     }
 }
 

@@ -4,6 +4,7 @@
 //! voxels one after the other.
 
 use super::super::gather::Store;
+use super::super::pad::Rows;
 use super::super::scratch::Scratch;
 use super::super::simd::{Lanes, One};
 use super::voxels::{enter, leave, leave_transposed};
@@ -12,20 +13,22 @@ use std::ops::Range;
 /// Lines of a group.
 pub(super) const LINES: usize = 16;
 
-/// Rows of tiles of an image in its frame, numbered through: image, plane of tiles, row of tiles.
-pub(super) struct Rows {
+/// Rows of tiles of an image, numbered through: image, plane of tiles, row of tiles.
+pub(super) struct TileRows {
     batch: usize,
-    /// Sides with the frame.
-    sides: [usize; 3],
+    /// Sides of the image, and zeros on both sides of each axis.
+    image: [usize; 3],
+    frame: [usize; 3],
     /// Tiles along each axis.
     tiles: [usize; 3],
 }
 
-impl Rows {
-    /// Of an image `(n, d, h, w, c)` with its frame; its response is two voxels shorter along each axis.
-    pub(super) fn new([batch, d, h, w, _]: [usize; 5]) -> Self {
-        let sides = [d, h, w];
-        Rows { batch, sides, tiles: sides.map(|side| side.saturating_sub(2).div_ceil(2)) }
+impl TileRows {
+    /// Of an image `(n, d, h, w, c)`; its response is two voxels shorter along each axis than the image in its frame.
+    pub(super) fn new([batch, d, h, w, _]: [usize; 5], frame: [usize; 3]) -> Self {
+        let mut rows = TileRows { batch, image: [d, h, w], frame, tiles: [0; 3] };
+        rows.tiles = rows.response().map(|side| side.div_ceil(2));
+        rows
     }
 
     /// Tiles in a row.
@@ -39,8 +42,8 @@ impl Rows {
     }
 
     /// Sides of the response.
-    pub(super) fn response(&self) -> [usize; 3] {
-        self.sides.map(|side| side.saturating_sub(2))
+    fn response(&self) -> [usize; 3] {
+        [0, 1, 2].map(|axis| (self.image[axis] + 2 * self.frame[axis]).saturating_sub(2))
     }
 
     /// Voxels of all responses.
@@ -48,10 +51,56 @@ impl Rows {
         self.batch * self.response().iter().product::<usize>()
     }
 
-    /// Image, and the first plane and row of voxels, of a row of tiles.
+    /// Image, and the first plane and row of the response's voxels, of a row of tiles.
     fn place(&self, row: usize) -> [usize; 3] {
         let [depth, height, _] = self.tiles;
         [row / (depth * height), row / height % depth * 2, row % height * 2]
+    }
+
+    /// The first rows of a group that lie in one plane of tiles.
+    fn in_one_plane(&self, group: &Range<usize>) -> Range<usize> {
+        let height = self.tiles[1];
+        group.start..group.end.min((group.start / height + 1) * height)
+    }
+}
+
+/// Rows of voxels, in their frame, that a group's tiles are made of.
+pub(super) struct Window {
+    values: Scratch<f32>,
+    stride: usize,
+}
+
+impl Window {
+    /// For an image of so many channels and `count` rows of tiles at once.
+    pub(super) fn of_image(rows: &TileRows, count: usize, channels: usize) -> Self {
+        Self::new(4 * (2 * count + 2), (2 * rows.tiles() + 2) * channels)
+    }
+
+    /// For the gradient of a response, one row of tiles at once.
+    pub(super) fn of_response(rows: &TileRows, channels: usize) -> Self {
+        Self::new(4, 2 * rows.tiles() * channels)
+    }
+
+    fn new(count: usize, row: usize) -> Self {
+        // Not a multiple of a page, else rows share few places of the first cache.
+        let stride = row.next_multiple_of(16) + 16;
+        Window { values: Scratch::take(count * stride), stride }
+    }
+
+    /// Reads a row of an image between zeros, or zeros where there is no such row.
+    fn read(&mut self, at: usize, image: Rows<f32>, row: Option<usize>, before: usize) {
+        let [_, _, _, width, channels] = image.dims;
+        let target = &mut self.values[at * self.stride..][..self.stride];
+        let Some(row) = row else { return target.fill(0.0) };
+        let (left, rest) = target.split_at_mut(before * channels);
+        let (inside, right) = rest.split_at_mut(width * channels);
+        left.fill(0.0);
+        right.fill(0.0);
+        (image.read)(row, inside);
+    }
+
+    fn row(&self, at: usize) -> *const f32 {
+        self.values[at * self.stride..].as_ptr()
     }
 }
 
@@ -78,76 +127,72 @@ impl Lines {
         line * self.stride + row * self.row
     }
 
-    /// Clears what lies behind the first values of a group's row.
-    fn clear_from(&mut self, first: usize, row: usize) {
-        for line in 0..LINES {
-            let start = self.at(line, row);
-            self.values[start + first..start + self.row].fill(0.0);
-        }
-    }
-
-    /// A row beside the lines: what is read or written in place of rows that do not exist.
-    fn spare(&mut self) -> *mut f32 {
-        self.values[LINES * self.stride..].as_mut_ptr()
-    }
-
     /// Transforms a group of rows of an image: `B' d`.
     ///
     /// # Safety
     /// The processor has the lanes' instructions.
     #[inline(always)]
-    pub(super) unsafe fn image<L: Lanes>(&mut self, rows: &Rows, group: Range<usize>, image: &[f32]) {
-        let [depth, height, width] = rows.sides;
-        let len = (2 * rows.tiles() + 2).min(width) * self.channels;
-        for (index, row) in group.enumerate() {
-            let [n, z, y] = rows.place(row);
-            let from = std::array::from_fn(|i| {
-                // A row behind the last takes part in outputs that do not exist only: any will do.
-                let (z, y) = ((z + i / 4).min(depth - 1), (y + i % 4).min(height - 1));
-                image[((n * depth + z) * height + y) * width * self.channels..][..len].as_ptr()
-            });
-            // What lies behind the last voxel likewise, but chance must not make it NaN, which times zero is NaN.
-            self.clear_from(len, index);
-            let first = self.at(0, index);
-            let to = self.values[first..].as_mut_ptr();
-            // SAFETY: the rows were sliced; the lines have room for this one.
-            unsafe { for_vectors::<L, _>(len, PlanesIn { from, to, stride: self.stride }) };
+    pub(super) unsafe fn image<L: Lanes>(
+        &mut self,
+        rows: &TileRows,
+        group: Range<usize>,
+        image: Rows<f32>,
+        window: &mut Window,
+    ) {
+        let ([depth, height, _], [before_d, before_h, before_w]) = (rows.image, rows.frame);
+        let mut rest = group.clone();
+        while !rest.is_empty() {
+            let run = rows.in_one_plane(&rest);
+            rest.start = run.end;
+            let [n, first_z, first_y] = rows.place(run.start);
+            let lines = 2 * run.len() + 2;
+            for at in 0..4 * lines {
+                let z = (first_z + at / lines).wrapping_sub(before_d);
+                let y = (first_y + at % lines).wrapping_sub(before_h);
+                let row = (z < depth && y < height).then(|| (n * depth + z) * height + y);
+                window.read(at, image, row, before_w);
+            }
+            for (index, row) in run.enumerate() {
+                let from = std::array::from_fn(|i| window.row(i / 4 * lines + 2 * index + i % 4));
+                let first = self.at(0, row - group.start);
+                let to = self.values[first..].as_mut_ptr();
+                // SAFETY: the window's rows are as long as those of the lines, which have room for this one.
+                unsafe { for_vectors::<L, _>(self.row, PlanesIn { from, to, stride: self.stride }) };
+            }
         }
     }
 
-    /// Transforms a group of rows of a response's gradient: `A y`. Voxels that do not exist count as zero. `start` is the
-    /// first value, `strides` are the distances of images, planes and rows.
+    /// Transforms a group of rows of a response's gradient: `A y`. Voxels that do not exist count as zero.
     ///
     /// # Safety
     /// As [`Self::image`].
     #[inline(always)]
     pub(super) unsafe fn gradient<L: Lanes>(
         &mut self,
-        rows: &Rows,
+        rows: &TileRows,
         group: Range<usize>,
-        (response, start, strides): (&[f32], usize, [usize; 3]),
+        response: Rows<f32>,
+        window: &mut Window,
     ) {
-        let [depth, height, width] = rows.response();
-        let len = width * self.channels;
-        let row_len = self.row;
-        let zeros = self.spare();
-        // SAFETY: the spare row is as long as the others.
-        unsafe { std::slice::from_raw_parts_mut(zeros, row_len) }.fill(0.0);
+        let [depth, height, _] = rows.response();
         for (index, row) in group.enumerate() {
             let [n, z, y] = rows.place(row);
-            let from = std::array::from_fn(|i| {
-                let (z, y) = (z + i / 2, y + i % 2);
-                if z >= depth || y >= height {
-                    return zeros.cast_const();
-                }
-                response[start + n * strides[0] + z * strides[1] + y * strides[2]..][..len].as_ptr()
-            });
-            self.clear_from(len, index);
+            for at in 0..4 {
+                let (z, y) = (z + at / 2, y + at % 2);
+                let row = (z < depth && y < height).then(|| (n * depth + z) * height + y);
+                window.read(at, response, row, 0);
+            }
+            let from = std::array::from_fn(|i| window.row(i));
             let first = self.at(0, index);
             let to = self.values[first..].as_mut_ptr();
             // SAFETY: as in `image`.
-            unsafe { for_vectors::<L, _>(len, PlanesOut { from, to, stride: self.stride }) };
+            unsafe { for_vectors::<L, _>(self.row, PlanesOut { from, to, stride: self.stride }) };
         }
+    }
+
+    /// A row beside the lines: what is written in place of rows that do not exist.
+    fn spare(&mut self) -> *mut f32 {
+        self.values[LINES * self.stride..].as_mut_ptr()
     }
 
     /// Transforms a group's lines to rows of a response: `A' m`.
@@ -157,7 +202,7 @@ impl Lines {
     #[inline(always)]
     pub(super) unsafe fn response<L: Lanes>(
         &mut self,
-        rows: &Rows,
+        rows: &TileRows,
         group: Range<usize>,
         (output, store): (*mut f32, Store),
     ) {

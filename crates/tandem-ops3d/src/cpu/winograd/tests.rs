@@ -1,6 +1,6 @@
 use crate::conv_shape::{Conv3dParams, ConvShape};
 use crate::cpu::gather::Store;
-use crate::cpu::pad::Padded;
+use crate::cpu::pad::{Rows, copy_row};
 use crate::cpu::winograd;
 use crate::reference;
 use tandem_random::Draws;
@@ -26,20 +26,17 @@ fn check(batch: usize, sides: [usize; 3], [ci, co]: [usize; 2], padding: [usize;
     let image = random(input.iter().product(), 0);
     let response = random(shape.response_dims().iter().product(), 1);
     let weight = random(shape.weight_dims().iter().product(), 2);
-    let framed_image = Padded::copy(&image, shape.image_dims(), shape.image_frame());
-    let framed_response = Padded::copy(&response, shape.response_dims(), shape.response_frame());
+    let (image_dims, response_dims) = (shape.image_dims(), shape.response_dims());
+    let (read_image, read_response) = (copy_row(&image, image_dims), copy_row(&response, response_dims));
+    let image_rows = Rows { dims: image_dims, read: &read_image };
+    let response_rows = Rows { dims: response_dims, read: &read_response };
     let biases = random(ci.max(co), 3);
 
     let (bias, expected) = (&biases[..co], reference::respond(&shape, &image, &weight));
-    outputs(&expected, bias, |bias, to| winograd::respond(&shape, &framed_image, &weight, bias, to), &shape);
+    outputs(&expected, bias, |bias, to| winograd::respond(&shape, image_rows, &weight, bias, to), &shape);
     let (bias, expected) = (&biases[..ci], reference::spread(&shape, &response, &weight));
-    outputs(
-        &expected,
-        bias,
-        |bias, to| winograd::spread(&shape, &framed_response, &weight, bias, to),
-        &shape,
-    );
-    let ours = winograd::weight_gradient(&shape, &framed_image, &framed_response);
+    outputs(&expected, bias, |bias, to| winograd::spread(&shape, response_rows, &weight, bias, to), &shape);
+    let ours = winograd::weight_gradient(&shape, image_rows, response_rows);
     let expected = reference::weight_gradient(&shape, &image, &response);
     let error = error(&ours, &expected);
     assert!(error < 5e-6, "weight gradient of {shape:?}: {error}");

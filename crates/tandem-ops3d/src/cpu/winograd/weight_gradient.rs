@@ -1,12 +1,12 @@
 //! The gradient of the weights: for each point of the transformed tiles a product with the sum running over tiles.
 
 use super::super::filter::{add_parts, part_count};
-use super::super::pad::Padded;
+use super::super::pad::Rows;
 use super::super::scratch::Scratch;
 use super::super::simd::{Lanes, Unit, Work, on_unit};
-use super::lines::{LINES, Lines, Rows};
+use super::lines::{LINES, Lines, TileRows, Window};
 use super::voxels::{self, AXIS, Layout};
-use super::{GROUP_TILES, POINTS, fits};
+use super::{GROUP_TILES, POINTS, image_frame};
 use crate::conv_shape::ConvShape;
 use crate::storage::filled;
 use rayon::prelude::*;
@@ -16,9 +16,9 @@ use std::ops::Range;
 const SHARES: usize = 4;
 
 /// As [`super::super::filter::weight_gradient`].
-pub(crate) fn weight_gradient(shape: &ConvShape, image: &Padded<f32>, response: &Padded<f32>) -> Vec<f32> {
-    assert!(fits(shape), "this convolution has no transform");
-    let (unit, rows) = (Unit::for_channels(shape.co), Rows::new(image.dims));
+pub(crate) fn weight_gradient(shape: &ConvShape, image: Rows<f32>, response: Rows<f32>) -> Vec<f32> {
+    let rows = TileRows::new(image.dims, image_frame(shape));
+    let unit = Unit::for_channels(shape.co);
     let [ci, co] = [shape.ci, shape.co].map(|channels| channels.next_multiple_of(unit.lanes()));
     let size = POINTS * ci * co;
     let parts = part_count(rows.count(), size);
@@ -53,9 +53,9 @@ pub(crate) fn weight_gradient(shape: &ConvShape, image: &Padded<f32>, response: 
 /// A part of the rows of tiles, with sums of its own.
 struct Part<'a> {
     shape: &'a ConvShape,
-    rows: &'a Rows,
-    image: &'a Padded<f32>,
-    response: &'a Padded<f32>,
+    rows: &'a TileRows,
+    image: Rows<'a, f32>,
+    response: Rows<'a, f32>,
     /// The part's rows, and the lines whose points it sums up.
     range: Range<usize>,
     lines: Range<usize>,
@@ -77,15 +77,14 @@ impl Work for Part<'_> {
             Lines::new(count, 2 * tiles + 2, shape.ci, L::COUNT),
             Lines::new(count, 2 * tiles, shape.co, L::COUNT),
         ];
-        let strides = response.strides();
-        let source = (&response.values[..], response.first(), [strides[0], strides[1], strides[2]]);
+        let mut windows = [Window::of_image(rows, count, shape.ci), Window::of_response(rows, shape.co)];
         let size = layouts[0].stride * layouts[1].stride;
         for first in self.range.clone().step_by(count) {
             let group = first..self.range.end.min(first + count);
             // SAFETY: the caller's; the matrices hold the group's tiles, the sums all channels of both.
             unsafe {
-                lines[0].image::<L>(rows, group.clone(), &image.values);
-                lines[1].gradient::<L>(rows, group.clone(), source);
+                lines[0].image::<L>(rows, group.clone(), image, &mut windows[0]);
+                lines[1].gradient::<L>(rows, group.clone(), response, &mut windows[1]);
                 for line in self.lines.clone() {
                     for row in 0..group.len() {
                         let from = [0, 1].map(|i| lines[i].values[lines[i].at(line, row)..].as_ptr());
