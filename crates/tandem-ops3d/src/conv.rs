@@ -133,25 +133,31 @@ impl Convolution {
         S::reads_rows(&self.shape)
     }
 
-    /// The input as the kernels read it.
-    pub(crate) fn input<'a, S: Kernels>(&self, read: &'a ReadRow<'a, S>) -> Image<'a, S> {
-        let rows = Rows { dims: self.input_dims(), read };
-        if self.reads_rows::<S>() {
-            Image::Rows(rows)
-        } else {
-            Image::Framed(Padded::new(rows, self.frames()[0]))
-        }
+    /// The input as the kernels read it; `whole` where it lies in memory as it is.
+    pub(crate) fn input<'a, S: Kernels>(
+        &self,
+        read: &'a ReadRow<'a, S>,
+        whole: Option<&'a [S]>,
+    ) -> Image<'a, S> {
+        self.image(Rows { dims: self.input_dims(), read, whole }, self.frames()[0])
     }
 
-    /// The output's gradient as the kernels read it.
-    pub(crate) fn output_gradient<'a, S: Kernels>(&self, read: &'a ReadRow<'a, S>) -> Image<'a, S> {
-        let rows = Rows { dims: self.output_dims(), read };
-        if self.reads_rows::<S>() { Image::Rows(rows) } else { Image::Framed(self.framed_gradient(read)) }
+    /// The output's gradient as the kernels read it; `whole` where it lies in memory as it is.
+    pub(crate) fn output_gradient<'a, S: Kernels>(
+        &self,
+        read: &'a ReadRow<'a, S>,
+        whole: Option<&'a [S]>,
+    ) -> Image<'a, S> {
+        self.image(Rows { dims: self.output_dims(), read, whole }, self.frames()[1])
+    }
+
+    fn image<'a, S: Kernels>(&self, rows: Rows<'a, S>, frame: Frame) -> Image<'a, S> {
+        if self.reads_rows::<S>() { Image::Rows(rows) } else { Image::Framed(Padded::of(rows, frame)) }
     }
 
     /// The output's gradient in its frame, for kernels that do not read rows.
-    pub(crate) fn framed_gradient<S: Kernels>(&self, read: &ReadRow<S>) -> Padded<S> {
-        Padded::new(Rows { dims: self.output_dims(), read }, self.frames()[1])
+    pub(crate) fn framed_gradient<S: Kernels>(&self, read: &ReadRow<S>) -> Padded<'static, S> {
+        Padded::filled(self.output_dims(), self.frames()[1], read)
     }
 
     /// The output of an input.
@@ -193,7 +199,7 @@ impl Convolution {
 
     fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
         let read = copy_row(input, self.input_dims());
-        let input = self.input(&read);
+        let input = self.input(&read, Some(input));
         filled(self.output_dims().iter().product(), |y| self.run(&input, weight, bias, (y, Store::Write)))
     }
 
@@ -208,10 +214,10 @@ impl Convolution {
         with_slices(self.label(), [x, weight, grad], |[input, w, grad]| {
             let (read_input, read_grad) =
                 (copy_row(input, self.input_dims()), copy_row(grad, self.output_dims()));
-            let grad = self.output_gradient(&read_grad);
+            let grad = self.output_gradient(&read_grad, Some(grad));
             let input_gradient =
                 || filled(input.len(), |dx| self.input_gradient(&grad, w, (dx, Store::Write)));
-            let weight_gradient = || self.weight_gradient(&self.input(&read_input), &grad);
+            let weight_gradient = || self.weight_gradient(&self.input(&read_input, Some(input)), &grad);
             let dx = x.track_op().then(|| tensor(input_gradient(), x)).transpose()?;
             let dw = weight.track_op().then(|| tensor(weight_gradient(), weight));
             Ok((dx, dw.transpose()?))

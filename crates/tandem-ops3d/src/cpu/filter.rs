@@ -104,7 +104,7 @@ pub(crate) fn bias_gradient(response: &[f32], channels: usize) -> Vec<f32> {
 /// Parts of the voxels with a sum of their own: enough for many cores, few enough that the sums stay small.
 pub(super) fn part_count(rows: usize, size: usize) -> usize {
     const BUDGET: usize = 1 << 20;
-    (BUDGET / size.max(1)).clamp(2, 32).min(rows.max(1))
+    (BUDGET / size.max(1)).clamp(1, 32).min(rows.max(1))
 }
 
 /// Where each row `(n, d', h')` of the response begins, and the first image value under it: `[image, response]`.

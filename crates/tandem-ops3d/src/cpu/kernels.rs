@@ -124,13 +124,13 @@ impl Kernels for bf16 {
 fn widened<R>(image: &Image<bf16>, f: impl FnOnce(&Image<f32>) -> R) -> R {
     match image {
         Image::Framed(image) => f(&Image::Framed(image.widened())),
-        Image::Rows(Rows { dims, read }) => {
+        Image::Rows(Rows { dims, read, .. }) => {
             let read = |row: usize, to: &mut [f32]| {
                 let mut narrow = vec![bf16::ZERO; to.len()];
                 read(row, &mut narrow);
                 rows::convert(&narrow, to);
             };
-            f(&Image::Rows(Rows { dims: *dims, read: &read }))
+            f(&Image::Rows(Rows { dims: *dims, read: &read, whole: None }))
         }
     }
 }

@@ -4,11 +4,12 @@ use super::element::Element;
 use super::scratch::Scratch;
 use crate::conv_shape::Frame;
 use rayon::prelude::*;
+use std::ops::Deref;
 
 /// An image as a kernel reads it.
 pub(crate) enum Image<'a, T: Element> {
     /// In the frame of its convolution.
-    Framed(Padded<T>),
+    Framed(Padded<'a, T>),
     /// As it is, for kernels that read each row a few times and put it in a frame as they go.
     Rows(Rows<'a, T>),
 }
@@ -19,21 +20,51 @@ pub(crate) struct Rows<'a, T: Element> {
     pub(crate) dims: [usize; 5],
     /// Writes row `row` of all rows `(n, d, h)`: the `w * c` values of it, whatever they were before.
     pub(crate) read: &'a ReadRow<'a, T>,
+    /// The image, where it lies in memory as it is.
+    pub(crate) whole: Option<&'a [T]>,
 }
 
 pub(crate) type ReadRow<'a, T> = dyn Fn(usize, &mut [T]) + Sync + 'a;
 
 /// A channels-last image `(n, d, h, w, c)` in a frame of zeros.
-pub(crate) struct Padded<T: Element> {
-    pub(crate) values: Scratch<T>,
+pub(crate) struct Padded<'a, T: Element> {
+    pub(crate) values: Values<'a, T>,
     /// Batch, sides with the frame, channels.
     pub(crate) dims: [usize; 5],
     pub(crate) frame: Frame,
 }
 
-impl<T: Element> Padded<T> {
-    /// Puts an image into a frame.
-    pub(crate) fn new(Rows { dims, read }: Rows<T>, frame: Frame) -> Self {
+/// Values of one's own, or those of an image that needs no frame.
+pub(crate) enum Values<'a, T: Element> {
+    Own(Scratch<T>),
+    Borrowed(&'a [T]),
+}
+
+impl<T: Element> Deref for Values<'_, T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        match self {
+            Values::Own(values) => values,
+            Values::Borrowed(values) => values,
+        }
+    }
+}
+
+impl<'a, T: Element> Padded<'a, T> {
+    /// An image in a frame; where there is none to add, the image as it lies in memory.
+    pub(crate) fn of(rows: Rows<'a, T>, frame: Frame) -> Self {
+        match rows.whole {
+            Some(whole) if frame == Frame::default() => {
+                Padded { values: Values::Borrowed(whole), dims: rows.dims, frame }
+            }
+            _ => Padded::filled(rows.dims, frame, rows.read),
+        }
+    }
+}
+
+impl<T: Element> Padded<'static, T> {
+    /// Puts an image into a frame, row by row.
+    pub(crate) fn filled(dims: [usize; 5], frame: Frame, read: &ReadRow<T>) -> Self {
         let [batch, depth, height, width, channels] = dims;
         let sides = [0, 1, 2].map(|axis| frame.before[axis] + dims[axis + 1] + frame.after[axis]);
         let (row, before) = (sides[2] * channels, frame.before[2] * channels);
@@ -55,15 +86,18 @@ impl<T: Element> Padded<T> {
                 }
             });
         }
-        Padded { values, dims: [batch, sides[0], sides[1], sides[2], channels], frame }
+        let dims = [batch, sides[0], sides[1], sides[2], channels];
+        Padded { values: Values::Own(values), dims, frame }
     }
 
     /// A copy of an image in a frame.
     #[cfg(test)]
     pub(crate) fn copy(image: &[T], dims: [usize; 5], frame: Frame) -> Self {
-        Self::new(Rows { dims, read: &copy_row(image, dims) }, frame)
+        Self::filled(dims, frame, &copy_row(image, dims))
     }
+}
 
+impl<T: Element> Padded<'_, T> {
     /// From one image, plane, row and voxel to the next.
     pub(crate) fn strides(&self) -> [usize; 4] {
         let [_, d, h, w, c] = self.dims;
@@ -77,10 +111,10 @@ impl<T: Element> Padded<T> {
     }
 
     /// The same in f32.
-    pub(crate) fn widened(&self) -> Padded<f32> {
+    pub(crate) fn widened(&self) -> Padded<'static, f32> {
         let mut values = Scratch::take(self.values.len());
         super::rows::convert_all(&self.values, &mut values);
-        Padded { values, dims: self.dims, frame: self.frame }
+        Padded { values: Values::Own(values), dims: self.dims, frame: self.frame }
     }
 }
 

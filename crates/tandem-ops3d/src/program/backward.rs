@@ -149,7 +149,7 @@ impl<S: Kernels> Backward<'_, S> {
             rows::normalise_backward(middle, gradient, &unit.affine, &found.input, to);
         };
         if shape.reads_rows::<S>() {
-            self.convolution(x, conv, &shape, &shape.output_gradient(&read));
+            self.convolution(x, conv, &shape, &shape.output_gradient(&read, None));
             self.hand_on(sum, gradient);
         } else {
             // What the frame was filled from is not needed any more.
@@ -182,7 +182,7 @@ impl<S: Kernels> Backward<'_, S> {
         }
         let tape = &self.tape;
         let read = |row: usize, to: &mut [S]| tape.read_row(x, row, to);
-        let gradient = shape.weight_gradient(&shape.input(&read), gradient);
+        let gradient = shape.weight_gradient(&shape.input(&read, tape.whole(x)), gradient);
         self.into[conv.weight.clone()].copy_from_slice(&gradient);
     }
 }

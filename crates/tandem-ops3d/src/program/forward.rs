@@ -117,7 +117,7 @@ pub(super) fn convolve<S: Kernels>(
     let bias = conv.bias.as_ref().map(|bias| &weights[bias.clone()]);
     let read = |row: usize, to: &mut [S]| tape.read_row(x, row, to);
     let to = (&mut middle[..], Store::Write);
-    shape.run(&shape.input(&read), &weights[conv.weight.clone()], bias, to);
+    shape.run(&shape.input(&read, tape.whole(x)), &weights[conv.weight.clone()], bias, to);
     middle
 }
 

@@ -196,13 +196,14 @@ impl<S: Kernels> Trial<S> {
             return sums[0][0][0];
         }
         let read_gradient = copy_row(&self.gradient, self.geometry.output_dims());
-        let gradient = self.geometry.output_gradient(&read_gradient);
+        let gradient = self.geometry.output_gradient(&read_gradient, Some(&self.gradient[..]));
         if self.shape.input_gradient {
             let mut to = Scratch::take(self.shape.input.iter().product());
             self.geometry.input_gradient(&gradient, &self.weights, (&mut to, Store::Write));
         }
         let read = |row: usize, to: &mut [S]| self.tape.read_row(0, row, to);
-        self.geometry.weight_gradient(&self.geometry.input(&read), &gradient)[0]
+        let input = self.geometry.input(&read, self.tape.whole(0));
+        self.geometry.weight_gradient(&input, &gradient)[0]
     }
 
     fn head<'a>(&'a self, bias: &'a [f32]) -> Head<'a> {

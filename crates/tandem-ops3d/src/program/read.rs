@@ -30,6 +30,15 @@ impl<S: Element> Tape<S> {
             }
         }
     }
+
+    /// A value that lies in memory as it is.
+    pub(super) fn whole(&self, value: usize) -> Option<&[S]> {
+        match &self.kept[value] {
+            Kept::Image(image) => Some(image),
+            Kept::Unit(unit) => unit.output.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// Runs `f` on every row, several rows a task.

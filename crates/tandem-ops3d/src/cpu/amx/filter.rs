@@ -87,8 +87,8 @@ fn unpack(sums: &[f32], [taps, ci_tiles, co_tiles]: [usize; 3], shape: &ConvShap
 struct Task<'a> {
     shape: &'a ConvShape,
     cut: &'a Cut,
-    image: &'a Padded<bf16>,
-    response: &'a Padded<bf16>,
+    image: &'a Padded<'a, bf16>,
+    response: &'a Padded<'a, bf16>,
     blocks: Vec<Block>,
     /// First tile of image channels, and their number.
     first: usize,

@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 /// Which voxels of which channels of an image a strip holds.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
-    pub(super) image: &'a Padded<bf16>,
+    pub(super) image: &'a Padded<'a, bf16>,
     /// The first row's first voxel: image, plane, row, voxel, in the frame.
     pub(super) first: [usize; 4],
     /// From one row and voxel to the next.

@@ -28,8 +28,8 @@ fn check(batch: usize, sides: [usize; 3], [ci, co]: [usize; 2], padding: [usize;
     let weight = random(shape.weight_dims().iter().product(), 2);
     let (image_dims, response_dims) = (shape.image_dims(), shape.response_dims());
     let (read_image, read_response) = (copy_row(&image, image_dims), copy_row(&response, response_dims));
-    let image_rows = Rows { dims: image_dims, read: &read_image };
-    let response_rows = Rows { dims: response_dims, read: &read_response };
+    let image_rows = Rows { dims: image_dims, read: &read_image, whole: None };
+    let response_rows = Rows { dims: response_dims, read: &read_response, whole: None };
     let biases = random(ci.max(co), 3);
 
     let (bias, expected) = (&biases[..co], reference::respond(&shape, &image, &weight));
