@@ -7,6 +7,7 @@
 
 mod evaluate;
 mod experiment;
+mod inspect;
 mod predict;
 mod prepare_data;
 
@@ -42,6 +43,7 @@ enum Verb {
     Experiment(experiment::Arguments),
     Evaluate(evaluate::Arguments),
     Predict(predict::Arguments),
+    Inspect(inspect::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Verb::Experiment(arguments) => experiment::run(&arguments, &home),
         Verb::Evaluate(arguments) => evaluate::run(&arguments),
         Verb::Predict(arguments) => predict::run(&arguments),
+        Verb::Inspect(arguments) => inspect::run(&arguments),
     });
     ended.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -10,17 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use tandem_training::{DeviceChoice, Predictor, TrainedRun};
-use tandem_volume::{Volume, read_image, write_label};
-
-/// Endings of scans that can be read.
-const ENDINGS: [&str; 3] = [".nii.gz", ".nii", ".nrrd"];
+use tandem_volume::{Volume, read_image, stem, write_label};
 
 /// Segments scans with the networks of a run. Each label map lies on its scan's own grid.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The run folder.
     run: PathBuf,
-    /// The scans: NIfTI (.nii, .nii.gz) or NRRD (.nrrd).
+    /// The scans: NIfTI (.nii, .hdr with .img, each also .gz), NRRD (.nrrd, .nhdr) or MetaImage (.mha, .mhd).
     #[arg(required = true)]
     scans: Vec<PathBuf>,
     /// The folder for the label maps, ID.nii.gz.
@@ -93,8 +90,11 @@ fn outputs(scans: &[PathBuf], folder: &Path) -> Result<Vec<PathBuf>> {
     let mut outputs: Vec<PathBuf> = Vec::with_capacity(scans.len());
     for scan in scans {
         let name = scan.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Some(id) = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)) else {
-            bail!("{}: scans are .nii, .nii.gz or .nrrd files", scan.display());
+        let Some(id) = stem(name) else {
+            bail!(
+                "{}: scans are NIfTI, NRRD or MetaImage files (.nii, .nii.gz, .nrrd, .mha ...)",
+                scan.display()
+            );
         };
         let output = folder.join(format!("{id}.nii.gz"));
         if outputs.contains(&output) {

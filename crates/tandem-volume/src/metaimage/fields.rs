@@ -49,8 +49,9 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn need(&self, names: &[&str]) -> Result<&str> {
-        self.get(names)
-            .ok_or_else(|| self.error(format!("the header field `{}` is missing; add it", names[0])))
+        self.get(names).ok_or_else(|| {
+            self.error(format!("the header field `{}` is missing; add it to the header", names[0]))
+        })
     }
 
     /// Exactly `N` numbers.

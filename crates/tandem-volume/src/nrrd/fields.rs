@@ -62,7 +62,8 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn need(&self, name: &str) -> Result<&str> {
-        self.get(name).ok_or_else(|| self.error(format!("the header field `{name}` is missing; add it")))
+        self.get(name)
+            .ok_or_else(|| self.error(format!("the header field `{name}` is missing; add it to the header")))
     }
 
     pub(super) fn error(&self, message: impl Into<String>) -> Error {
