@@ -6,5 +6,6 @@ mod scans;
 
 mod experiment;
 mod hostile_input;
+mod inspect;
 mod predict;
 mod prepare_data;
