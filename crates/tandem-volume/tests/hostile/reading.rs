@@ -1,4 +1,6 @@
 //! Reads a damaged file, and checks how that ends.
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -31,7 +33,7 @@ impl Folder {
     /// Panics where that takes long, finds a grid that no scan has, or ends with an error that does not name the file and
     /// a remedy.
     pub(crate) fn read(&self, bytes: &[u8], what: &str) -> Result<(), Error> {
-        std::fs::write(&self.path, bytes).expect("a damaged file");
+        self.write(bytes).expect("a damaged file");
         let started = Instant::now();
         let read = std::panic::catch_unwind(|| self.read_all())
             .unwrap_or_else(|_| panic!("{} {what}: the reader panicked", self.path.display()));
@@ -41,6 +43,13 @@ impl Folder {
             self.check_message(&error.to_string(), what);
         }
         read
+    }
+
+    /// Over the old content, which is cut off last: some file systems flush a file to disk that is emptied first.
+    fn write(&self, bytes: &[u8]) -> std::io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(&self.path)?;
+        file.write_all(bytes)?;
+        file.set_len(bytes.len() as u64)
     }
 
     fn read_all(&self) -> Result<(), Error> {
