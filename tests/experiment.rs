@@ -29,7 +29,13 @@ pub(crate) fn definition(name: &str) -> String {
 
 /// Runs the tiny experiment in the folder `out`.
 pub(crate) fn run(program: &Program, out: &str, more: &[&str]) -> Ended {
-    program.run(&arguments(&definition("la-8pct"), out, more))
+    run_with(program, out, more, &[])
+}
+
+/// Runs it with variables set.
+pub(crate) fn run_with(program: &Program, out: &str, more: &[&str], variables: &[(&str, &str)]) -> Ended {
+    let mut command = program.command(&arguments(&definition("la-8pct"), out, more));
+    command.envs(variables.iter().copied()).output().expect("tandem starts").into()
 }
 
 fn read(path: PathBuf) -> String {

@@ -7,5 +7,6 @@ mod scans;
 mod experiment;
 mod hostile_input;
 mod inspect;
+mod precision;
 mod predict;
 mod prepare_data;

@@ -1,8 +1,17 @@
 //! Every gate, cheapest first; the first failure ends it.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
+
+/// The variable that forces a code path, and what it takes.
+const FORCED: &str = "TANDEM_CPU";
+const PATHS: [&str; 4] = ["portable", "avx2", "avx512", "amx"];
+
+/// Unit tests, and the tests against golden numbers and of training: what depends on the path. They are picked by target, for
+/// picked by package they would be built a second time, with other features of the crates below.
+const ON_EVERY_PATH: [&str; 7] = ["test", "--workspace", "--lib", "--test", "golden", "--test", "training"];
 
 pub(crate) fn run(root: &Path) -> Result<()> {
     cargo(root, &["fmt", "--all", "--check"], &[])?;
@@ -13,19 +22,48 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     for name in crate::tidy::crate_names(root)? {
         cargo(root, &["check", "--package", &name, "--no-default-features", "--quiet"], &[])?;
     }
-    cargo(root, &["test", "--workspace"], &[])?;
+    test(root)?;
     println!("all gates passed");
     Ok(())
 }
 
+/// All tests on the widest path of this processor, and those that depend on it on every narrower one.
+fn test(root: &Path) -> Result<()> {
+    let present = present_paths(root)?;
+    let (widest, narrower) = present.split_last().context("the processor has no path at all")?;
+    cargo(root, &["test", "--workspace"], &[(FORCED, widest.as_str())])?;
+    for path in narrower {
+        cargo(root, &ON_EVERY_PATH, &[(FORCED, path.as_str())])?;
+    }
+    for path in PATHS.iter().filter(|path| !present.iter().any(|present| present == *path)) {
+        println!("==> {FORCED}={path}: SKIPPED, this processor lacks it");
+    }
+    Ok(())
+}
+
+/// The paths that can be forced here, narrowest first; `tandem-ops3d` knows.
+fn present_paths(root: &Path) -> Result<Vec<String>> {
+    // For the whole workspace, so that nothing is built with other features than the tests are.
+    cargo(root, &["build", "--workspace", "--example", "cpu_paths", "--quiet"], &[])?;
+    let own = std::env::current_exe()?;
+    let folder = own.parent().context("xtask lies in no folder")?;
+    let output =
+        Command::new(folder.join("examples/cpu_paths")).output().context("cannot start cpu_paths")?;
+    if !output.status.success() {
+        bail!("the example cpu_paths failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
+}
+
 fn cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
-    let shown = arguments.join(" ");
-    println!("==> cargo {shown}");
+    let set = environment.iter().map(|(name, value)| format!("{name}={value:?} "));
+    let shown = format!("{}cargo {}", set.collect::<String>(), arguments.join(" "));
+    println!("==> {shown}");
     let started = Instant::now();
     let status =
         crate::cargo().args(arguments).envs(environment.iter().copied()).current_dir(root).status()?;
     if !status.success() {
-        bail!("cargo {shown}: failed");
+        bail!("{shown}: failed");
     }
     println!("    {:.0} s", started.elapsed().as_secs_f64());
     Ok(())

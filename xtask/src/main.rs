@@ -1,10 +1,11 @@
 //! Every `cargo xtask VERB`.
 //!
-//! `ci`, `tidy` and `soak` are its own; any other verb is one of `tandem`, which is built in release mode and then takes this
-//! process over, so that signals such as Ctrl-C reach the run itself. It depends on no crate of the workspace and so
-//! builds in seconds.
+//! `bench`, `ci`, `soak` and `tidy` are its own; any other verb is one of `tandem`, which is built in release mode and then
+//! takes this process over, so that signals such as Ctrl-C reach the run itself. It depends on no crate of the workspace
+//! and so builds in seconds.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod ci;
 mod soak;
 mod tandem;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 const OWN_VERBS: &str = "\
 Verbs of xtask itself:
   ci        every gate, cheapest first: format, tidy, clippy, docs, each crate alone, tests
+  bench     times and memory beside PyTorch's: bench [--peer PYTHON] [--only REGEX]
   tidy      the rules of the house: who may import whom, file sizes and names, links in the docs
   soak      the long version of a test: soak hostile reads ten times the damaged files of every format
 
@@ -37,6 +39,7 @@ fn run() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let root = workspace_root()?;
     match arguments.first().map(String::as_str) {
+        Some("bench") => bench::run(&root, &arguments[1..]),
         Some("ci") => ci::run(&root),
         Some("tidy") => tidy::run(&root),
         Some("soak") => soak::run(&root, &arguments[1..]),

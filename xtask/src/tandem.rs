@@ -1,4 +1,4 @@
-//! Builds `tandem` in release mode and becomes it.
+//! Builds programs of the workspace in release mode, and becomes `tandem`.
 
 use anyhow::{Context, Result, bail};
 use std::os::unix::process::CommandExt;
@@ -12,21 +12,30 @@ const QUIET: Duration = Duration::from_secs(2);
 /// Replaces this process by `tandem ARGUMENTS`. It keeps the folder it was called from, so that paths on the command
 /// line mean what they say; where the workspace lies it learns from `TANDEM_HOME`.
 pub(crate) fn become_it(root: &Path, arguments: &[String]) -> Result<()> {
-    let build = crate::cargo()
-        .args(["build", "--release", "--quiet", "--package", "tandem-cli"])
-        .current_dir(root)
-        .spawn()
-        .context("cannot start cargo")?;
-    let status = wait_aloud(build)?;
-    if !status.success() {
-        bail!("tandem does not build (see above)");
-    }
+    let binary = build(root, "tandem-cli", "tandem")?;
     let home = std::env::var_os("TANDEM_HOME").unwrap_or_else(|| root.into());
-    let error = Command::new(binary()?).args(arguments).env("TANDEM_HOME", home).exec();
+    let error = Command::new(binary).args(arguments).env("TANDEM_HOME", home).exec();
     Err(error).context("cannot start tandem")
 }
 
-fn wait_aloud(mut build: Child) -> Result<ExitStatus> {
+/// Builds a package in release mode; returns where its program lies.
+pub(crate) fn build(root: &Path, package: &str, program: &str) -> Result<PathBuf> {
+    let build = crate::cargo()
+        .args(["build", "--release", "--quiet", "--package", package])
+        .current_dir(root)
+        .spawn()
+        .context("cannot start cargo")?;
+    let status = wait_aloud(build, program)?;
+    if !status.success() {
+        bail!("{program} does not build (see above)");
+    }
+    // Cargo puts the release profile beside the profile that this program was built in.
+    let own = std::env::current_exe()?;
+    let target = own.parent().and_then(Path::parent).context("xtask does not lie in a target folder")?;
+    Ok(target.join("release").join(program))
+}
+
+fn wait_aloud(mut build: Child, program: &str) -> Result<ExitStatus> {
     let started = Instant::now();
     let mut announced = false;
     loop {
@@ -34,16 +43,9 @@ fn wait_aloud(mut build: Child) -> Result<ExitStatus> {
             return Ok(status);
         }
         if !announced && started.elapsed() > QUIET {
-            eprintln!("building tandem in release mode (the first time takes some minutes) ...");
+            eprintln!("building {program} in release mode (the first time takes some minutes) ...");
             announced = true;
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// Cargo puts the release profile beside the profile that this program was built in.
-fn binary() -> Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let target = own.parent().and_then(Path::parent).context("xtask does not lie in a target folder")?;
-    Ok(target.join("release/tandem"))
 }

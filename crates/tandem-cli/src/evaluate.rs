@@ -198,7 +198,7 @@ fn select(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tandem_training::Lists;
+    use tandem_training::{Kernels, Lists, Precision};
 
     fn check(split: Scans, test: Option<&[String]>) -> Result<Vec<String>> {
         let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
@@ -210,6 +210,8 @@ mod tests {
             data_digest: String::new(),
             config_digest: String::new(),
             seed: 1,
+            kernels: Kernels::of(Precision::F32),
+            threads: 1,
             training_scans: 3,
             all_scans: 5,
             lists,

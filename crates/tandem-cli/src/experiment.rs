@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
-use tandem_training::{Config, Error, Event, Run, RunRecord, Setup};
+use tandem_training::{Config, Error, Event, Kernels, Run, RunRecord, Setup};
 use toml::Value;
 
 /// Trains the networks of an experiment and scores them on its validation scans.
@@ -111,6 +111,7 @@ fn start(
             "{why}profile quick: small and at low resolution; its numbers do not compare with papers"
         ));
     }
+    say(describe_kernels(&Kernels::of(config.precision)));
     let folder = arguments.out.clone().unwrap_or_else(|| {
         let (name, method, seed) = (&config.name, &config.method.name, config.training.seed);
         home.runs().join(format!("{name}-{}-{method}-{}-s{seed}", data.name, profile.name()))
@@ -137,6 +138,14 @@ fn resume(folder: &Path, display: &mut Display) -> Result<Run> {
     let device = device::open(run_folder::config(folder)?.device)?;
     let run = Run::resume(folder, &record.prepared, device, &mut |event| display.show(event))?;
     display.clear();
+    let now = &run.record().kernels;
+    say(describe_kernels(now));
+    if *now != record.kernels {
+        say(format!(
+            "it began with {}: from here on its bits are not those of an unbroken run",
+            record.kernels
+        ));
+    }
     Ok(run)
 }
 
@@ -194,6 +203,10 @@ fn choose_data(config: &Config, home: &Home) -> Result<Data> {
         let (names, folder) = (names.join(", "), home.prepared());
         format!("{} holds none of {names}; prepare one: prepare-data la --source DIR", folder.display())
     })
+}
+
+fn describe_kernels(kernels: &Kernels) -> String {
+    format!("{kernels}; threads: {}", rayon::current_num_threads())
 }
 
 fn describe_data(dataset: &str) -> String {

@@ -21,8 +21,11 @@ mod progress;
 mod run_folder;
 mod table;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
+use home::Home;
 use std::process::ExitCode;
+use tandem_ops3d::check_cpu_path;
 
 /// Tensors of a step die and are born again in the next one: memory that stays with the process spares it a page fault
 /// every 4 KiB.
@@ -47,18 +50,24 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let home = home::Home::find();
+    let home = Home::find();
     let verb = CommandLine::parse().verb;
     // Inside the thread pool, so that this thread works on parallel loops instead of sleeping until they are done.
-    let ended = rayon::scope(|_| match verb {
-        Verb::PrepareData(arguments) => prepare_data::run(&arguments, &home),
-        Verb::Experiment(arguments) => experiment::run(&arguments, &home),
-        Verb::Evaluate(arguments) => evaluate::run(&arguments),
-        Verb::Predict(arguments) => predict::run(&arguments),
-        Verb::Inspect(arguments) => inspect::run(&arguments),
-    });
+    let ended = rayon::scope(|_| run(verb, &home));
     ended.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+fn run(verb: Verb, home: &Home) -> Result<ExitCode> {
+    // A forced path that is not there must not pass for one that is.
+    check_cpu_path()?;
+    match verb {
+        Verb::PrepareData(arguments) => prepare_data::run(&arguments, home),
+        Verb::Experiment(arguments) => experiment::run(&arguments, home),
+        Verb::Evaluate(arguments) => evaluate::run(&arguments),
+        Verb::Predict(arguments) => predict::run(&arguments),
+        Verb::Inspect(arguments) => inspect::run(&arguments),
+    }
 }

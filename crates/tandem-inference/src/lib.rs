@@ -11,6 +11,7 @@ mod ensemble;
 mod error;
 mod predict;
 mod segment;
+mod sums;
 mod windows;
 
 pub use ensemble::{ensemble, label_map};

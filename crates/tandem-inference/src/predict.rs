@@ -1,9 +1,10 @@
 //! Sliding-window prediction.
 
+use crate::sums::Sums;
 use crate::windows::Grid;
 use crate::{Error, Result, SlidingWindow};
-use candle_core::{DType, Device, Tensor};
-use ndarray::{Array3, Array4, ArrayView, ArrayView1, ArrayViewMut1, Axis, Slice, Zip};
+use candle_core::{Device, Tensor};
+use ndarray::{Array3, Array4, Slice};
 use tandem_networks::{Pass, Segmenter};
 
 /// The class probabilities of an image by each network: the mean softmax over all windows that hold a voxel.
@@ -57,9 +58,7 @@ pub fn predict(
     }
     let grid = Grid::new(image.dim().into(), window);
     let padded = grid.pad(image);
-    let [ni, nj, nk] = grid.padded();
-    let mut sums: Vec<_> =
-        networks.iter().map(|network| Array4::zeros((network.num_classes(), ni, nj, nk))).collect();
+    let mut sums: Vec<_> = networks.iter().map(|network| Sums::new(&grid, network.num_classes())).collect();
 
     let starts = grid.starts();
     let [pi, pj, pk] = window.patch;
@@ -67,16 +66,17 @@ pub fn predict(
         let mut voxels = Vec::<f32>::with_capacity(batch.len() * pi * pj * pk);
         for &start in batch {
             let within = grid.window(start);
-            voxels.extend(padded.slice_each_axis(|axis| Slice::from(within[axis.axis.index()].clone())));
+            let window = padded.slice_each_axis(|axis| Slice::from(within[axis.axis.index()].clone()));
+            window.rows().into_iter().for_each(|row| voxels.extend(row));
         }
         let input = Tensor::from_vec(voxels, (batch.len(), 1, pi, pj, pk), device)?;
         for (network, sum) in networks.iter().zip(&mut sums) {
             let logits = network.forward(&input, Pass::Infer)?.logits;
-            add_batch(&grid, batch, &logits, sum)?;
+            sum.add(batch, &logits)?;
         }
         progress(index * window.batch + batch.len(), starts.len());
     }
-    sums.into_iter().enumerate().map(|(index, sum)| average(&grid, sum, index)).collect()
+    sums.into_iter().enumerate().map(|(index, sum)| sum.average(index)).collect()
 }
 
 fn check_network(index: usize, network: &dyn Segmenter, window: &SlidingWindow) -> Result<()> {
@@ -101,51 +101,4 @@ fn check_network(index: usize, network: &dyn Segmenter, window: &SlidingWindow) 
         return Err(Error::Window { field: "patch", problem });
     }
     Ok(())
-}
-
-/// Adds the softmax of a batch of windows where they lie.
-fn add_batch(grid: &Grid, batch: &[[usize; 3]], logits: &Tensor, sum: &mut Array4<f32>) -> Result<()> {
-    let [pi, pj, pk] = grid.patch();
-    let expected = [batch.len(), sum.dim().0, pi, pj, pk];
-    if logits.dims() != expected {
-        let shapes = format!("logits of shape {:?} where {expected:?} is due", logits.dims());
-        return Err(Error::Networks(format!("a network returned {shapes}")));
-    }
-    let values = logits.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-    let values = ArrayView::from_shape(expected, &values).map_err(candle_core::Error::wrap)?;
-    for (&start, logits) in batch.iter().zip(values.outer_iter()) {
-        let within = grid.window(start);
-        let mut place = sum.slice_each_axis_mut(|axis| match axis.axis.index() {
-            0 => Slice::from(..),
-            spatial => Slice::from(within[spatial - 1].clone()),
-        });
-        Zip::from(place.lanes_mut(Axis(0))).and(logits.lanes(Axis(0))).par_for_each(add_softmax);
-    }
-    Ok(())
-}
-
-/// Adds the softmax of one voxel's logits.
-fn add_softmax(mut sum: ArrayViewMut1<f32>, logits: ArrayView1<f32>) {
-    let largest = logits.fold(f32::NEG_INFINITY, |largest, &logit| largest.max(logit));
-    let total: f32 = logits.iter().map(|logit| (logit - largest).exp()).sum();
-    Zip::from(&mut sum).and(&logits).for_each(|sum, logit| *sum += (logit - largest).exp() / total);
-}
-
-/// Divides by the number of windows at each voxel and cuts the padding off.
-fn average(grid: &Grid, mut sum: Array4<f32>, network: usize) -> Result<Array4<f32>> {
-    let inside = grid.inside();
-    sum.slice_each_axis_inplace(|axis| match axis.axis.index() {
-        0 => Slice::from(..),
-        spatial => Slice::from(inside[spatial - 1].clone()),
-    });
-    let [along_i, along_j, along_k] = grid.counts();
-    let offset = inside.map(|range| range.start);
-    for ((_, i, j, k), value) in sum.indexed_iter_mut() {
-        let count = along_i[i + offset[0]] * along_j[j + offset[1]] * along_k[k + offset[2]];
-        *value /= count as f32;
-    }
-    match sum.iter().all(|value| value.is_finite()) {
-        true => Ok(sum.as_standard_layout().into_owned()),
-        false => Err(Error::Diverged(network)),
-    }
 }

@@ -2,14 +2,14 @@
 
 use crate::initialise::Initialiser;
 use crate::layers::Builder;
-use crate::network::Network;
+use crate::network::{Features, Network};
 use crate::parameters::{Declared, Parameters};
 use crate::resnet34::resnet34;
 use crate::segmenter::Segmenter;
 use crate::vnet::vnet;
 use candle_core::{Device, Result, bail};
 use std::sync::Arc;
-use tandem_ops3d::program::{Precision, Program};
+use tandem_ops3d::program::{LayerShape, Precision, Program};
 
 /// What a network's size depends on.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +61,29 @@ pub fn build(
     seed: u64,
     device: &Device,
 ) -> Result<(Box<dyn Segmenter>, Parameters)> {
+    let (program, declared, features) = declare(architecture, config, seed)?;
+    let parameters = declared.finish(device)?;
+    let program = Arc::new(program);
+    let network = Network { program, parameters: parameters.clone(), config: config.clone(), features };
+    Ok((Box::new(network), parameters))
+}
+
+/// The convolutions of a network in the order in which they run, for `images` patches of these sides.
+///
+/// # Errors
+/// As [`build`], and where a side is too small to be halved four times.
+pub fn layers(
+    architecture: &str,
+    config: &NetworkConfig,
+    images: usize,
+    [d, h, w]: [usize; 3],
+) -> Result<Vec<LayerShape>> {
+    let (program, ..) = declare(architecture, config, 0)?;
+    program.layers([images, config.in_channels, d, h, w])
+}
+
+/// The layers of a network, and their parameters with initial values.
+fn declare(architecture: &str, config: &NetworkConfig, seed: u64) -> Result<(Program, Declared, Features)> {
     if config.in_channels == 0 || config.num_classes < 2 || config.filters == 0 {
         bail!("a network needs an input channel, two classes and a filter at least, got {config:?}")
     }
@@ -74,8 +97,5 @@ pub fn build(
     let init = Initialiser { parameters: &mut declared, architecture, seed };
     let mut builder = Builder { program, init };
     let features = network(&mut builder, image, config)?;
-    let program = Arc::new(builder.program);
-    let parameters = declared.finish(device)?;
-    let network = Network { program, parameters: parameters.clone(), config: config.clone(), features };
-    Ok((Box::new(network), parameters))
+    Ok((builder.program, declared, features))
 }

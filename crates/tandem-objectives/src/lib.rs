@@ -21,14 +21,14 @@ pub mod losses;
 pub mod testing;
 
 mod graph;
-mod rows;
+mod planes;
 mod scores;
 
 #[cfg(test)]
 mod golden;
 
 pub use graph::with_gradients;
-pub use tandem_ops3d::Deferred;
+pub use tandem_ops3d::{Deferred, RowGradient};
 
 pub use method::{Batch, Forward, Method, Network, Objective, Prediction, Role, Step, Term};
 pub use methods::{

@@ -22,9 +22,7 @@ pub use consistency::cosine_consistency;
 pub use cross_entropy::{IGNORE, cross_entropy, cross_entropy_of_softmax};
 pub use dice::dice;
 pub use entropy::{entropy, entropy_of_logits, quantile};
-pub use prototypes::{
-    Contrast, ContrastInput, ContrastOptions, Features, PrototypeTerm, candidate_count, contrast,
-};
+pub use prototypes::{Contrast, ContrastInput, ContrastOptions, PrototypeTerm, candidate_count, contrast};
 pub use ramp::{Weight, ramp};
 pub use sharpened::{mean_square, sharpen};
 pub use uncertainty::{Uncertainty, UncertaintyOptions, uncertainty};

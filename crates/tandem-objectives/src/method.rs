@@ -109,7 +109,8 @@ pub enum Term {
 /// What a method wants minimised.
 #[derive(Clone, Debug)]
 pub struct Objective {
-    /// One scalar per trained network, by the network's name. Their sum is differentiated once.
+    /// One scalar per trained network, by the network's name. Their sum is differentiated once, so it does not matter
+    /// which of them carries a gradient that one network's loss has with respect to the other.
     pub losses: Vec<(&'static str, Tensor)>,
     /// Named parts for the log, in a fixed order.
     pub terms: Vec<(String, Term)>,

@@ -1,10 +1,12 @@
 //! A network's class scores as the losses see them.
 
 use crate::graph::with_gradients;
-use crate::rows::{self, CHUNK};
+use crate::planes::{self, SPAN, Span};
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 use std::ops::Range;
+use tandem_ops3d::Workspace;
+use tandem_ops3d::elementary::{exp, ln_1p};
 
 /// The softmax and log-softmax of a batch of logits, computed once and read by every loss.
 ///
@@ -12,13 +14,16 @@ use std::ops::Range;
 pub struct Scores {
     logits: Tensor,
     classes: usize,
+    patches: usize,
+    /// Voxels of a patch.
     voxels: usize,
-    probabilities: Vec<f32>,
-    log_probabilities: Vec<f32>,
+    /// As planes, in the order of the logits.
+    probabilities: Workspace,
+    log_probabilities: Workspace,
 }
 
 impl Scores {
-    /// Reads logits of shape `(N, K, D, H, W)`, contiguous or a view of channels-last storage.
+    /// Reads logits of shape `(N, K, D, H, W)`.
     ///
     /// # Errors
     /// Where the logits are not f32 on the CPU, have another rank or fewer than two classes.
@@ -27,20 +32,22 @@ impl Scores {
         if !(2..=254).contains(&classes) {
             bail!("logits need 2 to 254 classes, background included; these have {classes}");
         }
-        let mut log_probabilities = rows::read(logits, 0..patches)?;
-        let mut probabilities = vec![0.0; log_probabilities.len()];
-        let chunks = probabilities.par_chunks_mut(CHUNK * classes);
-        chunks.zip(log_probabilities.par_chunks_mut(CHUNK * classes)).for_each(|(p, log_p)| {
-            for (p, log_p) in p.chunks_exact_mut(classes).zip(log_p.chunks_exact_mut(classes)) {
-                softmax(p, log_p);
-            }
-        });
-        Ok(Scores { logits: logits.clone(), classes, voxels: d * h * w, probabilities, log_probabilities })
+        let voxels = d * h * w;
+        let [mut probabilities, mut log_probabilities] =
+            [(); 2].map(|()| Workspace::take(patches * classes * voxels));
+        let p = planes::spans_mut(&mut probabilities, classes, voxels).into_par_iter();
+        let log_p = planes::spans_mut(&mut log_probabilities, classes, voxels).into_par_iter();
+        planes::with_slice(&logits.detach().contiguous()?, |logits| {
+            p.zip(log_p).for_each(|((span, mut p), (_, mut log_p))| {
+                softmax(|class| &logits[span.of_class(class, classes)], &mut p, &mut log_p);
+            });
+        })?;
+        Ok(Scores { logits: logits.clone(), classes, patches, voxels, probabilities, log_probabilities })
     }
 
     /// Patches of the batch.
     pub fn patches(&self) -> usize {
-        if self.voxels == 0 { 0 } else { self.probabilities.len() / (self.classes * self.voxels) }
+        self.patches
     }
 
     /// The tensor that was read.
@@ -55,9 +62,11 @@ impl Scores {
 
     /// Some patches as constants.
     pub fn detached(&self, patches: Range<usize>) -> Detached<'_> {
-        let range = self.range(patches);
+        let range = self.range(&patches);
         Detached {
             classes: self.classes,
+            patches: patches.len(),
+            voxels: self.voxels,
             probabilities: &self.probabilities[range.clone()],
             log_probabilities: &self.log_probabilities[range],
         }
@@ -65,20 +74,21 @@ impl Scores {
 
     /// Some patches whose losses add to a gradient that [`Self::zero_gradient`] made.
     pub fn live<'a>(&'a self, patches: Range<usize>, gradient: &'a mut [f32]) -> Live<'a> {
-        let range = self.range(patches.clone());
+        let range = self.range(&patches);
         Live { scores: self.detached(patches), gradient: &mut gradient[range] }
     }
 
     /// A gradient in the shape of the logits.
     ///
     /// # Errors
-    /// Where the device refuses the tensor.
-    pub fn gradient_tensor(&self, gradient: &[f32]) -> Result<Tensor> {
-        rows::write(gradient, 0..self.patches(), &self.logits)
+    /// Where it has another size.
+    pub fn gradient_tensor(&self, gradient: Vec<f32>) -> Result<Tensor> {
+        Tensor::from_vec(gradient, self.logits.shape(), self.logits.device())
     }
 
-    fn range(&self, patches: Range<usize>) -> Range<usize> {
-        patches.start * self.voxels * self.classes..patches.end * self.voxels * self.classes
+    fn range(&self, patches: &Range<usize>) -> Range<usize> {
+        let patch = self.voxels * self.classes;
+        patches.start * patch..patches.end * patch
     }
 }
 
@@ -102,13 +112,15 @@ pub fn loss_of(logits: &Tensor, loss: impl FnOnce(&mut Live<'_>) -> Result<f64>)
     let scores = Scores::new(logits)?;
     let mut gradient = scores.zero_gradient();
     let value = loss(&mut scores.live(0..scores.patches(), &mut gradient))?;
-    with_gradients(value, &[(logits, scores.gradient_tensor(&gradient)?)])
+    with_gradients(value, &[(logits, scores.gradient_tensor(gradient)?)])
 }
 
-/// Class probabilities of some voxels as constants to the gradient.
+/// Class probabilities of some patches as constants to the gradient.
 #[derive(Clone, Copy)]
 pub struct Detached<'a> {
     classes: usize,
+    patches: usize,
+    voxels: usize,
     probabilities: &'a [f32],
     log_probabilities: &'a [f32],
 }
@@ -121,36 +133,65 @@ impl<'a> Detached<'a> {
 
     /// Number of voxels, over all patches.
     pub fn voxels(&self) -> usize {
-        self.probabilities.len() / self.classes
+        self.patches * self.voxels
     }
 
-    /// Softmax of a voxel.
-    #[inline]
-    pub fn probabilities(&self, voxel: usize) -> &'a [f32] {
-        &self.probabilities[voxel * self.classes..][..self.classes]
+    /// Softmax of every voxel, `(patch, class, i, j, k)`.
+    pub fn probabilities(&self) -> &'a [f32] {
+        self.probabilities
     }
 
-    /// Log-softmax of a voxel.
-    #[inline]
-    pub fn log_probabilities(&self, voxel: usize) -> &'a [f32] {
-        &self.log_probabilities[voxel * self.classes..][..self.classes]
+    /// Log-softmax of every voxel, `(patch, class, i, j, k)`.
+    pub fn log_probabilities(&self) -> &'a [f32] {
+        self.log_probabilities
     }
 
-    /// The likeliest class of a voxel; the lowest one of several.
-    #[inline]
-    pub fn class(&self, voxel: usize) -> u8 {
-        // Compared as log-probabilities, which keep the order where a softmax saturates.
-        let scores = self.log_probabilities(voxel);
-        (1..self.classes).fold(0, |best, c| if scores[c] > scores[best] { c } else { best }) as u8
-    }
-
-    /// The likeliest class of every voxel.
+    /// The likeliest class of every voxel; the lowest one of several.
     pub fn labels(&self) -> Vec<u8> {
-        let mut labels = vec![0; self.voxels()];
-        labels.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, labels)| {
-            labels.iter_mut().enumerate().for_each(|(v, label)| *label = self.class(chunk * CHUNK + v));
-        });
-        labels
+        self.per_voxel(|span, labels| self.likeliest(span, labels, &mut [0.0; SPAN]))
+    }
+
+    /// The likeliest class of each voxel of a span, and its log-probability.
+    pub(crate) fn likeliest(&self, span: Span, labels: &mut [u8], log_p: &mut [f32]) {
+        labels.fill(0);
+        log_p[..span.len].copy_from_slice(self.log_p(0, span));
+        // Compared as log-probabilities, which keep the order where a softmax saturates.
+        for class in 1..self.classes {
+            for ((label, largest), &log_p) in labels.iter_mut().zip(&mut *log_p).zip(self.log_p(class, span))
+            {
+                let larger = log_p > *largest;
+                *label = if larger { class as u8 } else { *label };
+                *largest = if larger { log_p } else { *largest };
+            }
+        }
+    }
+
+    /// The probabilities of a class.
+    pub(crate) fn p(&self, class: usize, span: Span) -> &'a [f32] {
+        &self.probabilities[span.of_class(class, self.classes)]
+    }
+
+    /// The log-probabilities of a class.
+    pub(crate) fn log_p(&self, class: usize, span: Span) -> &'a [f32] {
+        &self.log_probabilities[span.of_class(class, self.classes)]
+    }
+
+    /// A number for each voxel, found span by span.
+    pub(crate) fn per_voxel<T: Copy + Default + Send>(&self, fill: impl Fn(Span, &mut [T]) + Sync) -> Vec<T> {
+        planes::per_voxel((self.patches, self.voxels), fill)
+    }
+
+    /// A number for each class of each voxel, `(patch, class, i, j, k)`, found span by span.
+    pub(crate) fn per_class(&self, fill: impl Fn(Span, Slices) + Sync) -> Vec<f32> {
+        let mut all = vec![0.0; self.probabilities.len()];
+        let parts = planes::spans_mut(&mut all, self.classes, self.voxels).into_par_iter();
+        parts.for_each(|(span, mut values)| fill(span, &mut values));
+        all
+    }
+
+    /// Several sums over all voxels, found span by span.
+    pub(crate) fn sums<const N: usize>(&self, sums: impl Fn(Span) -> [f64; N] + Sync + Send) -> [f64; N] {
+        planes::add_up(planes::spans(self.patches, self.voxels).into_par_iter().map(sums))
     }
 
     pub(crate) fn check_voxels(&self, what: &str, count: usize) -> Result<()> {
@@ -161,11 +202,14 @@ impl<'a> Detached<'a> {
     }
 }
 
-/// Class probabilities of some voxels, and the gradient with respect to their logits that losses add to.
+/// Class probabilities of some patches, and the gradient with respect to their logits that losses add to.
 pub struct Live<'a> {
     scores: Detached<'a>,
     gradient: &'a mut [f32],
 }
+
+/// Values of a span, one slice a class.
+pub(crate) type Slices<'a, 'b> = &'a mut [&'b mut [f32]];
 
 impl<'a> Live<'a> {
     /// The same voxels as constants.
@@ -173,84 +217,80 @@ impl<'a> Live<'a> {
         self.scores
     }
 
-    /// Visits every voxel with its row of the gradient, in parallel, and sums what the visits return.
-    pub(crate) fn visit(&mut self, visit: impl Fn(usize, &mut [f32]) -> f64 + Sync) -> f64 {
-        let classes = self.scores.classes;
-        let chunks = self.gradient.par_chunks_mut(CHUNK * classes).enumerate().map(|(chunk, rows)| {
-            let rows = rows.chunks_exact_mut(classes).enumerate();
-            rows.map(|(v, row)| visit(chunk * CHUNK + v, row)).sum::<f64>()
-        });
-        // Collected first: a parallel sum would add in an order of its own.
-        chunks.collect::<Vec<_>>().into_iter().sum()
+    /// Visits every span with its part of the gradient, in parallel, and adds up what the visits return.
+    pub(crate) fn visit<const N: usize>(
+        &mut self,
+        visit: impl Fn(Span, Slices) -> [f64; N] + Sync,
+    ) -> [f64; N] {
+        let parts = planes::spans_mut(self.gradient, self.scores.classes, self.scores.voxels).into_par_iter();
+        planes::add_up(parts.map(|(span, mut gradient)| visit(span, &mut gradient)))
     }
 
     /// [`Self::visit`] for the same voxels of two networks.
-    pub(crate) fn visit_both(
+    pub(crate) fn visit_both<const N: usize>(
         &mut self,
         other: &mut Live<'_>,
-        visit: impl Fn(usize, &mut [f32], &mut [f32]) -> f64 + Sync,
-    ) -> f64 {
-        let classes = self.scores.classes;
-        let both =
-            self.gradient.par_chunks_mut(CHUNK * classes).zip(other.gradient.par_chunks_mut(CHUNK * classes));
-        let chunks = both.enumerate().map(|(chunk, (a, b))| {
-            let rows = a.chunks_exact_mut(classes).zip(b.chunks_exact_mut(classes)).enumerate();
-            rows.map(|(v, (a, b))| visit(chunk * CHUNK + v, a, b)).sum::<f64>()
-        });
-        chunks.collect::<Vec<_>>().into_iter().sum()
+        visit: impl Fn(Span, Slices, Slices) -> [f64; N] + Sync,
+    ) -> [f64; N] {
+        let (classes, voxels) = (self.scores.classes, self.scores.voxels);
+        let own = planes::spans_mut(self.gradient, classes, voxels).into_par_iter();
+        let others = planes::spans_mut(other.gradient, classes, voxels).into_par_iter();
+        planes::add_up(own.zip(others).map(|((span, mut a), (_, mut b))| visit(span, &mut a, &mut b)))
     }
 }
 
-/// Adds `scale * d/d(logits)` where `by_probability(c)` is the derivative with respect to `p[c]`.
-#[inline]
+/// Adds `scale * d/d(logits)`, where `slopes` are the derivatives with respect to the probabilities, class after class.
 pub(crate) fn add_through_softmax(
-    row: &mut [f32],
-    p: &[f32],
+    scores: Detached<'_>,
+    span: Span,
+    slopes: &[f32],
     scale: f32,
-    by_probability: impl Fn(usize) -> f32,
+    gradient: Slices,
 ) {
-    let mean: f32 = p.iter().enumerate().map(|(c, p)| p * by_probability(c)).sum();
-    for (c, gradient) in row.iter_mut().enumerate() {
-        *gradient += scale * p[c] * (by_probability(c) - mean);
+    let mut mean = [0.0; SPAN];
+    for (class, slopes) in slopes.chunks_exact(span.len).enumerate() {
+        for ((mean, p), slope) in mean.iter_mut().zip(scores.p(class, span)).zip(slopes) {
+            *mean += p * slope;
+        }
+    }
+    for ((class, slopes), gradient) in slopes.chunks_exact(span.len).enumerate().zip(gradient) {
+        let values = scores.p(class, span).iter().zip(slopes).zip(&mean);
+        for (gradient, ((p, slope), mean)) in gradient.iter_mut().zip(values) {
+            *gradient += scale * p * (slope - mean);
+        }
     }
 }
 
-/// Softmax into `p`, log-softmax in place of the logits.
-#[inline]
-fn softmax(p: &mut [f32], logits: &mut [f32]) {
-    let best = (1..logits.len()).fold(0, |best, c| if logits[c] > logits[best] { c } else { best });
-    let largest = logits[best];
+/// Softmax and log-softmax of a span, one slice a class.
+fn softmax<'a>(logits: impl Fn(usize) -> &'a [f32], p: Slices, log_p: Slices) {
+    let (mut largest, mut best) = ([f32::NEG_INFINITY; SPAN], [0u32; SPAN]);
+    for class in 0..p.len() {
+        for ((largest, best), &z) in largest.iter_mut().zip(&mut best).zip(logits(class)) {
+            let larger = z > *largest;
+            *largest = if larger { z } else { *largest };
+            *best = if larger { class as u32 } else { *best };
+        }
+    }
     // Without the largest term, which is 1: what a certain network leaves to the others is not rounded away.
-    let mut others = 0.0;
-    for (c, (p, z)) in p.iter_mut().zip(logits.iter_mut()).enumerate() {
-        *z -= largest;
-        *p = if c == best { 1.0 } else { z.exp() };
-        others += if c == best { 0.0 } else { *p };
+    let mut others = [0.0; SPAN];
+    for (class, (p, log_p)) in p.iter_mut().zip(&mut *log_p).enumerate() {
+        let values = logits(class).iter().zip(&largest).zip(&best);
+        for (((p, log_p), others), ((z, largest), best)) in
+            p.iter_mut().zip(log_p.iter_mut()).zip(&mut others).zip(values)
+        {
+            *log_p = z - largest;
+            *p = exp(*log_p);
+            *others += if *best == class as u32 { 0.0 } else { *p };
+        }
     }
-    let total = 1.0 + others;
-    let log_total = ln_1p(others, total);
-    for (p, z) in p.iter_mut().zip(logits.iter_mut()) {
-        *p /= total;
-        *z -= log_total;
-    }
-}
-
-/// `ln(1 + x)`, where `sum` is the rounded `1 + x`: the logarithm of what was rounded, times what rounding took
-/// (W. Kahan's correction). Exact to a few units in the last place, at a fraction of the library's time.
-#[inline]
-fn ln_1p(x: f32, sum: f32) -> f32 {
-    if sum == 1.0 { x } else { sum.ln() * (x / (sum - 1.0)) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn small_logarithms_keep_their_digits() {
-        for x in [0.0, 1e-12, 3e-8, 1e-7, 2.5e-3, 0.3, 1.0, 20.0_f32] {
-            let (got, want) = (f64::from(ln_1p(x, 1.0 + x)), f64::from(x).ln_1p());
-            assert!((got - want).abs() <= 4e-7 * want, "ln(1 + {x}) is {want}, not {got}");
+    let mut log_total = [0.0; SPAN];
+    log_total.iter_mut().zip(&others).for_each(|(log, others)| *log = ln_1p(*others, 1.0 + others));
+    for (p, log_p) in p.iter_mut().zip(log_p) {
+        for ((p, log_p), (others, log)) in
+            p.iter_mut().zip(log_p.iter_mut()).zip(others.iter().zip(&log_total))
+        {
+            *p /= 1.0 + others;
+            *log_p -= log;
         }
     }
 }

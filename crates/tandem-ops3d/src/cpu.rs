@@ -15,3 +15,6 @@ pub(crate) mod rows;
 pub(crate) mod scratch;
 pub(crate) mod simd;
 pub(crate) mod transpose;
+#[cfg(test)]
+mod tune;
+pub(crate) mod winograd;

@@ -8,15 +8,17 @@
 
 mod backward;
 mod forward;
+mod layers;
 mod op;
 mod read;
 mod tape;
 #[cfg(test)]
 mod tests;
 
+pub use layers::{LayerShape, LayerTrial};
 pub use op::Outputs;
 
-use crate::{Activation, Conv3dParams};
+use crate::{Activation, Conv3dParams, CpuPath, cpu_path};
 use candle_core::{Result, Tensor};
 use std::ops::Range;
 use std::sync::Arc;
@@ -92,8 +94,23 @@ pub enum Precision {
     /// f32.
     #[default]
     F32,
-    /// bfloat16, with the kernels of matrix tiles (AMX) where the processor has them.
+    /// bfloat16, with the kernels of matrix tiles on [`CpuPath::Amx`], else with those of f32.
     Bf16,
+}
+
+impl Precision {
+    /// The faster one in this process: bf16 where there are matrix tiles, else f32.
+    pub fn fastest() -> Self {
+        if cpu_path() == CpuPath::Amx { Precision::Bf16 } else { Precision::F32 }
+    }
+
+    /// The path whose kernels run in this process: [`cpu_path`], but matrix tiles hold no f32.
+    pub fn kernels(self) -> CpuPath {
+        match self {
+            Precision::F32 => cpu_path().min(CpuPath::Avx512),
+            Precision::Bf16 => cpu_path(),
+        }
+    }
 }
 
 /// A network: layers in the order in which they run, the head last.

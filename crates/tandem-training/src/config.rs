@@ -1,6 +1,6 @@
 //! The one schema of an experiment's settings, and the checks that a run makes before it starts.
 
-use crate::{Error, Result};
+use crate::{Error, Precision, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -34,27 +34,6 @@ pub struct Config {
     pub training: TrainingConfig,
     /// The sliding window.
     pub inference: InferenceConfig,
-}
-
-/// Arithmetic of the networks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 32-bit floating point throughout.
-    #[default]
-    F32,
-    /// Activations and their gradients as bfloat16; sums, statistics and weights in 32 bits.
-    Bf16,
-}
-
-impl Precision {
-    /// The same, as the networks call it.
-    pub fn of_networks(self) -> tandem_networks::Precision {
-        match self {
-            Precision::F32 => tandem_networks::Precision::F32,
-            Precision::Bf16 => tandem_networks::Precision::Bf16,
-        }
-    }
 }
 
 /// Where the networks run.

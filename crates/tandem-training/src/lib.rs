@@ -18,6 +18,7 @@ mod files;
 mod lists;
 mod networks;
 mod optimiser;
+mod precision;
 mod predictor;
 mod reader;
 mod report;
@@ -31,7 +32,7 @@ mod working_grid;
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, Header, Tensors};
 pub use config::{
     CONFIG_VERSION, CaseList, Config, DataConfig, DeviceChoice, InferenceConfig, MethodConfig, NetworkSize,
-    Precision, TrainingConfig,
+    TrainingConfig,
 };
 pub use dataset::{Dataset, Patch};
 pub use error::{Error, Result};
@@ -39,10 +40,11 @@ pub use evaluation::{ENSEMBLE, Grid, Measure, Row, Scores, SummaryRow, evaluate,
 pub use lists::Lists;
 pub use networks::{Member, Networks};
 pub use optimiser::Sgd;
+pub use precision::{Kernels, Precision};
 pub use predictor::{Predictor, TrainedRun};
 pub use reader::{Batches, read_ahead};
 pub use run::{Event, Observer, Run, RunRecord, Setup};
-pub use run_log::{RunLog, StepRecord};
+pub use run_log::{KernelsRecord, RunLog, StepRecord};
 pub use sampler::{Picks, TwoStreamSampler};
 pub use schedule::learning_rate;
 pub use trainer::Trainer;

@@ -103,7 +103,7 @@ impl Passes<'_> {
         // An average is a constant to the gradient; without its graph its activations are freed at once.
         let constant = member.request.role != Role::Trained;
         let take = move |tensor: Tensor| if constant { tensor.detach() } else { tensor };
-        let later = |tensor: Deferred| Deferred::new(move || tensor.get().map(take));
+        let later = |value: Deferred| if constant { value.detach() } else { value };
         let extra: BTreeMap<String, Tensor> =
             output.extra.into_iter().map(|(name, t)| (name, take(t))).collect();
         Ok(Prediction {

@@ -1,7 +1,7 @@
 //! `report.md`: what a run was and what it scored, for people.
 
 use crate::files::write_text;
-use crate::{Config, Grid, Result, RunRecord, SummaryRow};
+use crate::{Config, Grid, KernelsRecord, Result, RunRecord, SummaryRow};
 use std::fmt::Write;
 use std::path::Path;
 use tandem_metrics::Summary;
@@ -16,12 +16,23 @@ const COLUMNS: [(&str, &str, &str, f64, usize); 6] = [
     ("ASD (voxels)", "asd", "voxels", 1.0, 2),
 ];
 
-/// Writes the report.
-pub(crate) fn write(path: &Path, config: &Config, record: &RunRecord, summary: &[SummaryRow]) -> Result<()> {
-    write_text(path, &text(config, record, summary))
+/// What a report is made from.
+pub(crate) struct Report<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) record: &'a RunRecord,
+    /// Which kernels computed, as the log says.
+    pub(crate) kernels: &'a [KernelsRecord],
+    pub(crate) summary: &'a [SummaryRow],
 }
 
-fn text(config: &Config, record: &RunRecord, summary: &[SummaryRow]) -> String {
+impl Report<'_> {
+    /// Writes `report.md`.
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        write_text(path, &text(self))
+    }
+}
+
+fn text(&Report { config, record, kernels, summary }: &Report) -> String {
     let mut text = format!("# {}: {} on {}\n\n", config.name, config.method.name, record.dataset);
     let (training, lists) = (&config.training, &record.lists);
     let labelled = lists.labelled.len();
@@ -44,6 +55,7 @@ fn text(config: &Config, record: &RunRecord, summary: &[SummaryRow]) -> String {
             training.iterations, training.patch, config.network.filters
         ),
         format!("Working grid: {spacing}; window stride {:?}", config.inference.stride),
+        format!("Precision: {}", precision(kernels)),
         format!("Seed: {}; version {}", record.seed, record.version),
         format!("Data: {} (manifest {})", record.dataset, record.data_digest),
     ];
@@ -55,6 +67,15 @@ fn text(config: &Config, record: &RunRecord, summary: &[SummaryRow]) -> String {
         table(&mut text, grid, summary);
     }
     text
+}
+
+/// What computed, and from which step on where it changed.
+fn precision(kernels: &[KernelsRecord]) -> String {
+    let since = |record: &KernelsRecord| match record.steps {
+        0 => record.kernels.to_string(),
+        steps => format!("after {steps} steps {}", record.kernels),
+    };
+    kernels.iter().map(since).collect::<Vec<_>>().join("; ")
 }
 
 fn table(text: &mut String, grid: Grid, summary: &[SummaryRow]) {
@@ -100,12 +121,13 @@ fn cell(summary: &Summary, factor: f64, decimals: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Lists;
     use crate::config::tests::tiny;
     use crate::evaluation::tests::sample;
+    use crate::{Kernels, Lists, Precision};
 
     #[test]
     fn the_report_names_both_shares_and_counts_what_is_undefined() {
+        let kernels = |cpu: &str| Kernels { precision: Precision::Bf16, cpu: cpu.to_owned() };
         let ids = |range: std::ops::Range<usize>| range.map(|at| at.to_string()).collect();
         let record = RunRecord {
             version: "0.1.0".into(),
@@ -114,11 +136,20 @@ mod tests {
             data_digest: "ab".into(),
             config_digest: "cd".into(),
             seed: 1337,
+            kernels: kernels("amx"),
+            threads: 2,
             training_scans: 80,
             all_scans: 100,
             lists: Lists { labelled: ids(0..8), unlabelled: ids(8..64), validation: ids(64..80) },
         };
-        let text = text(&tiny(), &record, &sample().summary());
+        let log = [
+            KernelsRecord { steps: 0, kernels: kernels("amx") },
+            KernelsRecord { steps: 30, kernels: kernels("avx2") },
+        ];
+        let (config, summary) = (tiny(), sample().summary());
+        let text = text(&Report { config: &config, record: &record, kernels: &log, summary: &summary });
+        let precision = "- Precision: bf16, kernels amx; after 30 steps bf16 stored, f32 kernels avx2 (no matrix tiles)\n";
+        assert!(text.contains(precision), "{text}");
         assert!(text.starts_with("# tiny: supervised-ensemble on phantom\n"), "{text}");
         assert!(
             text.contains("first 8 scans of the training list (10.0 % of its 80, 8.0 % of all 100)"),

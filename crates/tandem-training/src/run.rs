@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! RUN/config.json              the resolved settings
-//! RUN/run.json                 data, digests, seed, version, lists of cases
-//! RUN/log.jsonl                every term of the loss by step, and every validation
+//! RUN/run.json                 data, digests, seed, version, kernels, threads, lists of cases
+//! RUN/log.jsonl                which kernels ran, every term of the loss by step, and every validation
 //! RUN/checkpoints/             step-NNNNNNNN.safetensors, the last two
 //! RUN/predictions/ID.nii.gz    the ensemble's label maps of the validation cases, on their own grids
 //! RUN/metrics.csv              per case, network, grid
@@ -16,8 +16,8 @@ use crate::files::{read_json, write_json};
 use crate::reader::{Batches, read_ahead};
 use crate::working_grid::on_working_grid;
 use crate::{
-    Checkpoint, Config, Dataset, Error, Header, Lists, Predictor, Result, RunLog, Scores, StepRecord,
-    SummaryRow, Trainer, TwoStreamSampler, batch, evaluate, report, subjects,
+    Checkpoint, Config, Dataset, Error, Header, Kernels, KernelsRecord, Lists, Predictor, Result, RunLog,
+    Scores, StepRecord, SummaryRow, Trainer, TwoStreamSampler, batch, evaluate, report, subjects,
 };
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,10 @@ pub struct RunRecord {
     pub config_digest: String,
     /// The seed.
     pub seed: u64,
+    /// The kernels that it began with. Where it went on with others, its log says so.
+    pub kernels: Kernels,
+    /// Threads that it began with; they change no bit.
+    pub threads: usize,
     /// Scans of the training list.
     pub training_scans: usize,
     /// Scans of the whole dataset: those prepared, or the benchmark's 100 where it is `la`, whose 20 test scans need not
@@ -151,11 +155,13 @@ struct State {
 }
 
 impl Run {
-    /// Checks the settings against the data, and only then makes the run folder.
+    /// Checks the settings against the data, and only then makes the run folder. Its `config.json` holds the precision that
+    /// was decided on, so that a run which goes on elsewhere keeps it.
     ///
     /// # Errors
     /// Where a setting does not suit the data, a case or the method is wrong, or the folder exists already.
-    pub fn create(setup: Setup<'_>, observe: Observer<'_>) -> Result<Self> {
+    pub fn create(mut setup: Setup<'_>, observe: Observer<'_>) -> Result<Self> {
+        setup.config.precision = setup.config.precision.decided();
         let folder = setup.folder.to_owned();
         if folder.exists() {
             return Err(Error::run_file(
@@ -169,11 +175,12 @@ impl Run {
         }
         write_json(&folder.join(CONFIG), &plan.config)?;
         write_json(&folder.join(RECORD), &plan.record)?;
-        let log = RunLog::open(&folder.join(LOG), 0)?;
-        Ok(Run { plan, state: State { trainer, log, steps: 0 } })
+        let state = State::open(&plan, trainer, 0, 0)?;
+        Ok(Run { plan, state })
     }
 
-    /// Goes on with the run of a folder from its newest checkpoint, as if it had never stopped: the same bits.
+    /// Goes on with the run of a folder from its newest checkpoint, as if it had never stopped: the same bits, where the same
+    /// [`Kernels`] run; where others do, the log says from which step on.
     ///
     /// # Errors
     /// Where the folder is no run, its checkpoint is damaged, or the prepared scans or settings have changed.
@@ -192,8 +199,8 @@ impl Run {
             ));
         }
         trainer.restore(&checkpoint)?;
-        let log = RunLog::open(&folder.join(LOG), checkpoint.header.log_bytes)?;
-        Ok(Run { plan, state: State { trainer, log, steps: checkpoint.header.steps } })
+        let state = State::open(&plan, trainer, checkpoint.header.steps, checkpoint.header.log_bytes)?;
+        Ok(Run { plan, state })
     }
 
     /// The settings.
@@ -201,7 +208,7 @@ impl Run {
         &self.plan.config
     }
 
-    /// The data, the lists and the digests.
+    /// The data, the lists and the digests; kernels and threads are those of this process.
     pub fn record(&self) -> &RunRecord {
         &self.plan.record
     }
@@ -230,7 +237,13 @@ impl Run {
         scores.write_csv(&plan.folder.join("metrics.csv"))?;
         let summary = scores.summary();
         write_json(&plan.folder.join("summary.json"), &summary)?;
-        report::write(&plan.folder.join("report.md"), &plan.config, &plan.record, &summary)?;
+        let report = report::Report {
+            config: &plan.config,
+            record: &plan.record,
+            kernels: &state.log.kernels()?,
+            summary: &summary,
+        };
+        report.write(&plan.folder.join("report.md"))?;
         Ok(scores)
     }
 }
@@ -270,6 +283,8 @@ impl Plan {
             data_digest: own.digest().to_owned(),
             config_digest: config.digest()?,
             seed: training.seed,
+            kernels: Kernels::of(config.precision),
+            threads: rayon::current_num_threads(),
             training_scans: own.manifest().cases.iter().filter(|case| case.split == Split::Train).count(),
             all_scans: if own.manifest().dataset == "la" { 100 } else { own.manifest().cases.len() },
             lists,
@@ -279,6 +294,13 @@ impl Plan {
 }
 
 impl State {
+    /// After so many steps, of which the log has so many bytes.
+    fn open(plan: &Plan, trainer: Trainer, steps: u64, log_bytes: u64) -> Result<Self> {
+        let mut log = RunLog::open(&plan.folder.join(LOG), log_bytes)?;
+        log.write_kernels(&KernelsRecord { steps, kernels: plan.record.kernels.clone() })?;
+        Ok(State { trainer, log, steps })
+    }
+
     fn train(
         &mut self,
         plan: &Plan,

@@ -1,9 +1,9 @@
 //! The run log: one line of JSON a step, the same bytes for the same seed.
 
-use crate::{Error, Result};
+use crate::{Error, Kernels, Result};
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
-use std::fs::{File, OpenOptions};
+use serde::{Deserialize, Serialize, Serializer};
+use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 use tandem_objectives::Term;
@@ -21,6 +21,16 @@ pub struct StepRecord {
     /// The method's terms, in its order. A term without a value is `{"undefined": reason}`.
     #[serde(serialize_with = "terms_as_map")]
     pub terms: Vec<(String, Term)>,
+}
+
+/// Which kernels compute from here on: the first line of a log, and another one where a run goes on with others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KernelsRecord {
+    /// Steps done before.
+    pub steps: u64,
+    /// The kernels.
+    pub kernels: Kernels,
 }
 
 /// Writes lines of JSON to one file. It holds no wall-clock time, so that the same seed gives the same bytes.
@@ -63,6 +73,24 @@ impl RunLog {
         Ok(())
     }
 
+    /// Says which kernels compute from here on, unless the log says so already.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or written.
+    pub fn write_kernels(&mut self, record: &KernelsRecord) -> Result<()> {
+        let known = self.kernels()?.last().is_some_and(|last| last.kernels == record.kernels);
+        if known { Ok(()) } else { self.write(record) }
+    }
+
+    /// Which kernels computed the log's steps, in order.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn kernels(&self) -> Result<Vec<KernelsRecord>> {
+        let text = fs::read_to_string(&self.path).map_err(Error::io(&self.path))?;
+        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+
     /// Bytes written so far, those of before a resume included. Syncs them to the disk first.
     ///
     /// # Errors
@@ -97,7 +125,7 @@ fn terms_as_map<S: Serializer>(terms: &[(String, Term)], serializer: S) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use crate::Precision;
 
     fn record(step: u64) -> StepRecord {
         StepRecord {
@@ -139,5 +167,31 @@ mod tests {
         assert_eq!(fs::read(&straight).unwrap(), fs::read(&resumed).unwrap());
         assert_eq!(log.synced_bytes().unwrap(), fs::metadata(&straight).unwrap().len());
         assert!(RunLog::open(&resumed, 1 << 20).is_err());
+    }
+    #[test]
+    fn kernels_are_said_where_they_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let on = |steps, precision, cpu: &str| KernelsRecord {
+            steps,
+            kernels: Kernels { precision, cpu: cpu.to_owned() },
+        };
+        let (tiles, without) = (on(0, Precision::Bf16, "amx"), on(2, Precision::Bf16, "avx512"));
+        let mut log = RunLog::open(&path, 0).unwrap();
+        log.write_kernels(&tiles).unwrap();
+        (0..2).for_each(|step| log.write(&record(step)).unwrap());
+        let bytes = log.synced_bytes().unwrap();
+        // Gone on with the same kernels, then with others.
+        let mut log = RunLog::open(&path, bytes).unwrap();
+        log.write_kernels(&on(2, Precision::Bf16, "amx")).unwrap();
+        assert_eq!(log.synced_bytes().unwrap(), bytes);
+        log.write_kernels(&without).unwrap();
+        log.write(&record(2)).unwrap();
+        assert_eq!(log.kernels().unwrap(), [tiles, without]);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(
+            text.starts_with("{\"steps\":0,\"kernels\":{\"precision\":\"bf16\",\"cpu\":\"amx\"}}\n"),
+            "{text}"
+        );
     }
 }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tandem_random::Draws;
 use tandem_training::{
-    CaseList, Config, Error, Event, Grid, Run, Scores, Setup, TrainedRun, evaluate, subjects,
+    CaseList, Config, Error, Event, Grid, Kernels, Precision, Run, Scores, Setup, TrainedRun, evaluate,
+    subjects,
 };
 use tandem_volume::prepared::{NewCase, PreparedSet, Source, Split, Writer};
 use tandem_volume::{Geometry, Subject, Volume, read_label};
@@ -74,7 +75,8 @@ fn a_run_leaves_a_whole_folder_and_its_networks_can_be_used_again() {
     assert_eq!(label.shape(), SHAPE);
     assert!(label.geometry().same_grid(&Geometry::isotropic(1.0).unwrap(), SHAPE));
     let log = fs::read_to_string(out.join("log.jsonl")).unwrap();
-    assert_eq!(log.lines().count(), 3);
+    assert_eq!(log.lines().count(), 4);
+    assert!(log.starts_with("{\"steps\":0,\"kernels\":{\"precision\":\"f32\","), "{log}");
     assert!(log.lines().last().unwrap().starts_with("{\"steps\":2,\"validation\":["), "{log}");
 
     let trained = TrainedRun::open(&out, &Device::Cpu).unwrap();
@@ -146,6 +148,46 @@ fn the_same_seed_gives_the_same_bytes_and_a_resumed_run_too() {
     other.training.seed += 1;
     train(other, &scans, &out("other"));
     assert!(read("straight", "log.jsonl") != read("other", "log.jsonl"));
+}
+
+#[test]
+fn a_run_in_bf16_goes_on_in_bf16_and_is_scored_in_bf16() {
+    let folder = tempfile::tempdir().unwrap();
+    let scans = prepared(folder.path());
+    let out = |name: &str| folder.path().join(name);
+    let mut config = coarse(4);
+    config.precision = Precision::Bf16;
+    let scores = train(config.clone(), &scans, &out("straight"));
+    let after_step = |event: &Event<'_>| matches!(event, Event::Step { record, .. } if record.step == 1);
+    assert_eq!(stop_and_resume(config.clone(), &scans, &out("stopped"), after_step), 2);
+    let read = |run: &str, file: &str| fs::read(out(run).join(file)).unwrap();
+    for file in ["log.jsonl", "checkpoints/step-00000004.safetensors", "metrics.csv", "report.md"] {
+        assert!(read("straight", file) == read("stopped", file), "{file} differs after a resume");
+    }
+
+    let trained = TrainedRun::open(&out("stopped"), &Device::Cpu).unwrap();
+    assert_eq!(trained.config().precision, Precision::Bf16);
+    let (set, ids) = (PreparedSet::open(&scans).unwrap(), ["ball5".to_owned()]);
+    let again =
+        evaluate(&trained.predictor().unwrap(), subjects(&set, &ids), None, &mut |_, _, _| {}).unwrap();
+    assert_eq!(again, scores);
+    // The comparisons mean something: f32 has other bits.
+    config.precision = Precision::F32;
+    train(config, &scans, &out("f32"));
+    assert!(read("straight", "log.jsonl") != read("f32", "log.jsonl"));
+}
+
+#[test]
+fn a_run_folder_names_the_precision_that_was_decided_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scans, out) = (prepared(folder.path()), folder.path().join("run"));
+    let mut config = tiny("supervised-ensemble", 1);
+    config.precision = Precision::Auto;
+    let run = Run::create(setup(config, &scans, &out), &mut |_| {}).unwrap();
+    assert_eq!(run.config().precision, Precision::Auto.decided());
+    assert_eq!(run.record().kernels, Kernels::of(Precision::Auto));
+    let written: Config = serde_json::from_slice(&fs::read(out.join("config.json")).unwrap()).unwrap();
+    assert_eq!(written.precision, Precision::Auto.decided());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 const ANYWHERE: [&str; 2] = ["tandem-random", "tandem-reference"];
 
 /// Who else may import whom.
-const IMPORTS: [(&str, &[&str]); 13] = [
+const IMPORTS: [(&str, &[&str]); 14] = [
     ("tandem-random", &[]),
     ("tandem-reference", &[]),
     ("tandem-volume", &[]),
@@ -17,9 +17,10 @@ const IMPORTS: [(&str, &[&str]); 13] = [
     ("tandem-augment", &["tandem-volume"]),
     ("tandem-networks", &["tandem-ops3d"]),
     ("tandem-objectives", &["tandem-ops3d", "tandem-metrics"]),
-    ("tandem-inference", &["tandem-networks", "tandem-volume"]),
+    ("tandem-inference", &["tandem-networks", "tandem-ops3d", "tandem-volume"]),
     ("tandem-training", EMBEDDABLE),
     ("tandem-cli", ALL),
+    ("tandem-bench", ALL),
     ("tandem-tests", ALL),
     ("xtask", &[]),
 ];

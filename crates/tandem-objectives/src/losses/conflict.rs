@@ -1,10 +1,9 @@
 //! Where two networks contradict each other on labelled voxels.
 
 use super::cross_entropy::check_targets;
-use crate::rows;
+use crate::planes::{self, SPAN, Span};
 use crate::scores::{Detached, Live, add_through_softmax};
 use candle_core::Result;
-use rayon::prelude::*;
 
 /// The voxels where two networks say different things.
 ///
@@ -18,11 +17,24 @@ use rayon::prelude::*;
 /// Wang et al., "MCF: mutual correction framework", CVPR 2023 (contrastive difference review).
 pub fn conflict_mask(a: Detached<'_>, b: Detached<'_>, threshold: f64) -> Result<Vec<bool>> {
     a.check_voxels("the other network's scores", b.voxels())?;
-    let says = |scores: Detached<'_>, v: usize| {
-        let class = scores.class(v);
-        if f64::from(scores.probabilities(v)[usize::from(class)]) >= threshold { class } else { 0 }
+    let threshold = threshold as f32;
+    let says = |scores: Detached<'_>, span: Span| {
+        let (mut labels, mut log_p, mut p) = ([0; SPAN], [0.0; SPAN], [0.0; SPAN]);
+        scores.likeliest(span, &mut labels[..span.len], &mut log_p);
+        for class in 1..scores.classes() {
+            for ((p, &label), &of_class) in p.iter_mut().zip(&labels).zip(scores.p(class, span)) {
+                *p = if label == class as u8 { of_class } else { *p };
+            }
+        }
+        for (label, &p) in labels.iter_mut().zip(&p) {
+            *label = if p >= threshold { *label } else { 0 };
+        }
+        labels
     };
-    Ok((0..a.voxels()).into_par_iter().with_min_len(rows::CHUNK).map(|v| says(a, v) != says(b, v)).collect())
+    Ok(a.per_voxel(|span, mask: &mut [bool]| {
+        let said = says(a, span).into_iter().zip(says(b, span));
+        mask.iter_mut().zip(said).for_each(|(mask, (a, b))| *mask = a != b);
+    }))
 }
 
 /// Squared error of the foreground probabilities over the conflicting voxels.
@@ -40,21 +52,29 @@ pub fn conflict(scores: &mut Live<'_>, targets: &[u8], mask: &[bool], weight: f6
     read.check_voxels("the conflict mask", mask.len())?;
     let count = mask.iter().filter(|&&m| m).count() as f64 + 1e-16;
     let scale = (2.0 * weight / count) as f32;
-    let sum = scores.visit(|v, gradient| {
-        if !mask[v] {
-            return 0.0;
-        }
-        let (p, target) = (read.probabilities(v), usize::from(targets[v]));
-        let error = |c: usize| match c {
-            0 => 0.0,
-            // p - 1 as the sum of the others, which does not cancel where p is near 1.
-            _ if c == target => {
-                -p.iter().enumerate().filter(|(other, _)| *other != c).map(|(_, p)| p).sum::<f32>()
+    let [sum] = scores.visit(|span, gradient| {
+        let (targets, mask) = (&targets[span.voxels()], &mask[span.voxels()]);
+        let mut values = [0.0; SPAN];
+        let mut slopes = vec![0.0; read.classes() * span.len];
+        // p - 1 as minus the sum of the others, which does not cancel where p is near 1.
+        let mut others = [0.0; SPAN];
+        for class in 0..read.classes() {
+            for ((others, &target), &p) in others.iter_mut().zip(targets).zip(read.p(class, span)) {
+                *others += if target == class as u8 { 0.0 } else { p };
             }
-            _ => p[c],
-        };
-        add_through_softmax(gradient, p, scale, error);
-        (1..p.len()).map(|c| f64::from(error(c)).powi(2)).sum()
+        }
+        for (class, slopes) in slopes.chunks_exact_mut(span.len).enumerate().skip(1) {
+            let voxels = targets.iter().zip(mask).zip(read.p(class, span)).zip(&others);
+            for ((slope, value), (((&target, &mask), &p), &others)) in
+                slopes.iter_mut().zip(&mut values).zip(voxels)
+            {
+                let error = if target == class as u8 { -others } else { p };
+                *slope = if mask { error } else { 0.0 };
+                *value += *slope * *slope;
+            }
+        }
+        add_through_softmax(read, span, &slopes, scale, gradient);
+        [planes::sum(&values)]
     });
     Ok(sum / count)
 }

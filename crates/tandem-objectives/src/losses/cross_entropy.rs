@@ -1,8 +1,10 @@
 //! Cross-entropy.
 
-use crate::rows;
+use crate::planes::{self, SPAN};
 use crate::scores::{Detached, Live};
 use candle_core::{Result, bail};
+use rayon::prelude::*;
+use tandem_ops3d::elementary::{exp, ln};
 
 /// The target of a voxel that does not count.
 pub const IGNORE: u8 = u8::MAX;
@@ -23,17 +25,22 @@ pub fn cross_entropy(scores: &mut Live<'_>, targets: &[u8], weight: f64) -> Resu
         return Ok(0.0);
     }
     let scale = (weight / kept as f64) as f32;
-    let sum = scores.visit(|v, gradient| {
-        let target = targets[v];
-        if target == IGNORE {
-            return 0.0;
+    let [sum] = scores.visit(|span, gradient| {
+        let mut values = [0.0; SPAN];
+        let targets = &targets[span.voxels()];
+        for (class, gradient) in gradient.iter_mut().enumerate() {
+            let scores = read.p(class, span).iter().zip(read.log_p(class, span));
+            let class = class as u8;
+            for (((gradient, value), &target), (&p, &log_p)) in
+                gradient.iter_mut().zip(&mut values).zip(targets).zip(scores)
+            {
+                let hit = target == class;
+                let slope = if target == IGNORE { 0.0 } else { p };
+                *gradient += scale * (slope - f32::from(hit));
+                *value -= if hit { log_p } else { 0.0 };
+            }
         }
-        let target = usize::from(target);
-        for (gradient, p) in gradient.iter_mut().zip(read.probabilities(v)) {
-            *gradient += scale * p;
-        }
-        gradient[target] -= scale;
-        -f64::from(read.log_probabilities(v)[target])
+        [planes::sum(&values)]
     });
     Ok(sum / kept as f64)
 }
@@ -49,12 +56,20 @@ pub fn cross_entropy_of_softmax(scores: Detached<'_>, targets: &[u8]) -> Result<
     if kept == 0 {
         return Ok(0.0);
     }
-    let sum = rows::sum(scores.voxels(), |v| {
-        if targets[v] == IGNORE {
-            return 0.0;
+    let [sum] = scores.sums(|span| {
+        let [mut totals, mut of_target] = [[0.0; SPAN]; 2];
+        let targets = &targets[span.voxels()];
+        for class in 0..scores.classes() {
+            let values = scores.p(class, span).iter().zip(targets);
+            for ((total, of_target), (&p, &target)) in totals.iter_mut().zip(&mut of_target).zip(values) {
+                *total += exp(p);
+                *of_target += if usize::from(target) == class { p } else { 0.0 };
+            }
         }
-        let p = scores.probabilities(v);
-        p.iter().map(|&p| f64::from(p).exp()).sum::<f64>().ln() - f64::from(p[usize::from(targets[v])])
+        for ((total, of_target), target) in totals.iter_mut().zip(&of_target).zip(targets) {
+            *total = if *target == IGNORE { 0.0 } else { ln(*total) - of_target };
+        }
+        [planes::sum(&totals[..span.len])]
     });
     Ok(sum / kept as f64)
 }
@@ -63,8 +78,14 @@ pub fn cross_entropy_of_softmax(scores: Detached<'_>, targets: &[u8]) -> Result<
 pub(super) fn check_targets(scores: Detached<'_>, targets: &[u8]) -> Result<usize> {
     scores.check_voxels("targets", targets.len())?;
     let classes = scores.classes();
-    if let Some(target) = targets.iter().find(|&&y| y != IGNORE && usize::from(y) >= classes) {
-        bail!("a target names class {target}, the logits have classes 0 to {}", classes - 1);
+    let chunks = targets.par_chunks(SPAN).map(|targets| {
+        // One more than the class, so that what is ignored becomes 0.
+        let above = targets.iter().map(|target| target.wrapping_add(1)).max().unwrap_or(0);
+        (usize::from(above), targets.iter().filter(|&&target| target != IGNORE).count())
+    });
+    let (above, kept) = chunks.reduce(|| (0, 0), |a, b| (a.0.max(b.0), a.1 + b.1));
+    if above > classes {
+        bail!("a target names class {}, the logits have classes 0 to {}", above - 1, classes - 1);
     }
-    Ok(targets.iter().filter(|&&y| y != IGNORE).count())
+    Ok(kept)
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::golden::{Vectors, assert_close, numbers};
-use crate::{Live, Scores, loss_of, with_gradients};
+use crate::{Deferred, Live, Scores, loss_of, with_gradients};
 use candle_core::{Result, Tensor, Var};
 
 /// Checks a scalar against `out`, and its gradient with respect to each variable against `d_NAME`.
@@ -30,7 +30,7 @@ fn check_consistency(file: &Vectors, case: &str) {
     let (sv, sr) = (Scores::new(&v).unwrap(), Scores::new(&r).unwrap());
     let (mut gv, mut gr) = (sv.zero_gradient(), sr.zero_gradient());
     let value = cosine_consistency(&mut sv.live(0..4, &mut gv), &mut sr.live(0..4, &mut gr), 1.).unwrap();
-    let inputs = [(v.as_tensor(), sv.gradient_tensor(&gv).unwrap()), (&r, sr.gradient_tensor(&gr).unwrap())];
+    let inputs = [(v.as_tensor(), sv.gradient_tensor(gv).unwrap()), (&r, sr.gradient_tensor(gr).unwrap())];
     check(file, case, &with_gradients(value, &inputs).unwrap(), &[("v", &v), ("r", &r)]);
 }
 
@@ -42,7 +42,7 @@ fn check_conflict(file: &Vectors, case: &str, network: &str) {
     let (scores, var) = if network == "v" { (&sv, &v) } else { (&sr, &r) };
     let mut gradient = scores.zero_gradient();
     let value = conflict(&mut scores.live(0..2, &mut gradient), &labels, &mask, 1.).unwrap();
-    let loss = with_gradients(value, &[(var, scores.gradient_tensor(&gradient).unwrap())]).unwrap();
+    let loss = with_gradients(value, &[(var, scores.gradient_tensor(gradient).unwrap())]).unwrap();
     check(file, case, &loss, &[("v", &v), ("r", &r)]);
 }
 
@@ -61,9 +61,10 @@ fn check_prototypes(file: &Vectors, case: &str) {
         return;
     }
     let rep = file.var(case, "rep");
-    let features = Features::new(&rep, 0..2).unwrap();
+    let features = Deferred::from(rep.as_tensor().clone());
     let index = |name: &str| file.indices("prototype_sum", name);
-    let (mut labels, mut reliable) = (vec![0; features.voxels()], vec![false; features.voxels()]);
+    let voxels = rep.elem_count() / rep.dim(0).unwrap() * 2 / rep.dim(1).unwrap();
+    let (mut labels, mut reliable) = (vec![0; voxels], vec![false; voxels]);
     for (class, voxels) in [(0, index("idx_proto_bg")), (1, index("idx_proto_fg"))] {
         voxels.into_iter().for_each(|v| (labels[v], reliable[v]) = (class, true));
     }
@@ -76,10 +77,8 @@ fn check_prototypes(file: &Vectors, case: &str) {
     };
     let options = ContrastOptions { live_prototypes: true, prototype_term, margin: 1. };
     let input = ContrastInput { labels: &labels, reliable: &reliable, candidates: &candidates, options };
-    let mut gradient = features.zero_gradient();
-    let value = contrast(&features, &mut gradient, &input, 1.).unwrap();
-    let loss =
-        with_gradients(value.pull + value.push, &[(&rep, features.gradient_tensor(&gradient).unwrap())]);
+    let (value, gradient) = contrast(&features, 0..2, &input, 1.).unwrap();
+    let loss = features.loss(value.pull + value.push, gradient);
     check(file, case, &loss.unwrap(), &[("rep", &rep)]);
 }
 

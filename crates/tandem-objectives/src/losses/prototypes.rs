@@ -1,58 +1,16 @@
 //! Pulls uncertain voxels to the mean features of reliable ones.
 
-use crate::rows::{self, CHUNK};
-use candle_core::{Result, Tensor, bail};
+use super::cross_entropy::IGNORE;
+use crate::planes::SPAN;
+use candle_core::{Result, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::ops::Range;
+use tandem_ops3d::{Deferred, ReadRow, RowGradient};
 
 /// Shorter feature vectors are divided by this instead of their length.
 const SHORTEST: f64 = 1e-12;
-
-/// The feature vector of every voxel of some patches.
-pub struct Features {
-    tensor: Tensor,
-    patches: Range<usize>,
-    channels: usize,
-    rows: Vec<f32>,
-}
-
-impl Features {
-    /// Reads some patches of features `(N, C, D, H, W)`, contiguous or a view of channels-last storage.
-    ///
-    /// # Errors
-    /// Where the features are not f32 on the CPU, have another rank or no such patches.
-    pub fn new(features: &Tensor, patches: Range<usize>) -> Result<Self> {
-        let (_, channels, ..) = features.dims5()?;
-        if channels == 0 {
-            bail!("features need at least one channel");
-        }
-        let rows = rows::read(features, patches.clone())?;
-        Ok(Features { tensor: features.clone(), patches, channels, rows })
-    }
-
-    /// Number of voxels, over all patches that were read.
-    pub fn voxels(&self) -> usize {
-        self.rows.len() / self.channels
-    }
-
-    /// A gradient of zeros for [`contrast`] to add to.
-    pub fn zero_gradient(&self) -> Vec<f32> {
-        vec![0.0; self.rows.len()]
-    }
-
-    /// A gradient in the shape of the whole tensor, zero in patches that were not read.
-    ///
-    /// # Errors
-    /// Where the device refuses the tensor.
-    pub fn gradient_tensor(&self, gradient: &[f32]) -> Result<Tensor> {
-        rows::write(gradient, self.patches.clone(), &self.tensor)
-    }
-
-    fn row(&self, voxel: usize) -> &[f32] {
-        &self.rows[voxel * self.channels..][..self.channels]
-    }
-}
 
 /// What happens between the prototypes of two classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +69,8 @@ pub struct Contrast {
 /// the ReLU that made the zero.
 ///
 /// # Shapes
-/// `gradient` is what [`Features::zero_gradient`] returns.
+/// Features `(N, C, D, H, W)`, of which `patches` are looked at; voxels are counted over these. The gradient returned is
+/// `weight` times that of the sum of both parts, for [`Deferred::loss`].
 ///
 /// # Errors
 /// Where labels or mask do not cover the voxels, or a candidate lies outside.
@@ -120,25 +79,41 @@ pub struct Contrast {
 /// Lu et al., "Semi-supervised medical image segmentation via dual networks", ISBI 2025: L_c. Its released code adds
 /// the distance of the prototypes, which draws them together; here repelling is offered beside it.
 pub fn contrast(
-    features: &Features,
-    gradient: &mut [f32],
+    features: &Deferred,
+    patches: Range<usize>,
     input: &ContrastInput<'_>,
     weight: f64,
-) -> Result<Contrast> {
-    check(features, gradient, input)?;
+) -> Result<(Contrast, RowGradient)> {
+    let [_, channels, d, h, width] = features.dims()?;
+    let rows = patches.start * d * h..patches.end * d * h;
+    check(rows.len() * width, channels, input)?;
     let mut result = Contrast::default();
-    let mut prototypes = prototypes(features, input);
+    let (mut of_candidates, mut prototypes) = (BTreeMap::new(), Vec::new());
+    features.with_rows(|read| {
+        let features = Features { read, first: rows.start, width, channels };
+        prototypes = features.prototypes(rows.len(), input);
+        for (prototype, candidates) in prototypes.iter_mut().zip(input.candidates) {
+            if let (Some(prototype), false) = (prototype, candidates.is_empty()) {
+                let live = input.options.live_prototypes;
+                result.pull += features.pull(&mut of_candidates, (prototype, candidates, live), weight);
+            }
+        }
+    })?;
     result.missing_prototypes = prototypes.iter().filter(|p| p.is_none()).count();
     result.missing_candidates = input.candidates.iter().filter(|candidates| candidates.is_empty()).count();
-    for (prototype, candidates) in prototypes.iter_mut().zip(input.candidates) {
-        if let (Some(prototype), false) = (prototype, candidates.is_empty()) {
-            result.pull +=
-                pull(features, gradient, (prototype, candidates, input.options.live_prototypes), weight);
-        }
-    }
     result.push = push(&mut prototypes, input.options, weight);
-    spread(features.channels, gradient, input, &prototypes);
-    Ok(result)
+    let of_members = of_members(input, &prototypes);
+    let first = rows.start;
+    let gradient = RowGradient::new(rows, move |row, to| {
+        let voxels = (row - first) * width..(row - first + 1) * width;
+        if let Some(of_members) = &of_members {
+            of_members.add(voxels.clone(), to);
+        }
+        for (voxel, gradient) in of_candidates.range(voxels.clone()) {
+            add(&mut to[(voxel - voxels.start) * channels..], gradient);
+        }
+    });
+    Ok((result, gradient))
 }
 
 /// How many of `size` candidates are drawn: one in `one_in`, at least one where there is any.
@@ -146,15 +121,21 @@ pub fn candidate_count(size: usize, one_in: usize) -> usize {
     if size == 0 { 0 } else { (size / one_in.max(1)).max(1) }
 }
 
-fn check(features: &Features, gradient: &[f32], input: &ContrastInput<'_>) -> Result<()> {
-    let voxels = features.voxels();
-    if [input.labels.len(), input.reliable.len(), gradient.len() / features.channels] != [voxels; 3] {
-        bail!("labels, mask and gradient must cover the {voxels} voxels of the features");
+fn check(voxels: usize, channels: usize, input: &ContrastInput<'_>) -> Result<()> {
+    if channels == 0 {
+        bail!("features need at least one channel");
+    }
+    if [input.labels.len(), input.reliable.len()] != [voxels; 2] {
+        bail!("labels and mask must cover the {voxels} voxels of the features");
     }
     if let Some(v) = input.candidates.iter().flatten().find(|&&v| v >= voxels) {
         bail!("candidate {v} lies outside of the {voxels} voxels of the features");
     }
     Ok(())
+}
+
+fn add(to: &mut [f32], gradient: &[f32]) {
+    to.iter_mut().zip(gradient).for_each(|(to, gradient)| *to += gradient);
 }
 
 /// The mean feature of a class.
@@ -201,53 +182,86 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-fn prototypes(features: &Features, input: &ContrastInput<'_>) -> Vec<Option<Prototype>> {
-    let (classes, channels) = (input.candidates.len(), features.channels);
-    // One row for each class: the sums of the channels, then the count.
-    let chunks = rows::per_chunk(features.voxels(), |chunk| {
-        let mut sums = vec![vec![0.0; channels + 1]; classes];
-        for v in chunk.filter(|&v| input.reliable[v] && usize::from(input.labels[v]) < classes) {
-            let sums = &mut sums[usize::from(input.labels[v])];
-            sums.iter_mut().zip(features.row(v)).for_each(|(sum, x)| *sum += f64::from(*x));
-            sums[channels] += 1.0;
-        }
-        sums
-    });
-    let mut totals = vec![vec![0.0; channels + 1]; classes];
-    for chunk in chunks {
-        for (total, sum) in totals.iter_mut().flatten().zip(chunk.into_iter().flatten()) {
-            *total += sum;
-        }
-    }
-    let prototype = |sums: Vec<f64>| {
-        let count = sums[channels];
-        let direction = Direction::of(sums[..channels].iter().map(|sum| sum / count));
-        (count > 0.0).then(|| Prototype { count, direction, gradient: vec![0.0; channels] })
-    };
-    totals.into_iter().map(prototype).collect()
+/// The features of the patches that are looked at.
+struct Features<'a> {
+    read: ReadRow<'a>,
+    /// The first row of these patches.
+    first: usize,
+    /// Voxels in a row.
+    width: usize,
+    channels: usize,
 }
 
-/// The mean distance of candidates to a prototype.
-fn pull(
-    features: &Features,
-    gradient: &mut [f32],
-    (prototype, candidates, live): (&mut Prototype, &[usize], bool),
-    weight: f64,
-) -> f64 {
-    let (channels, count) = (features.channels, candidates.len() as f64);
-    let scale = weight / count;
-    let mut sum = 0.0;
-    for &v in candidates {
-        let candidate = Direction::of(features.row(v).iter().map(|x| f64::from(*x)));
-        let (distance, by_candidate) = candidate.distance(&prototype.direction);
-        sum += distance;
-        let row = &mut gradient[v * channels..][..channels];
-        row.iter_mut().zip(candidate.backward(&by_candidate)).for_each(|(to, g)| *to += (scale * g) as f32);
-        if live {
-            prototype.gradient.iter_mut().zip(&by_candidate).for_each(|(to, g)| *to -= scale * g);
+impl Features<'_> {
+    fn prototypes(&self, rows: usize, input: &ContrastInput<'_>) -> Vec<Option<Prototype>> {
+        let classes = input.candidates.len();
+        let some = (SPAN / self.width.max(1)).max(1);
+        let tasks: Vec<_> = (0..rows).step_by(some).map(|row| row..rows.min(row + some)).collect();
+        let parts: Vec<_> = tasks.into_par_iter().map(|rows| self.sums(rows, classes, input)).collect();
+        let mut totals = vec![vec![0.0; self.channels + 1]; classes];
+        for part in parts {
+            for (total, sum) in totals.iter_mut().flatten().zip(part.into_iter().flatten()) {
+                *total += sum;
+            }
         }
+        let prototype = |sums: Vec<f64>| {
+            let count = sums[self.channels];
+            let direction = Direction::of(sums[..self.channels].iter().map(|sum| sum / count));
+            (count > 0.0).then(|| Prototype { count, direction, gradient: vec![0.0; self.channels] })
+        };
+        totals.into_iter().map(prototype).collect()
     }
-    sum / count
+
+    /// For each class the sums of the channels over its reliable voxels, then their count.
+    fn sums(&self, rows: Range<usize>, classes: usize, input: &ContrastInput<'_>) -> Vec<Vec<f64>> {
+        let mut sums = vec![vec![0.0; self.channels + 1]; classes];
+        let mut values = vec![0.0; self.width * self.channels];
+        for row in rows {
+            let voxels = row * self.width..(row + 1) * self.width;
+            if !input.reliable[voxels.clone()].contains(&true) {
+                continue;
+            }
+            (self.read)(self.first + row, &mut values);
+            for (voxel, values) in voxels.zip(values.chunks_exact(self.channels)) {
+                let class = usize::from(input.labels[voxel]);
+                if let (true, Some(sums)) = (input.reliable[voxel], sums.get_mut(class)) {
+                    sums.iter_mut().zip(values).for_each(|(sum, x)| *sum += f64::from(*x));
+                    sums[self.channels] += 1.0;
+                }
+            }
+        }
+        sums
+    }
+
+    /// The mean distance of candidates to a prototype.
+    fn pull(
+        &self,
+        gradients: &mut BTreeMap<usize, Vec<f32>>,
+        (prototype, candidates, live): (&mut Prototype, &[usize], bool),
+        weight: f64,
+    ) -> f64 {
+        let scale = weight / candidates.len() as f64;
+        let direction = &prototype.direction;
+        let found = candidates.par_iter().map(|&voxel| {
+            let mut row = vec![0.0; self.width * self.channels];
+            (self.read)(self.first + voxel / self.width, &mut row);
+            let values = row[voxel % self.width * self.channels..][..self.channels].iter();
+            let candidate = Direction::of(values.map(|x| f64::from(*x)));
+            let (distance, by_candidate) = candidate.distance(direction);
+            let gradient = candidate.backward(&by_candidate).map(|g| (scale * g) as f32).collect();
+            (voxel, distance, by_candidate, gradient)
+        });
+        let found: Vec<(usize, f64, Vec<f64>, Vec<f32>)> = found.collect();
+        let mut sum = 0.0;
+        for (voxel, distance, by_candidate, gradient) in found {
+            sum += distance;
+            gradients.entry(voxel).and_modify(|to| add(to, &gradient)).or_insert(gradient);
+            if live {
+                prototype.gradient.iter_mut().zip(&by_candidate).for_each(|(to, g)| *to -= scale * g);
+            }
+        }
+        sum / candidates.len() as f64
+    }
 }
 
 /// The term between prototypes.
@@ -273,36 +287,37 @@ fn push(prototypes: &mut [Option<Prototype>], options: ContrastOptions, weight: 
     value
 }
 
-/// Hands the gradients of the prototypes to the voxels they are the means of.
-fn spread(
-    channels: usize,
-    gradient: &mut [f32],
-    input: &ContrastInput<'_>,
-    prototypes: &[Option<Prototype>],
-) {
-    let shares: Vec<Option<Vec<f32>>> = prototypes
-        .iter()
-        .map(|prototype| {
-            let prototype = prototype.as_ref().filter(|p| p.gradient.iter().any(|g| *g != 0.0))?;
-            Some(
-                prototype
-                    .direction
-                    .backward(&prototype.gradient)
-                    .map(|g| (g / prototype.count) as f32)
-                    .collect(),
-            )
-        })
-        .collect();
-    if shares.iter().all(Option::is_none) {
-        return;
-    }
-    gradient.par_chunks_mut(CHUNK * channels).enumerate().for_each(|(chunk, rows)| {
-        for (v, row) in rows.chunks_exact_mut(channels).enumerate() {
-            let v = chunk * CHUNK + v;
-            let share = shares.get(usize::from(input.labels[v])).and_then(Option::as_ref);
-            if let (true, Some(share)) = (input.reliable[v], share) {
-                row.iter_mut().zip(share).for_each(|(to, g)| *to += g);
+/// The gradients of the prototypes, handed to the voxels they are the means of.
+struct OfMembers {
+    /// The class of each voxel whose prototype it belongs to.
+    classes: Vec<u8>,
+    /// What each member of a class gets.
+    shares: Vec<Option<Vec<f32>>>,
+}
+
+impl OfMembers {
+    fn add(&self, voxels: Range<usize>, to: &mut [f32]) {
+        let channels = to.len() / voxels.len().max(1);
+        for (to, class) in to.chunks_exact_mut(channels).zip(&self.classes[voxels]) {
+            if let Some(Some(share)) = self.shares.get(usize::from(*class)) {
+                add(to, share);
             }
         }
-    });
+    }
+}
+
+/// Nothing where no prototype has a gradient.
+fn of_members(input: &ContrastInput<'_>, prototypes: &[Option<Prototype>]) -> Option<OfMembers> {
+    let share = |prototype: &Option<Prototype>| {
+        let prototype = prototype.as_ref().filter(|p| p.gradient.iter().any(|g| *g != 0.0))?;
+        let by_sum = prototype.direction.backward(&prototype.gradient);
+        Some(by_sum.map(|g| (g / prototype.count) as f32).collect())
+    };
+    let shares: Vec<Option<Vec<f32>>> = prototypes.iter().map(share).collect();
+    if shares.iter().all(Option::is_none) {
+        return None;
+    }
+    let classes = input.labels.iter().zip(input.reliable);
+    let classes = classes.map(|(label, reliable)| if *reliable { *label } else { IGNORE }).collect();
+    Some(OfMembers { classes, shares })
 }

@@ -1,33 +1,40 @@
 //! Squared error to a sharpened prediction.
 
-use crate::rows::CHUNK;
+use crate::planes::{self, SPAN};
 use crate::scores::{Detached, Live, add_through_softmax};
 use candle_core::{Result, bail};
-use rayon::prelude::*;
+use tandem_ops3d::elementary::exp;
 
-/// Sharpens predictions: `p^(1/T) / sum_c p^(1/T)`, one row of classes for each voxel.
+/// Sharpens predictions: `p^(1/T) / sum_c p^(1/T)`, `(patch, class, i, j, k)`.
 ///
 /// # References
 /// Wang et al., "MCF: mutual correction framework", CVPR 2023, with T = 0.1.
 pub fn sharpen(scores: Detached<'_>, temperature: f64) -> Vec<f32> {
-    let (classes, power) = (scores.classes(), (1.0 / temperature) as f32);
-    let mut sharpened = vec![0.0; scores.voxels() * classes];
-    sharpened.par_chunks_mut(CHUNK * classes).enumerate().for_each(|(chunk, rows)| {
-        for (v, row) in rows.chunks_exact_mut(classes).enumerate() {
-            let log_p = scores.log_probabilities(chunk * CHUNK + v);
-            let largest = log_p.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            row.iter_mut().zip(log_p).for_each(|(q, log_p)| *q = (power * (log_p - largest)).exp());
-            let total: f32 = row.iter().sum();
-            row.iter_mut().for_each(|q| *q /= total);
+    let power = (1.0 / temperature) as f32;
+    scores.per_class(|span, classes| {
+        let (mut largest, mut total) = ([f32::NEG_INFINITY; SPAN], [0.0; SPAN]);
+        for class in 0..classes.len() {
+            for (largest, log_p) in largest.iter_mut().zip(scores.log_p(class, span)) {
+                *largest = largest.max(*log_p);
+            }
         }
-    });
-    sharpened
+        for (class, sharpened) in classes.iter_mut().enumerate() {
+            let values = scores.log_p(class, span).iter().zip(&largest);
+            for ((q, total), (log_p, largest)) in sharpened.iter_mut().zip(&mut total).zip(values) {
+                *q = exp(power * (log_p - largest));
+                *total += *q;
+            }
+        }
+        for sharpened in classes {
+            sharpened.iter_mut().zip(&total).for_each(|(q, total)| *q /= total);
+        }
+    })
 }
 
 /// Mean squared difference between the softmax and constant targets, over voxels and classes.
 ///
 /// # Shapes
-/// `targets` holds one row of classes for each voxel, as [`sharpen`] returns them.
+/// `targets` are `(patch, class, i, j, k)`, as [`sharpen`] returns them.
 ///
 /// # Errors
 /// Where the targets do not cover the voxels.
@@ -39,10 +46,18 @@ pub fn mean_square(scores: &mut Live<'_>, targets: &[f32], weight: f64) -> Resul
     }
     let count = targets.len().max(1) as f64;
     let scale = (2.0 * weight / count) as f32;
-    let sum = scores.visit(|v, gradient| {
-        let (p, q) = (read.probabilities(v), &targets[v * classes..][..classes]);
-        add_through_softmax(gradient, p, scale, |c| p[c] - q[c]);
-        p.iter().zip(q).map(|(p, q)| f64::from(p - q).powi(2)).sum()
+    let [sum] = scores.visit(|span, gradient| {
+        let mut values = [0.0; SPAN];
+        let mut errors = vec![0.0; classes * span.len];
+        for (class, errors) in errors.chunks_exact_mut(span.len).enumerate() {
+            let both = read.p(class, span).iter().zip(&targets[span.of_class(class, classes)]);
+            for ((error, value), (p, q)) in errors.iter_mut().zip(&mut values).zip(both) {
+                *error = p - q;
+                *value += *error * *error;
+            }
+        }
+        add_through_softmax(read, span, &errors, scale, gradient);
+        [planes::sum(&values)]
     });
     Ok(sum / count)
 }

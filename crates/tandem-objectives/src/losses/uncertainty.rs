@@ -1,8 +1,10 @@
 //! Pseudo-labels weighted by how far student and teacher are apart.
 
 use super::cross_entropy::check_targets;
+use crate::planes::{self, SPAN};
 use crate::scores::{Detached, Live};
 use candle_core::Result;
+use tandem_ops3d::elementary::exp;
 
 /// Choices of [`uncertainty`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,39 +51,50 @@ pub fn uncertainty(
     if let Some(reliable) = options.reliable {
         read.check_voxels("the reliable mask", reliable.len())?;
     }
-    let is_reliable = |v: usize| options.reliable.is_none_or(|reliable| reliable[v]);
     let voxels = read.voxels().max(1) as f64;
-    let reliable = (0..read.voxels()).filter(|&v| is_reliable(v)).count().max(1) as f64;
+    let count = options.reliable.map_or(read.voxels(), |reliable| reliable.iter().filter(|&&r| r).count());
+    let reliable = count.max(1) as f64;
     let (by_divergence, by_entropy) = ((weight / voxels) as f32, (weight / reliable) as f32);
-    let divergence = |v: usize| {
-        let (pt, lt, ls) =
-            (teacher.probabilities(v), teacher.log_probabilities(v), read.log_probabilities(v));
-        pt.iter()
-            .zip(lt.iter().zip(ls))
-            .map(|(&p, (lt, ls))| if p > 0.0 { p * (lt - ls) } else { 0.0 })
-            .sum::<f32>()
-    };
-    let weighted = student.visit(|v, gradient| {
-        let (ps, pt, label) = (read.probabilities(v), teacher.probabilities(v), usize::from(labels[v]));
-        let mut scale = by_divergence;
-        let mut value = 0.0;
-        if is_reliable(v) {
-            let certainty = (-divergence(v)).exp();
-            let cross_entropy = -read.log_probabilities(v)[label];
-            for (gradient, p) in gradient.iter_mut().zip(ps) {
-                *gradient += by_entropy * certainty * p;
+    let [weighted, divergence] = student.visit(|span, gradient| {
+        let labels = &labels[span.voxels()];
+        let [mut divergence, mut cross_entropy, mut share, mut scale] = [[0.0; SPAN]; 4];
+        for class in 0..read.classes() {
+            let student = read.log_p(class, span).iter().zip(labels);
+            let teacher = teacher.p(class, span).iter().zip(teacher.log_p(class, span));
+            for (((divergence, cross_entropy), (&log_s, &label)), (&p, &log_t)) in
+                divergence.iter_mut().zip(&mut cross_entropy).zip(student).zip(teacher)
+            {
+                *divergence += if p > 0.0 { p * (log_t - log_s) } else { 0.0 };
+                *cross_entropy -= if label == class as u8 { log_s } else { 0.0 };
             }
-            gradient[label] -= by_entropy * certainty;
-            if !options.detach_weight {
-                scale -= by_entropy * certainty * cross_entropy;
+        }
+        // The share of the voxel's cross-entropy in the loss: exp(-D), or nothing where it is unreliable.
+        match options.reliable {
+            Some(reliable) => {
+                let reliable = &reliable[span.voxels()];
+                share.iter_mut().zip(reliable).for_each(|(share, r)| *share = f32::from(*r));
             }
-            value = f64::from(certainty * cross_entropy);
+            None => share[..span.len].fill(1.0),
         }
-        for ((gradient, ps), pt) in gradient.iter_mut().zip(ps).zip(pt) {
-            *gradient += scale * (ps - pt);
+        let live = if options.detach_weight { 0.0 } else { by_entropy };
+        for (((share, scale), entropy), divergence) in
+            share.iter_mut().zip(&mut scale).zip(&mut cross_entropy).zip(&divergence)
+        {
+            *share *= exp(-divergence);
+            *entropy *= *share;
+            *scale = by_divergence - live * *entropy;
         }
-        value
+        for (class, gradient) in gradient.iter_mut().enumerate() {
+            let scores = read.p(class, span).iter().zip(teacher.p(class, span)).zip(labels);
+            let factors = share.iter().zip(&scale);
+            for ((gradient, ((student, teacher), &label)), (share, scale)) in
+                gradient.iter_mut().zip(scores).zip(factors)
+            {
+                let hit = f32::from(label == class as u8);
+                *gradient += by_entropy * share * (student - hit) + scale * (student - teacher);
+            }
+        }
+        [planes::sum(&cross_entropy), planes::sum(&divergence)]
     });
-    let total = crate::rows::sum(read.voxels(), |v| f64::from(divergence(v)));
-    Ok(Uncertainty { weighted_cross_entropy: weighted / reliable, divergence: total / voxels })
+    Ok(Uncertainty { weighted_cross_entropy: weighted / reliable, divergence: divergence / voxels })
 }

@@ -12,11 +12,9 @@ pub use options::{
     ReliableRule, UncertaintyDirection, UncertaintyRegion, WinnerCriterion,
 };
 
-use super::pair::{self, Log, NAMES, NetworkName, Supervised, Supervision};
-use crate::graph::with_gradients;
+use super::pair::{self, NAMES, NetworkName, Pair, Supervised, Supervision};
 use crate::losses::candidate_count;
-use crate::method::{Batch, Forward, Method, Network, Objective, Prediction, Step};
-use crate::scores::Scores;
+use crate::method::{Batch, Forward, Method, Network, Objective, Step};
 use candle_core::{Device, Result, Tensor, bail};
 use round::Round;
 use std::collections::BTreeMap;
@@ -65,44 +63,28 @@ impl DualNetworks {
         networks: &dyn Forward,
         choose: Choose<'_>,
     ) -> Result<Objective> {
-        let labels = pair::labels(batch)?;
-        let labelled = batch.labelled()?;
-        let forward = |name| networks.train(name, &batch.images, 0);
-        let predictions = [forward(NAMES[0])?, forward(NAMES[1])?];
-        let scores = [Scores::new(&predictions[0].logits)?, Scores::new(&predictions[1].logits)?];
-
-        let mut own = [scores[0].zero_gradient(), scores[1].zero_gradient()];
-        let mut log = Log::default();
         let supervision = Supervision {
-            labels: &labels,
-            labelled,
             conflict_weight: self.options.conflict_weight,
             conflict_threshold: self.options.conflict_threshold,
         };
-        let supervised = supervision.apply(&scores, &mut own, &mut log)?;
+        let (mut pair, supervised) = Pair::supervised(batch, networks, supervision)?;
         let winner = self.winner(&supervised);
-        log.value("winner", winner as f64);
-
-        let mut round = Round {
-            options: &self.options,
-            scores: &scores,
-            unlabelled: labelled..scores[0].patches(),
-            winner,
-            progress,
-            totals: supervised.map(|s| s.total),
-            own,
-            on_winner: None,
-            log,
-        };
+        pair.log.value("winner", winner as f64);
+        let unlabelled = batch.labelled()?..pair.scores[0].patches();
+        let mut round = Round { options: &self.options, pair, unlabelled, winner, progress };
         round.consistency()?;
         let selection = round.select()?;
         round.uncertainty(&selection)?;
         round.pseudo_cross_entropy(&selection)?;
-        let loser = scores[1 - winner].detached(round.unlabelled.clone());
+        let loser = round.pair.scores[1 - winner].detached(round.unlabelled.clone());
         let candidates = choose(selection.unreliable_by_class(&loser.labels(), loser.classes()));
-        let features = self.features(&predictions[1 - winner])?;
-        let by_features = round.contrast(&selection, &features, &candidates)?;
-        finish(round, by_features.map(|gradient| (&features, gradient)))
+        let contrast = round.contrast(&selection, &candidates)?;
+        let mut objective = round.pair.objective()?;
+        if let Some(contrast) = contrast {
+            let loss = &mut objective.losses[1 - winner].1;
+            *loss = (&*loss + contrast)?;
+        }
+        Ok(objective)
     }
 
     /// The network that does better on the labelled patches.
@@ -122,13 +104,6 @@ impl DualNetworks {
         usize::from(!vnet_wins)
     }
 
-    fn features(&self, prediction: &Prediction) -> Result<Tensor> {
-        match self.options.features {
-            FeatureKind::BeforeDropout => prediction.features.get(),
-            FeatureKind::AfterDropout => prediction.features_dropped.get(),
-        }
-    }
-
     /// Draws candidates without replacement, class by class.
     fn draw_candidates(&self, unreliable: Vec<Vec<usize>>, step: Step) -> Vec<Vec<usize>> {
         let one_in = self.options.candidates_one_in;
@@ -144,24 +119,6 @@ impl DualNetworks {
         };
         unreliable.into_iter().enumerate().map(draw).collect()
     }
-}
-
-/// One loss for each network, the V-Net's first.
-fn finish(round: Round<'_>, features: Option<(&Tensor, Tensor)>) -> Result<Objective> {
-    let (winner, loser) = (round.winner, 1 - round.winner);
-    let [of_winner, of_loser] = [&round.scores[winner], &round.scores[loser]];
-    let mut inputs = vec![(of_loser.logits(), of_loser.gradient_tensor(&round.own[loser])?)];
-    if let Some(gradient) = &round.on_winner {
-        inputs.push((of_winner.logits(), of_winner.gradient_tensor(gradient)?));
-    }
-    inputs.extend(features);
-    let loss_of_loser = with_gradients(round.totals[loser], &inputs)?;
-    let loss_of_winner = pair::loss(round.totals[winner], of_winner, &round.own[winner])?;
-    let mut losses = vec![(NAMES[winner], loss_of_winner), (NAMES[loser], loss_of_loser)];
-    if winner == 1 {
-        losses.reverse();
-    }
-    Ok(Objective { losses, terms: round.log.0 })
 }
 
 const CRITERION: &str = "winner_criterion";

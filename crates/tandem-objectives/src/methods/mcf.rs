@@ -1,9 +1,8 @@
 //! Mutual correction framework.
 
-use super::pair::{self, Log, NAMES, Supervision};
+use super::pair::{self, NAMES, Pair, Supervision};
 use crate::losses::{self, Weight};
 use crate::method::{Batch, Forward, Method, Network, Objective, Step};
-use crate::scores::Scores;
 use candle_core::Result;
 use serde::{Deserialize, Serialize};
 
@@ -69,32 +68,23 @@ impl Method for Mcf {
     }
 
     fn objective(&mut self, batch: &Batch, step: Step, networks: &dyn Forward) -> Result<Objective> {
-        let labels = pair::labels(batch)?;
-        let labelled = batch.labelled()?;
-        let forward = |name| Scores::new(&networks.train(name, &batch.images, 0)?.logits);
-        let scores = [forward(NAMES[0])?, forward(NAMES[1])?];
-        let mut gradients = [scores[0].zero_gradient(), scores[1].zero_gradient()];
-        let mut log = Log::default();
         let supervision = Supervision {
-            labels: &labels,
-            labelled,
             conflict_weight: self.options.conflict_weight,
             conflict_threshold: self.options.conflict_threshold,
         };
-        let supervised = supervision.apply(&scores, &mut gradients, &mut log)?;
-        let mut totals = supervised.map(|s| s.total);
-
+        let (mut pair, supervised) = Pair::supervised(batch, networks, supervision)?;
         let winner = usize::from(supervised[0].dice >= supervised[1].dice);
         let loser = 1 - winner;
-        let unlabelled = labelled..scores[0].patches();
+        let unlabelled = batch.labelled()?..pair.scores[0].patches();
         let lambda = self.options.lambda_u.at(step.progress());
-        let target = losses::sharpen(scores[winner].detached(unlabelled.clone()), self.options.temperature);
-        let mut student = scores[loser].live(unlabelled, &mut gradients[loser]);
+        let target =
+            losses::sharpen(pair.scores[winner].detached(unlabelled.clone()), self.options.temperature);
+        let mut student = pair.scores[loser].live(unlabelled, &mut pair.gradients[loser]);
         let error = losses::mean_square(&mut student, &target, lambda)?;
-        totals[loser] += lambda * error;
-        log.value("l_u/mean_square", error);
-        log.value("lambda_u", lambda);
-        log.value("winner", winner as f64);
-        Ok(Objective { losses: pair::losses(totals, &scores, &gradients)?, terms: log.0 })
+        pair.totals[loser] += lambda * error;
+        pair.log.value("l_u/mean_square", error);
+        pair.log.value("lambda_u", lambda);
+        pair.log.value("winner", winner as f64);
+        pair.objective()
     }
 }

@@ -1,8 +1,8 @@
 //! What the methods on two networks share: the networks, their supervised losses, the log.
 
+use crate::graph::with_gradients;
 use crate::losses;
-use crate::method::{Batch, Network, Role, Term};
-use crate::rows;
+use crate::method::{Batch, Forward, Network, Objective, Prediction, Role, Term};
 use crate::scores::Scores;
 use candle_core::{Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ impl Log {
 }
 
 /// The classes of the labelled voxels, checked against the images.
-pub(super) fn labels(batch: &Batch) -> Result<Vec<u8>> {
+fn labels(batch: &Batch) -> Result<Vec<u8>> {
     let (patches, _, d, h, w) = batch.images.dims5()?;
     let labels = batch.labels.dims4()?;
     if (labels.1, labels.2, labels.3) != (d, h, w) || labels.0 > patches {
@@ -52,16 +52,12 @@ pub(super) fn labels(batch: &Batch) -> Result<Vec<u8>> {
             batch.images.dims()
         );
     }
-    rows::read_labels(&batch.labels)
+    batch.labels.flatten_all()?.to_vec1()
 }
 
 /// How the labelled patches are learnt from.
 #[derive(Clone, Copy)]
-pub(super) struct Supervision<'a> {
-    /// The class of every labelled voxel.
-    pub(super) labels: &'a [u8],
-    /// Labelled patches; they come first.
-    pub(super) labelled: usize,
+pub(super) struct Supervision {
     /// Weight of the conflict term beside cross-entropy and Dice.
     pub(super) conflict_weight: f64,
     /// From which probability on a network is believed; 0 for always.
@@ -73,53 +69,74 @@ pub(super) struct Supervision<'a> {
 pub(super) struct Supervised {
     pub(super) cross_entropy: f64,
     pub(super) dice: f64,
-    /// `CE + Dice + conflict_weight * conflict`.
-    pub(super) total: f64,
 }
 
-impl Supervision<'_> {
-    /// The supervised losses of both networks; adds to their gradients.
-    pub(super) fn apply(
-        &self,
-        scores: &[Scores; 2],
-        gradients: &mut [Vec<f32>; 2],
-        log: &mut Log,
+/// Both networks on a batch, with what they are to minimise so far. The V-Net comes first everywhere.
+pub(super) struct Pair {
+    pub(super) predictions: [Prediction; 2],
+    pub(super) scores: [Scores; 2],
+    /// The losses.
+    pub(super) totals: [f64; 2],
+    /// The gradient of the sum of both losses with respect to the logits of each network.
+    pub(super) gradients: [Vec<f32>; 2],
+    pub(super) log: Log,
+}
+
+impl Pair {
+    /// Runs both networks on a batch whose labelled patches come first, and applies their supervised losses
+    /// `CE + Dice + conflict_weight * conflict` to these.
+    pub(super) fn supervised(
+        batch: &Batch,
+        networks: &dyn Forward,
+        supervision: Supervision,
+    ) -> Result<(Self, [Supervised; 2])> {
+        let labels = labels(batch)?;
+        let forward = |name| networks.train(name, &batch.images, 0);
+        let predictions = [forward(NAMES[0])?, forward(NAMES[1])?];
+        let scores = [Scores::new(&predictions[0].logits)?, Scores::new(&predictions[1].logits)?];
+        let gradients = [scores[0].zero_gradient(), scores[1].zero_gradient()];
+        let mut pair = Pair { predictions, scores, totals: [0.0; 2], gradients, log: Log::default() };
+        let supervised = pair.supervise(&labels, batch.labelled()?, supervision)?;
+        Ok((pair, supervised))
+    }
+
+    fn supervise(
+        &mut self,
+        labels: &[u8],
+        labelled: usize,
+        Supervision { conflict_weight, conflict_threshold }: Supervision,
     ) -> Result<[Supervised; 2]> {
-        let labelled = 0..self.labelled;
-        let mask = if self.conflict_weight > 0.0 {
-            let [a, b] = [0, 1].map(|i| scores[i].detached(labelled.clone()));
-            losses::conflict_mask(a, b, self.conflict_threshold)?
+        let labelled = 0..labelled;
+        let mask = if conflict_weight > 0.0 {
+            let [a, b] = [0, 1].map(|i| self.scores[i].detached(labelled.clone()));
+            losses::conflict_mask(a, b, conflict_threshold)?
         } else {
             Vec::new()
         };
         let mut network = |i: usize| -> Result<Supervised> {
-            let mut live = scores[i].live(labelled.clone(), &mut gradients[i]);
-            let cross_entropy = losses::cross_entropy(&mut live, self.labels, 1.0)?;
-            let dice = losses::dice(&mut live, self.labels, 1.0)?;
-            log.value(format!("{}/ce", NAMES[i]), cross_entropy);
-            log.value(format!("{}/dice", NAMES[i]), dice);
-            let mut total = cross_entropy + dice;
-            if self.conflict_weight > 0.0 {
-                let conflict = losses::conflict(&mut live, self.labels, &mask, self.conflict_weight)?;
-                log.value(format!("{}/conflict", NAMES[i]), conflict);
-                total += self.conflict_weight * conflict;
+            let mut live = self.scores[i].live(labelled.clone(), &mut self.gradients[i]);
+            let cross_entropy = losses::cross_entropy(&mut live, labels, 1.0)?;
+            let dice = losses::dice(&mut live, labels, 1.0)?;
+            self.log.value(format!("{}/ce", NAMES[i]), cross_entropy);
+            self.log.value(format!("{}/dice", NAMES[i]), dice);
+            self.totals[i] += cross_entropy + dice;
+            if conflict_weight > 0.0 {
+                let conflict = losses::conflict(&mut live, labels, &mask, conflict_weight)?;
+                self.log.value(format!("{}/conflict", NAMES[i]), conflict);
+                self.totals[i] += conflict_weight * conflict;
             }
-            Ok(Supervised { cross_entropy, dice, total })
+            Ok(Supervised { cross_entropy, dice })
         };
         Ok([network(0)?, network(1)?])
     }
-}
 
-/// A loss of one network's logits, with the gradient found.
-pub(super) fn loss(value: f64, scores: &Scores, gradient: &[f32]) -> Result<Tensor> {
-    crate::graph::with_gradients(value, &[(scores.logits(), scores.gradient_tensor(gradient)?)])
-}
-
-/// The losses of both networks where each depends on its own logits alone.
-pub(super) fn losses(
-    values: [f64; 2],
-    scores: &[Scores; 2],
-    gradients: &[Vec<f32>; 2],
-) -> Result<Vec<(&'static str, Tensor)>> {
-    (0..2).map(|i| Ok((NAMES[i], loss(values[i], &scores[i], &gradients[i])?))).collect()
+    /// One loss for each network.
+    pub(super) fn objective(self) -> Result<Objective> {
+        let networks = self.totals.into_iter().zip(&self.scores).zip(self.gradients);
+        let losses = networks.map(|((total, scores), gradient)| {
+            with_gradients(total, &[(scores.logits(), scores.gradient_tensor(gradient)?)])
+        });
+        let losses: Vec<Tensor> = losses.collect::<Result<_>>()?;
+        Ok(Objective { losses: NAMES.into_iter().zip(losses).collect(), terms: self.log.0 })
+    }
 }

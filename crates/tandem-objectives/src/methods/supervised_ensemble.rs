@@ -1,8 +1,7 @@
 //! The control of every comparison: both networks, labelled patches only.
 
-use super::pair::{self, Log, NAMES, Supervision};
+use super::pair::{self, NAMES, Pair, Supervision};
 use crate::method::{Batch, Forward, Method, Network, Objective, Step};
-use crate::scores::Scores;
 use candle_core::Result;
 use serde::{Deserialize, Serialize};
 
@@ -57,23 +56,12 @@ impl Method for SupervisedEnsemble {
     }
 
     fn objective(&mut self, batch: &Batch, _: Step, networks: &dyn Forward) -> Result<Objective> {
-        let labels = pair::labels(batch)?;
-        let labelled = batch.labelled()?;
-        let images = batch.images.narrow(0, 0, labelled)?;
-        let forward = |name| Scores::new(&networks.train(name, &images, 0)?.logits);
-        let scores = [forward(NAMES[0])?, forward(NAMES[1])?];
-        let mut gradients = [scores[0].zero_gradient(), scores[1].zero_gradient()];
-        let mut log = Log::default();
+        let images = batch.images.narrow(0, 0, batch.labelled()?)?;
+        let labelled = Batch { images, labels: batch.labels.clone() };
         let supervision = Supervision {
-            labels: &labels,
-            labelled,
             conflict_weight: self.options.conflict_weight,
             conflict_threshold: self.options.conflict_threshold,
         };
-        let supervised = supervision.apply(&scores, &mut gradients, &mut log)?;
-        Ok(Objective {
-            losses: pair::losses(supervised.map(|s| s.total), &scores, &gradients)?,
-            terms: log.0,
-        })
+        Pair::supervised(&labelled, networks, supervision)?.0.objective()
     }
 }

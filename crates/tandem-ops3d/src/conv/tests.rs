@@ -48,6 +48,8 @@ fn every_channel_tail() {
     for channels in 1..=18 {
         check([1, 3, 4, 5, channels], 19 - channels, [3; 3], Conv3dParams::uniform(1, 1));
         check([1, 3, 2, 5, 3], channels + 31, [3; 3], Conv3dParams::uniform(1, 1));
+        check([1, 5, 4, 7, channels + 16], channels, [3; 3], Conv3dParams::uniform(2, 1));
+        check([1, 4, 6, 5, channels], 17, [2; 3], Conv3dParams::uniform(2, 0));
     }
 }
 
@@ -64,7 +66,10 @@ fn odd_sides_kernels_strides_and_paddings() {
         ([3, 3, 3], 1, 2),
     ] {
         for sides in [[7, 5, 9], [8, 6, 4], [5, 7, 13]] {
-            check([2, sides[0], sides[1], sides[2], 3], 5, kernel, Conv3dParams::uniform(stride, padding));
+            for channels in [3, 1] {
+                let input = [2, sides[0], sides[1], sides[2], channels];
+                check(input, 5, kernel, Conv3dParams::uniform(stride, padding));
+            }
         }
     }
 }

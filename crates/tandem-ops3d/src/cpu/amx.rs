@@ -13,6 +13,7 @@ mod blocks;
 mod filter;
 mod gather;
 mod pack;
+pub(crate) mod peak;
 mod plan;
 mod strip;
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use super::pad::Padded;
 use super::scratch::Scratch;
-use super::simd::{Lanes, Portable, Unit};
+use super::simd::{Lanes, Unit, Work, on_unit};
 use crate::conv_shape::ConvShape;
 use crate::storage::filled;
 use rayon::prelude::*;
@@ -53,7 +53,7 @@ pub(crate) fn weight_gradient(shape: &ConvShape, image: &Padded<f32>, response: 
 }
 
 /// Adds all parts to the first, in order.
-fn add_parts(sums: &mut [f32], size: usize) {
+pub(super) fn add_parts(sums: &mut [f32], size: usize) {
     let (total, others) = sums.split_at_mut(size);
     total.par_chunks_mut(4096).enumerate().for_each(|(index, total)| {
         for part in others.chunks_exact(size) {
@@ -102,7 +102,7 @@ pub(crate) fn bias_gradient(response: &[f32], channels: usize) -> Vec<f32> {
 }
 
 /// Parts of the voxels with a sum of their own: enough for many cores, few enough that the sums stay small.
-fn part_count(rows: usize, size: usize) -> usize {
+pub(super) fn part_count(rows: usize, size: usize) -> usize {
     const BUDGET: usize = 1 << 20;
     (BUDGET / size.max(1)).clamp(2, 32).min(rows.max(1))
 }
@@ -158,97 +158,50 @@ fn accumulate(rows: &Rows, [first, last]: [usize; 2], spans: Range<usize>, sum: 
     // A tile of rows stays in the cache while all taps pass over it.
     let height = (512 / rows.width.max(1)).max(1);
     for start in (first..last).step_by(height) {
-        let tile = Tile { rows: start..last.min(start + height), spans: spans.clone() };
-        // SAFETY: `check_bounds`; the unit was chosen by what the processor has.
-        unsafe {
-            match unit {
-                #[cfg(target_arch = "x86_64")]
-                Unit::Zmm => x86::tile_zmm(rows, &tile, sum),
-                #[cfg(target_arch = "x86_64")]
-                Unit::WideYmm => x86::tile_wide_ymm(rows, &tile, sum),
-                #[cfg(target_arch = "x86_64")]
-                Unit::Ymm => x86::tile_ymm(rows, &tile, sum),
-                Unit::Portable => run_tile::<Portable, 4, 4>(rows, &tile, sum),
-            }
-        }
+        let tile = Tile { rows, range: start..last.min(start + height), spans: spans.clone(), sum };
+        // SAFETY: `check_bounds`; the unit is this process's.
+        unsafe { on_unit(unit, tile) };
     }
 }
 
-/// Rows of a response, and the spans whose gradient they are added to.
-struct Tile {
-    rows: Range<usize>,
+/// Some rows of a response, and the spans to whose gradient they are added.
+struct Tile<'a> {
+    rows: &'a Rows<'a>,
+    range: Range<usize>,
     spans: Range<usize>,
+    sum: &'a mut [f32],
 }
 
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use super::super::simd::{Avx2, Avx512};
-    use super::{Rows, Tile, run_tile};
-
-    #[target_feature(enable = "avx512f,avx512vl")]
-    pub(super) unsafe fn tile_zmm(rows: &Rows, tile: &Tile, sum: &mut [f32]) {
-        // SAFETY: the caller's.
-        unsafe { run_tile::<Avx512, 12, 12>(rows, tile, sum) }
-    }
-    #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
-    pub(super) unsafe fn tile_wide_ymm(rows: &Rows, tile: &Tile, sum: &mut [f32]) {
-        // SAFETY: the caller's.
-        unsafe { run_tile::<Avx2, 24, 12>(rows, tile, sum) }
-    }
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn tile_ymm(rows: &Rows, tile: &Tile, sum: &mut [f32]) {
-        // SAFETY: the caller's.
-        unsafe { run_tile::<Avx2, 12, 6>(rows, tile, sum) }
-    }
-}
-
-/// All taps and channels of one tile of rows: blocks of up to `R2` values times two vectors of channels, or `R1` times one.
-///
-/// # Safety
-/// The bounds of [`check_bounds`] hold, and the processor has the lanes' instructions.
-#[inline(always)]
-unsafe fn run_tile<L: Lanes, const R1: usize, const R2: usize>(rows: &Rows, tile: &Tile, sum: &mut [f32]) {
-    for span in tile.spans.clone() {
-        for channel in (0..rows.co).step_by(2 * L::COUNT) {
-            let at = Block { span, l: 0, channel };
-            // SAFETY: the caller's.
-            unsafe {
-                if rows.co - channel > L::COUNT {
-                    run_span::<L, R2, 2>(rows, tile, at, sum);
-                } else {
-                    run_span::<L, R1, 1>(rows, tile, at, sum);
+impl Work for Tile<'_> {
+    /// All taps and channels: blocks of values of one span times two vectors of channels or one.
+    #[inline(always)]
+    unsafe fn run<L: Lanes, const R1: usize, const R2: usize>(mut self) {
+        let (co, span_len, many) = (self.rows.co, self.rows.span_len, R1 >= 24);
+        // SAFETY: the bounds of `check_bounds` hold, and the processor has the lanes' instructions.
+        unsafe {
+            // The spans of an image with one channel are too short for a block: several go together.
+            match (span_len, many) {
+                (7, true) => return self.short_spans::<L, 3, 7>(),
+                (7, false) => return self.short_spans::<L, 1, 7>(),
+                (3, true) => return self.short_spans::<L, 9, 3>(),
+                (3, false) => return self.short_spans::<L, 3, 3>(),
+                _ => {}
+            }
+            for span in self.spans.clone() {
+                for channel in (0..co).step_by(2 * L::COUNT) {
+                    let at = Block { span, l: 0, channel };
+                    if co - channel > L::COUNT {
+                        self.span::<L, R2, 2>(at);
+                    } else {
+                        self.span::<L, R1, 1>(at);
+                    }
                 }
             }
         }
     }
 }
 
-/// All values of one span, in the largest blocks that fit.
-///
-/// # Safety
-/// As [`run_tile`].
-#[inline(always)]
-unsafe fn run_span<L: Lanes, const R: usize, const B: usize>(
-    rows: &Rows,
-    tile: &Tile,
-    mut at: Block,
-    sum: &mut [f32],
-) {
-    while at.l < rows.span_len {
-        let left = rows.span_len - at.l;
-        // SAFETY: the caller's; the block's values exist.
-        at.l += unsafe {
-            match left {
-                _ if left >= R => block::<L, R, B>(rows, tile, at, sum),
-                4.. => block::<L, 4, B>(rows, tile, at, sum),
-                2.. => block::<L, 2, B>(rows, tile, at, sum),
-                _ => block::<L, 1, B>(rows, tile, at, sum),
-            }
-        };
-    }
-}
-
-/// A block of the gradient: values `l..l + R` of one span, channels from `channel` on.
+/// A block of the gradient: values from `l` on of one span, channels from `channel` on.
 #[derive(Clone, Copy)]
 struct Block {
     span: usize,
@@ -256,63 +209,114 @@ struct Block {
     channel: usize,
 }
 
-/// Adds one tile of rows to one block of the gradient; returns `R`, the values done.
-///
-/// # Safety
-/// As [`run_tile`]; `l + R` values of the span exist.
-#[inline(always)]
-unsafe fn block<L: Lanes, const R: usize, const B: usize>(
-    rows: &Rows,
-    tile: &Tile,
-    at: Block,
-    sum: &mut [f32],
-) -> usize {
-    let target =
-        &mut sum[((at.span - tile.spans.start) * rows.span_len + at.l) * rows.co_padded + at.channel..];
-    assert!((R - 1) * rows.co_padded + B * L::COUNT <= target.len(), "a block lies outside of its gradient");
-    let valid = (rows.co - at.channel).min(B * L::COUNT);
-    // SAFETY: the target's bound was checked, the sources' are the caller's. A response's last voxels may have fewer
-    // channels than a vector: those rows go through a buffer.
-    unsafe {
-        let mut sums = [[L::splat(0.0); B]; R];
-        for r in 0..R {
-            for b in 0..B {
-                sums[r][b] = L::load(target.as_ptr().add(r * rows.co_padded + b * L::COUNT));
-            }
-        }
-        let offset = rows.span_offset(at.span) + at.l;
-        for row in tile.rows.clone() {
-            let mut image = rows.image.as_ptr().add(rows.starts[row][0] + offset);
-            let mut response = rows.response.as_ptr().add(rows.starts[row][1] + at.channel);
-            for _ in 0..rows.width {
-                let mut gradient = [L::splat(0.0); B];
-                if valid == B * L::COUNT {
-                    for b in 0..B {
-                        gradient[b] = L::load(response.add(b * L::COUNT));
-                    }
-                } else {
-                    let mut buffer = [0.0f32; 32];
-                    buffer.as_mut_ptr().copy_from_nonoverlapping(response, valid);
-                    for b in 0..B {
-                        gradient[b] = L::load(buffer.as_ptr().add(b * L::COUNT));
+impl Tile<'_> {
+    /// Spans of `K` values, `S` at a time.
+    ///
+    /// # Safety
+    /// As [`Work::run`] of this type.
+    #[inline(always)]
+    unsafe fn short_spans<L: Lanes, const S: usize, const K: usize>(&mut self) {
+        for channel in (0..self.rows.co).step_by(L::COUNT) {
+            let mut span = self.spans.start;
+            while span < self.spans.end {
+                let at = Block { span, l: 0, channel };
+                // SAFETY: the caller's; the spans exist.
+                unsafe {
+                    if self.spans.end - span >= S {
+                        self.block::<L, S, K, 1>(at);
+                        span += S;
+                    } else {
+                        self.block::<L, 1, K, 1>(at);
+                        span += 1;
                     }
                 }
-                for r in 0..R {
-                    let value = L::splat(*image.add(r));
-                    for b in 0..B {
-                        sums[r][b] = sums[r][b].add_product(value, gradient[b]);
-                    }
-                }
-                // The pointers may end past their buffers by less than a step; they are not read there.
-                image = image.wrapping_add(rows.step);
-                response = response.wrapping_add(rows.co);
-            }
-        }
-        for r in 0..R {
-            for b in 0..B {
-                sums[r][b].store(target.as_mut_ptr().add(r * rows.co_padded + b * L::COUNT));
             }
         }
     }
-    R
+
+    /// All values of one span, in the largest blocks that fit.
+    ///
+    /// # Safety
+    /// As [`Work::run`] of this type.
+    #[inline(always)]
+    unsafe fn span<L: Lanes, const R: usize, const B: usize>(&mut self, mut at: Block) {
+        while at.l < self.rows.span_len {
+            let left = self.rows.span_len - at.l;
+            // SAFETY: the caller's; the block's values exist.
+            unsafe {
+                at.l += match left {
+                    _ if left >= R => self.block::<L, 1, R, B>(at),
+                    8.. if R > 8 => self.block::<L, 1, 8, B>(at),
+                    4.. => self.block::<L, 1, 4, B>(at),
+                    2.. => self.block::<L, 1, 2, B>(at),
+                    _ => self.block::<L, 1, 1, B>(at),
+                };
+            }
+        }
+    }
+
+    /// Adds the rows to `R` values of each of `S` spans, times `B` vectors of channels; returns `R`.
+    ///
+    /// # Safety
+    /// As [`Work::run`] of this type; the values of all spans exist.
+    #[inline(always)]
+    unsafe fn block<L: Lanes, const S: usize, const R: usize, const B: usize>(&mut self, at: Block) -> usize {
+        let rows = self.rows;
+        let first = (at.span - self.spans.start) * rows.span_len + at.l;
+        let target = &mut self.sum[first * rows.co_padded + at.channel..];
+        let last = (S - 1) * rows.span_len + R - 1;
+        assert!(last * rows.co_padded + B * L::COUNT <= target.len(), "a block lies outside of its gradient");
+        let place = |s: usize, r: usize, b: usize| (s * rows.span_len + r) * rows.co_padded + b * L::COUNT;
+        let valid = (rows.co - at.channel).min(B * L::COUNT);
+        // SAFETY: the target's bound was checked, the sources' are the caller's. A response's last voxels may have fewer
+        // channels than a vector: those rows go through a buffer.
+        unsafe {
+            let mut sums = [[[L::splat(0.0); B]; R]; S];
+            for s in 0..S {
+                for r in 0..R {
+                    for b in 0..B {
+                        sums[s][r][b] = L::load(target.as_ptr().add(place(s, r, b)));
+                    }
+                }
+            }
+            let offsets: [usize; S] = std::array::from_fn(|s| rows.span_offset(at.span + s) + at.l);
+            for row in self.range.clone() {
+                let mut image = offsets.map(|offset| rows.image.as_ptr().add(rows.starts[row][0] + offset));
+                let mut response = rows.response.as_ptr().add(rows.starts[row][1] + at.channel);
+                for _ in 0..rows.width {
+                    let mut gradient = [L::splat(0.0); B];
+                    if valid == B * L::COUNT {
+                        for b in 0..B {
+                            gradient[b] = L::load(response.add(b * L::COUNT));
+                        }
+                    } else {
+                        let mut buffer = [0.0f32; 32];
+                        buffer.as_mut_ptr().copy_from_nonoverlapping(response, valid);
+                        for b in 0..B {
+                            gradient[b] = L::load(buffer.as_ptr().add(b * L::COUNT));
+                        }
+                    }
+                    for s in 0..S {
+                        for r in 0..R {
+                            let value = L::splat(*image[s].add(r));
+                            for b in 0..B {
+                                sums[s][r][b] = sums[s][r][b].add_product(value, gradient[b]);
+                            }
+                        }
+                    }
+                    // The pointers may end past their buffers by less than a step; they are not read there.
+                    image = image.map(|image| image.wrapping_add(rows.step));
+                    response = response.wrapping_add(rows.co);
+                }
+            }
+            for s in 0..S {
+                for r in 0..R {
+                    for b in 0..B {
+                        sums[s][r][b].store(target.as_mut_ptr().add(place(s, r, b)));
+                    }
+                }
+            }
+        }
+        R
+    }
 }

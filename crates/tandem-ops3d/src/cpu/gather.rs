@@ -60,31 +60,38 @@ pub(crate) struct Packed {
     unit: Unit,
 }
 
-/// Where the weight of a row (one value of one span) and a channel lies in a parameter.
+/// Where weights lie in a parameter: each row (one value of one span) and each output adds its part. A row and an output
+/// whose voxels meet in no tap have none.
 pub(crate) struct Addresses<'a> {
-    /// The weight of channel 0, for each row in the order of the spans.
-    pub(crate) rows: &'a [usize],
-    /// From one channel to the next.
-    pub(crate) channel_stride: usize,
+    /// Address and voxel of each row, in the order of the spans.
+    pub(crate) rows: &'a [(usize, usize)],
+    /// Address and voxel of each output.
+    pub(crate) outputs: &'a [(usize, usize)],
+    /// The tap by which a row's voxel reaches an output's.
+    pub(crate) tap: &'a (dyn Fn(usize, usize) -> Option<usize> + Sync),
 }
 
 impl Packed {
-    /// Packs the weights of all rows times `channels` of a parameter.
-    pub(crate) fn new(parameter: &[f32], addresses: &Addresses, channels: usize) -> Self {
+    pub(crate) fn new(parameter: &[f32], addresses: &Addresses) -> Self {
+        let &Addresses { rows: from, outputs, tap } = addresses;
+        let (rows, channels) = (from.len(), outputs.len());
         let unit = Unit::for_channels(channels);
         let lanes = unit.lanes();
-        let rows = addresses.rows.len();
         let padded = channels.div_ceil(lanes) * lanes;
         let mut values = super::scratch::Scratch::take(rows * padded);
         if rows > 0 && channels > 0 {
             values.par_chunks_mut(2 * lanes * rows).enumerate().for_each(|(index, block)| {
                 let first = index * 2 * lanes;
                 let width = block.len() / rows;
-                let valid = width.min(channels - first);
-                for (start, values) in addresses.rows.iter().zip(block.chunks_exact_mut(width)) {
-                    let (values, tail) = values.split_at_mut(valid);
-                    for (lane, value) in values.iter_mut().enumerate() {
-                        *value = parameter[start + (first + lane) * addresses.channel_stride];
+                let outputs = &outputs[first..channels.min(first + width)];
+                for (&(start, voxel), values) in from.iter().zip(block.chunks_exact_mut(width)) {
+                    let (values, tail) = values.split_at_mut(outputs.len());
+                    let mut reached = (usize::MAX, None);
+                    for (value, &(offset, output)) in values.iter_mut().zip(outputs) {
+                        if reached.0 != output {
+                            reached = (output, tap(voxel, output));
+                        }
+                        *value = reached.1.map_or(0.0, |tap| parameter[start + offset + tap]);
                     }
                     tail.fill(0.0);
                 }

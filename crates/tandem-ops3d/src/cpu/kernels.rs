@@ -5,7 +5,9 @@ use super::gather::Store;
 use super::pad::Padded;
 use super::rows;
 use super::scratch::Scratch;
-use super::{conv, filter};
+#[cfg(target_arch = "x86_64")]
+use super::simd::{CpuPath, cpu_path};
+use super::{conv, filter, winograd};
 use crate::conv_shape::ConvShape;
 use half::bf16;
 
@@ -39,7 +41,8 @@ impl Kernels for f32 {
         bias: Option<&[f32]>,
         to: (&mut [f32], Store),
     ) {
-        conv::respond(shape, image, weight, bias, to);
+        let run = if winograd::pays(shape) { winograd::respond } else { conv::respond };
+        run(shape, image, weight, bias, to);
     }
 
     fn spread(
@@ -49,11 +52,13 @@ impl Kernels for f32 {
         bias: Option<&[f32]>,
         to: (&mut [f32], Store),
     ) {
-        conv::spread(shape, response, weight, bias, to);
+        let run = if winograd::pays(shape) { winograd::spread } else { conv::spread };
+        run(shape, response, weight, bias, to);
     }
 
     fn weight_gradient(shape: &ConvShape, image: &Padded<f32>, response: &Padded<f32>) -> Vec<f32> {
-        filter::weight_gradient(shape, image, response)
+        let run = if winograd::pays(shape) { winograd::weight_gradient } else { filter::weight_gradient };
+        run(shape, image, response)
     }
 }
 
@@ -69,7 +74,7 @@ impl Kernels for bf16 {
         if tiles() {
             return super::amx::respond(shape, image, weight, bias, to);
         }
-        through_f32(to, |to| conv::respond(shape, &image.widened(), weight, bias, to));
+        through_f32(to, |to| f32::respond(shape, &image.widened(), weight, bias, to));
     }
 
     fn spread(
@@ -83,7 +88,7 @@ impl Kernels for bf16 {
         if tiles() {
             return super::amx::spread(shape, response, weight, bias, to);
         }
-        through_f32(to, |to| conv::spread(shape, &response.widened(), weight, bias, to));
+        through_f32(to, |to| f32::spread(shape, &response.widened(), weight, bias, to));
     }
 
     fn weight_gradient(shape: &ConvShape, image: &Padded<bf16>, response: &Padded<bf16>) -> Vec<f32> {
@@ -91,7 +96,7 @@ impl Kernels for bf16 {
         if tiles() {
             return super::amx::weight_gradient(shape, image, response);
         }
-        filter::weight_gradient(shape, &image.widened(), &response.widened())
+        f32::weight_gradient(shape, &image.widened(), &response.widened())
     }
 }
 
@@ -108,5 +113,5 @@ fn through_f32((to, store): (&mut [bf16], Store), run: impl FnOnce((&mut [f32], 
 /// Whether matrix tiles are there, and no narrower path was asked for.
 #[cfg(target_arch = "x86_64")]
 fn tiles() -> bool {
-    std::env::var_os("TANDEM_CPU").is_none() && super::amx::available()
+    cpu_path() == CpuPath::Amx
 }

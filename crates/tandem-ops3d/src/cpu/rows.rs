@@ -1,6 +1,9 @@
 //! What happens to values between two convolutions, a row at a time: it is computed while an image is put into its frame, so
 //! that no pass over memory is spent on it alone.
 
+#[cfg(test)]
+mod tests;
+
 use super::element::Element;
 use super::simd::on_every_path;
 use rayon::prelude::*;

@@ -3,6 +3,7 @@
 //! A kernel is written once over [`Lanes`] and instantiated for each unit inside a function that switches the unit's
 //! instructions on (`#[target_feature]`); the lanes' methods are always inlined there.
 
+use candle_core::{Result, bail};
 use std::sync::OnceLock;
 
 /// The code path that the kernels of this process take.
@@ -14,30 +15,59 @@ pub enum CpuPath {
     Avx2,
     /// AVX-512.
     Avx512,
+    /// AVX-512, and matrix tiles (AMX) for convolutions of bf16 values.
+    Amx,
 }
 
 impl CpuPath {
+    /// All paths, narrowest first.
+    pub const ALL: [Self; 4] = [CpuPath::Portable, CpuPath::Avx2, CpuPath::Avx512, CpuPath::Amx];
+
     /// Its name in logs, and in the variable `TANDEM_CPU` that forces a path.
     pub fn name(self) -> &'static str {
         match self {
             CpuPath::Portable => "portable",
             CpuPath::Avx2 => "avx2",
             CpuPath::Avx512 => "avx512",
+            CpuPath::Amx => "amx",
         }
+    }
+
+    /// The widest path of this processor, whatever `TANDEM_CPU` says. It has all narrower ones too.
+    pub fn widest() -> Self {
+        static WIDEST: OnceLock<CpuPath> = OnceLock::new();
+        *WIDEST.get_or_init(widest_path)
     }
 }
 
-/// The widest path that this processor has; `TANDEM_CPU=portable|avx2|avx512` narrows it.
+/// The path of this process: the one that `TANDEM_CPU=portable|avx2|avx512|amx` forces, else the widest of this processor.
+///
+/// It cannot fail and takes the widest path where `TANDEM_CPU` asks for what is not there; a program says so with
+/// [`check_cpu_path`] when it starts.
 pub fn cpu_path() -> CpuPath {
     static PATH: OnceLock<CpuPath> = OnceLock::new();
-    *PATH.get_or_init(|| {
-        let widest = widest_path();
-        let asked = std::env::var("TANDEM_CPU").ok();
-        [CpuPath::Portable, CpuPath::Avx2, CpuPath::Avx512]
-            .into_iter()
-            .find(|path| asked.as_deref() == Some(path.name()))
-            .map_or(widest, |path| path.min(widest))
-    })
+    *PATH.get_or_init(|| check_cpu_path().unwrap_or_else(|_| CpuPath::widest()))
+}
+
+/// As [`cpu_path`].
+///
+/// # Errors
+/// Where `TANDEM_CPU` names no path, or one that this processor lacks.
+pub fn check_cpu_path() -> Result<CpuPath> {
+    let asked = std::env::var_os("TANDEM_CPU").map(|value| value.to_string_lossy().into_owned());
+    forced_path(asked.as_deref(), CpuPath::widest())
+}
+
+fn forced_path(asked: Option<&str>, widest: CpuPath) -> Result<CpuPath> {
+    let Some(asked) = asked else { return Ok(widest) };
+    let Some(path) = CpuPath::ALL.into_iter().find(|path| path.name() == asked) else {
+        let names = CpuPath::ALL.map(CpuPath::name).join(", ");
+        bail!("TANDEM_CPU is {asked:?}; it takes one of {names}, or unset it for the widest that is there")
+    };
+    if path > widest {
+        bail!("TANDEM_CPU is {asked}, which this processor lacks; its widest path is {}", widest.name())
+    }
+    Ok(path)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -48,6 +78,7 @@ fn widest_path() -> CpuPath {
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq");
     match (avx2, avx2 && avx512) {
+        (_, true) if super::amx::available() => CpuPath::Amx,
         (_, true) => CpuPath::Avx512,
         (true, _) => CpuPath::Avx2,
         _ => CpuPath::Portable,
@@ -78,8 +109,8 @@ impl Unit {
         match cpu_path() {
             CpuPath::Portable => Unit::Portable,
             CpuPath::Avx2 => Unit::Ymm,
-            CpuPath::Avx512 if channels <= 8 => Unit::WideYmm,
-            CpuPath::Avx512 => Unit::Zmm,
+            CpuPath::Avx512 | CpuPath::Amx if channels <= 8 => Unit::WideYmm,
+            CpuPath::Avx512 | CpuPath::Amx => Unit::Zmm,
         }
     }
 
@@ -105,6 +136,40 @@ pub(crate) unsafe trait Lanes: Copy {
     unsafe fn store(self, to: *mut f32);
     /// `self + a * b`.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
+    /// `self + other`.
+    unsafe fn add(self, other: Self) -> Self;
+    /// `self - other`.
+    unsafe fn sub(self, other: Self) -> Self;
+}
+
+/// Work for vectors of any unit, with the rows of registers that the unit holds beside one vector (`R1`) and two (`R2`).
+pub(crate) trait Work {
+    /// Does it.
+    ///
+    /// # Safety
+    /// The processor has the unit's instructions.
+    unsafe fn run<L: Lanes, const R1: usize, const R2: usize>(self);
+}
+
+/// Does a piece of work with a unit's instructions switched on.
+///
+/// # Safety
+/// The processor has them.
+#[inline]
+pub(crate) unsafe fn on_unit(unit: Unit, work: impl Work) {
+    // SAFETY: the caller's.
+    unsafe {
+        match unit {
+            #[cfg(target_arch = "x86_64")]
+            Unit::Zmm => x86::zmm(work),
+            #[cfg(target_arch = "x86_64")]
+            Unit::WideYmm => x86::wide_ymm(work),
+            #[cfg(target_arch = "x86_64")]
+            Unit::Ymm => x86::ymm(work),
+            // Units that another kind of processor has are never chosen.
+            _ => work.run::<Portable, 6, 4>(),
+        }
+    }
 }
 
 /// Eight values in plain Rust.
@@ -135,6 +200,51 @@ unsafe impl Lanes for Portable {
         }
         self
     }
+    #[inline(always)]
+    unsafe fn add(mut self, other: Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a += b);
+        self
+    }
+    #[inline(always)]
+    unsafe fn sub(mut self, other: Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a -= b);
+        self
+    }
+}
+
+/// One value: what is left after whole vectors.
+#[derive(Clone, Copy)]
+pub(crate) struct One(f32);
+
+// SAFETY: no instructions beyond the target's own; loads and stores touch exactly one value.
+unsafe impl Lanes for One {
+    const COUNT: usize = 1;
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        One(value)
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller vouches for a readable value.
+        One(unsafe { from.read() })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller vouches for a writable value.
+        unsafe { to.write(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        One(self.0 + a.0 * b.0)
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        One(self.0 + other.0)
+    }
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        One(self.0 - other.0)
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -142,7 +252,7 @@ pub(crate) use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::Lanes;
+    use super::{Lanes, Work};
     use std::arch::x86_64::*;
 
     /// Eight values in a ymm register.
@@ -171,6 +281,16 @@ mod x86 {
         unsafe fn add_product(self, a: Self, b: Self) -> Self {
             // SAFETY: see the impl.
             Avx2(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
+        }
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            // SAFETY: see the impl.
+            Avx2(unsafe { _mm256_add_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        unsafe fn sub(self, other: Self) -> Self {
+            // SAFETY: see the impl.
+            Avx2(unsafe { _mm256_sub_ps(self.0, other.0) })
         }
     }
 
@@ -201,6 +321,32 @@ mod x86 {
             // SAFETY: see the impl.
             Avx512(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
         }
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            // SAFETY: see the impl.
+            Avx512(unsafe { _mm512_add_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        unsafe fn sub(self, other: Self) -> Self {
+            // SAFETY: see the impl.
+            Avx512(unsafe { _mm512_sub_ps(self.0, other.0) })
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512vl")]
+    pub(super) unsafe fn zmm(work: impl Work) {
+        // SAFETY: the caller's.
+        unsafe { work.run::<Avx512, 24, 12>() }
+    }
+    #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+    pub(super) unsafe fn wide_ymm(work: impl Work) {
+        // SAFETY: the caller's.
+        unsafe { work.run::<Avx2, 24, 12>() }
+    }
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn ymm(work: impl Work) {
+        // SAFETY: the caller's.
+        unsafe { work.run::<Avx2, 12, 6>() }
     }
 }
 
@@ -226,7 +372,7 @@ macro_rules! on_every_path {
                 fn avx2 $(<$($stored: $crate::cpu::element::Element),+>)? ($($arg: $type),*) { plain($($arg),*) }
                 match cpu_path() {
                     // SAFETY: the path is only chosen where the processor has these instructions.
-                    CpuPath::Avx512 => return unsafe { avx512($($arg),*) },
+                    CpuPath::Avx512 | CpuPath::Amx => return unsafe { avx512($($arg),*) },
                     // SAFETY: likewise.
                     CpuPath::Avx2 => return unsafe { avx2($($arg),*) },
                     CpuPath::Portable => {}
@@ -237,3 +383,34 @@ macro_rules! on_every_path {
     };
 }
 pub(crate) use on_every_path;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_forced_by_its_name() {
+        for (index, path) in CpuPath::ALL.into_iter().enumerate() {
+            assert_eq!(forced_path(None, path).unwrap(), path);
+            for narrower in &CpuPath::ALL[..=index] {
+                assert_eq!(forced_path(Some(narrower.name()), path).unwrap(), *narrower);
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_not_there_is_refused_with_those_that_are() {
+        for unknown in ["avx1024", "AMX", ""] {
+            let message = forced_path(Some(unknown), CpuPath::Amx).unwrap_err().to_string();
+            assert!(message.contains("one of portable, avx2, avx512, amx"), "{message}");
+        }
+        let message = forced_path(Some("amx"), CpuPath::Avx2).unwrap_err().to_string();
+        assert!(message.contains("amx, which this processor lacks; its widest path is avx2"), "{message}");
+    }
+
+    /// What runs the tests once for each path relies on it.
+    #[test]
+    fn this_process_takes_the_path_that_was_asked_for() {
+        assert_eq!(cpu_path(), check_cpu_path().unwrap());
+    }
+}

@@ -1,9 +1,10 @@
 //! The backward pass.
 
 use super::forward::convolution;
+use super::op::OtherGradient;
 use super::read::for_rows;
 use super::tape::{Kept, Tape};
-use super::{ConvLayer, Node, NormLayer, Program, Sum, Value};
+use super::{ConvLayer, Node, NormLayer, Program, Sum};
 use crate::cpu::gather::Store;
 use crate::cpu::head::{self, Head};
 use crate::cpu::kernels::Kernels;
@@ -33,21 +34,21 @@ struct Backward<'a, S: Kernels> {
     image_wanted: bool,
 }
 
-/// From the gradient of the logits `(n, k, d, h, w)` and those of other values `(n, c, d, h, w)`.
+/// From the gradient of the logits `(n, k, d, h, w)` and those of other values.
 pub(super) fn backward<S: Kernels>(
     program: &Program,
     tape: Tape<S>,
     weights: &[f32],
     logits: &[f32],
-    others: Vec<(Value, Vec<f32>)>,
+    others: Vec<OtherGradient>,
     image_wanted: bool,
 ) -> Result<Gradients> {
     let values = program.nodes.iter().map(|_| None).collect();
     let mut pass = Backward { tape, weights, values, into: vec![0.0; weights.len()], image_wanted };
-    for (value, gradient) in others {
-        pass.add_planes(value.0, &gradient);
-    }
     for (index, node) in program.nodes.iter().enumerate().rev() {
+        for other in others.iter().filter(|other| other.value.0 == index) {
+            pass.add_rows(index, other);
+        }
         match node {
             Node::Input => {}
             Node::Head { x, weight, bias } => pass.head(x.0, weight, bias, logits),
@@ -81,39 +82,27 @@ impl<S: Kernels> Backward<'_, S> {
         }
     }
 
-    /// A gradient `(n, c, d, h, w)` from outside.
-    fn add_planes(&mut self, value: usize, planes: &[f32]) {
-        let [n, d, h, w, c] = self.tape.dims[value];
-        let mut voxels = Scratch::<f32>::take(planes.len());
-        transpose(planes, n, [c, d * h * w], &mut voxels);
-        let mut gradient = Scratch::<S>::take(planes.len());
-        for_rows(&mut gradient, w * c, |row, to| rows::convert(&voxels[row * w * c..][..w * c], to));
-        self.give(value, gradient);
+    /// A gradient from outside.
+    fn add_rows(&mut self, value: usize, OtherGradient { factor, gradient, .. }: &OtherGradient) {
+        let (len, row_len) = (self.tape.dims[value].iter().product(), self.tape.row_len(value));
+        let sum = self.values[value].get_or_insert_with(|| {
+            let mut zeros = Scratch::take(len);
+            for_rows(&mut zeros, row_len, |_, to| to.fill(S::default()));
+            zeros
+        });
+        for_rows(sum, row_len, |row, to| {
+            if gradient.rows.contains(&row) {
+                let mut added = vec![0.0f32; row_len];
+                (gradient.add)(row, &mut added);
+                added.iter_mut().for_each(|value| *value *= factor);
+                rows::add(&added, to);
+            }
+        });
     }
 
     fn head(&mut self, x: usize, weight: &Range<usize>, bias: &Range<usize>, logits: &[f32]) {
         let head = Head { weight: &self.weights[weight.clone()], bias: &self.weights[bias.clone()] };
-        let [n, d, h, w, _] = self.tape.dims[x];
-        let (classes, row_len) = (head.classes(), self.tape.row_len(x));
-        let mut voxels = Scratch::<f32>::take(logits.len());
-        transpose(logits, n, [classes, d * h * w], &mut voxels);
-        let mut gradient = Scratch::<S>::take(n * d * h * row_len);
-        // A plane a task, each with sums of its own, added in order.
-        let tasks = gradient.par_chunks_mut((h * row_len).max(1)).enumerate();
-        let sums: Vec<[Vec<f32>; 2]> = tasks
-            .map(|(plane, gradient)| {
-                let mut sums = [vec![0.0; head.weight.len()], vec![0.0; classes]];
-                let mut both = [vec![0.0f32; row_len], vec![0.0f32; row_len]];
-                for (y, to) in gradient.chunks_mut(row_len).enumerate() {
-                    let row = plane * h + y;
-                    let ([features, dx], [dw, db]) = (&mut both, &mut sums);
-                    self.tape.read_row(x, row, features);
-                    head::backward(&head, features, &voxels[row * w * classes..][..w * classes], dx, dw, db);
-                    rows::convert(dx, to);
-                }
-                sums
-            })
-            .collect();
+        let (gradient, sums) = head_gradients(&self.tape, x, head, logits);
         for (which, range) in [weight, bias].into_iter().enumerate() {
             for (i, into) in self.into[range.clone()].iter_mut().enumerate() {
                 *into += sums.iter().map(|sums| f64::from(sums[which][i])).sum::<f64>() as f32;
@@ -178,4 +167,35 @@ impl<S: Kernels> Backward<'_, S> {
         self.into[conv.weight.clone()].copy_from_slice(&gradient);
         Ok(())
     }
+}
+
+/// The gradient of a head's input, and those of its weight and bias by parts that are still to be added.
+pub(super) fn head_gradients<S: Kernels>(
+    tape: &Tape<S>,
+    x: usize,
+    head: Head,
+    logits: &[f32],
+) -> (Scratch<S>, Vec<[Vec<f32>; 2]>) {
+    let [n, d, h, w, _] = tape.dims[x];
+    let (classes, row_len) = (head.classes(), tape.row_len(x));
+    let mut voxels = Scratch::<f32>::take(logits.len());
+    transpose(logits, n, [classes, d * h * w], &mut voxels);
+    let mut gradient = Scratch::<S>::take(n * d * h * row_len);
+    // A plane a task, each with sums of its own, added in order.
+    let tasks = gradient.par_chunks_mut((h * row_len).max(1)).enumerate();
+    let sums = tasks
+        .map(|(plane, gradient)| {
+            let mut sums = [vec![0.0; head.weight.len()], vec![0.0; classes]];
+            let mut both = [vec![0.0f32; row_len], vec![0.0f32; row_len]];
+            for (y, to) in gradient.chunks_mut(row_len).enumerate() {
+                let row = plane * h + y;
+                let ([features, dx], [dw, db]) = (&mut both, &mut sums);
+                tape.read_row(x, row, features);
+                head::backward(&head, features, &voxels[row * w * classes..][..w * classes], dx, dw, db);
+                rows::convert(dx, to);
+            }
+            sums
+        })
+        .collect();
+    (gradient, sums)
 }

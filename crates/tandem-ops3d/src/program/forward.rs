@@ -105,7 +105,8 @@ fn enter<S: Kernels>(image: &[f32], [n, d, h, w, c]: [usize; 5]) -> Scratch<S> {
     inside
 }
 
-fn convolve<S: Kernels>(
+/// The convolution of a value, by a layer of this geometry.
+pub(super) fn convolve<S: Kernels>(
     tape: &Tape<S>,
     x: usize,
     shape: &Convolution,
@@ -184,7 +185,7 @@ fn factors(mut draws: Draws, probability: f64, dims: [usize; 5]) -> Result<Vec<V
 }
 
 /// The logits `(n, k, d, h, w)`.
-fn run_head<S: Kernels>(tape: &Tape<S>, x: usize, head: Head) -> Vec<f32> {
+pub(super) fn run_head<S: Kernels>(tape: &Tape<S>, x: usize, head: Head) -> Vec<f32> {
     let [n, d, h, w, _] = tape.dims[x];
     let classes = head.classes();
     let mut voxels = Scratch::<f32>::take(n * d * h * w * classes);

@@ -2,11 +2,14 @@
 
 use super::backward::backward;
 use super::forward::{Forward, forward};
+use super::read::for_rows;
 use super::tape::{Kept, Tape};
 use super::{Mode, Precision, Program, Value};
-use crate::Deferred;
+use crate::cpu::element::Element;
 use crate::cpu::kernels::Kernels;
+use crate::cpu::scratch::Scratch;
 use crate::cpu::transpose::transpose;
+use crate::deferred::{Deferred, ReadRow, RowGradient, Source, add_row};
 use crate::storage::{filled, slice, with_slices};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Result, Shape, Tensor, Var, bail};
 use half::bf16;
@@ -30,8 +33,7 @@ impl Outputs {
     /// Another value of the run, `(N, C, D, H, W)`, f32, differentiable. To ask for it is an error where the run kept no
     /// activations, or a backward pass used them up.
     pub fn value(&self, value: Value) -> Deferred {
-        let outputs = self.clone();
-        Deferred::new(move || outputs.logits.apply_op1(Recall { value, state: outputs.state.clone() }))
+        Deferred::new(Recalled { value, outputs: self.clone() })
     }
 }
 
@@ -40,9 +42,16 @@ impl Outputs {
 struct State {
     tape: Option<AnyTape>,
     /// Gradients of values that left through [`Outputs::value`].
-    gradients: Vec<(Value, Vec<f32>)>,
+    gradients: Vec<OtherGradient>,
     /// Running statistics after the run.
     statistics: Vec<f32>,
+}
+
+/// A gradient that does not come by the logits.
+pub(super) struct OtherGradient {
+    pub(super) value: Value,
+    pub(super) factor: f32,
+    pub(super) gradient: RowGradient,
 }
 
 enum AnyTape {
@@ -148,25 +157,91 @@ impl CustomOp2 for Run {
     }
 }
 
-/// A value of a run as a tensor of its own. It hangs on the logits, so that its gradient is known before the run's backward pass.
+/// A value of a run. What is made of it hangs on the logits, so that its gradient is known before the run's backward pass.
+struct Recalled {
+    value: Value,
+    outputs: Outputs,
+}
+
+impl Recalled {
+    fn with_tape<R>(&self, f: impl FnOnce(&dyn AnyRows, usize) -> Result<R>) -> Result<R> {
+        let state = lock(&self.outputs.state);
+        let tape: &dyn AnyRows = match &state.tape {
+            Some(AnyTape::F32(tape)) => tape,
+            Some(AnyTape::Bf16(tape)) => tape,
+            None => bail!("the run kept no activations, or a backward pass used them up"),
+        };
+        f(tape, self.value.0)
+    }
+
+    fn hang(&self, form: Form) -> Result<Tensor> {
+        let state = self.outputs.state.clone();
+        self.outputs.logits.apply_op1(Recall { value: self.value, dims: self.dims()?, form, state })
+    }
+}
+
+impl Source for Recalled {
+    fn tensor(&self) -> Result<Tensor> {
+        let [n, c, d, h, w] = self.dims()?;
+        let mut voxels = Scratch::<f32>::take(n * c * d * h * w);
+        self.with_rows(&mut |read| for_rows(&mut voxels, w * c, read))?;
+        let planes = filled(voxels.len(), |planes| transpose(&voxels, n, [d * h * w, c], planes));
+        self.hang(Form::Planes(Mutex::new(planes)))
+    }
+
+    fn dims(&self) -> Result<[usize; 5]> {
+        self.with_tape(|tape, value| {
+            let [n, d, h, w, c] = tape.dims(value)?;
+            Ok([n, c, d, h, w])
+        })
+    }
+
+    fn with_rows(&self, use_rows: &mut dyn FnMut(ReadRow)) -> Result<()> {
+        self.with_tape(|tape, value| {
+            tape.dims(value)?;
+            use_rows(&|row, to| tape.row(value, row, to));
+            Ok(())
+        })
+    }
+
+    fn loss(&self, value: f32, gradient: RowGradient) -> Result<Tensor> {
+        self.hang(Form::Loss(value, gradient))
+    }
+}
+
+/// The values of a tape, whatever their storage.
+trait AnyRows: Sync {
+    /// `(n, d, h, w, c)` of a value that can be read.
+    fn dims(&self, value: usize) -> Result<[usize; 5]>;
+    fn row(&self, value: usize, row: usize, to: &mut [f32]);
+}
+
+impl<S: Element> AnyRows for Tape<S> {
+    fn dims(&self, value: usize) -> Result<[usize; 5]> {
+        match (self.dims.get(value), self.kept.get(value)) {
+            (Some(_), Some(Kept::Nothing)) => bail!("value {value} of the program is not kept"),
+            (Some(dims), Some(_)) => Ok(*dims),
+            _ => bail!("the program has no value {value}"),
+        }
+    }
+    fn row(&self, value: usize, row: usize, to: &mut [f32]) {
+        self.read_row(value, row, to);
+    }
+}
+
 struct Recall {
     value: Value,
+    /// `(n, c, d, h, w)`.
+    dims: [usize; 5],
+    form: Form,
     state: Arc<Mutex<State>>,
 }
 
-impl Recall {
-    fn planes<S: Kernels>(&self, tape: &Tape<S>) -> Result<(CpuStorage, Shape)> {
-        let index = self.value.0;
-        let (Some(&[n, d, h, w, c]), Some(kept)) = (tape.dims.get(index), tape.kept.get(index)) else {
-            bail!("the program has no value {index}")
-        };
-        if matches!(kept, Kept::Nothing) {
-            bail!("value {index} of the program is not kept")
-        }
-        let voxels = tape.whole::<f32>(index);
-        let planes = filled(voxels.len(), |planes| transpose(&voxels, n, [d * h * w, c], planes));
-        Ok((CpuStorage::F32(planes), Shape::from(&[n, c, d, h, w])))
-    }
+enum Form {
+    /// The value itself, until it is a tensor.
+    Planes(Mutex<Vec<f32>>),
+    /// A loss of it.
+    Loss(f32, RowGradient),
 }
 
 impl CustomOp1 for Recall {
@@ -175,16 +250,26 @@ impl CustomOp1 for Recall {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        match &lock(&self.state).tape {
-            Some(AnyTape::F32(tape)) => self.planes(tape),
-            Some(AnyTape::Bf16(tape)) => self.planes(tape),
-            None => bail!("the run kept no activations, or a backward pass used them up"),
+        match &self.form {
+            Form::Planes(planes) => {
+                let planes = std::mem::take(&mut *planes.lock().unwrap_or_else(|p| p.into_inner()));
+                Ok((CpuStorage::F32(planes), Shape::from(&self.dims)))
+            }
+            Form::Loss(value, _) => Ok((CpuStorage::F32(vec![*value]), Shape::from(()))),
         }
     }
 
     fn bwd(&self, logits: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let gradient = with_slices(self.name(), [grad], |[grad]| Ok(grad.to_vec()))?;
-        lock(&self.state).gradients.push((self.value, gradient));
+        let (factor, gradient) = match &self.form {
+            Form::Planes(_) => {
+                let dims = self.dims;
+                let planes = with_slices(self.name(), [grad], |[grad]| Ok(grad.to_vec()))?;
+                let rows = dims[0] * dims[2] * dims[3];
+                (1.0, RowGradient::new(0..rows, move |row, to| add_row(&planes, dims, row, to)))
+            }
+            Form::Loss(_, gradient) => (grad.to_scalar::<f32>()?, gradient.clone()),
+        };
+        lock(&self.state).gradients.push(OtherGradient { value: self.value, factor, gradient });
         // candle wants a gradient for whatever a loss hangs on.
         Ok(Some(logits.zeros_like()?))
     }

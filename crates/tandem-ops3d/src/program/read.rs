@@ -5,7 +5,6 @@ use crate::conv_shape::Frame;
 use crate::cpu::element::Element;
 use crate::cpu::pad::Padded;
 use crate::cpu::rows;
-use crate::cpu::scratch::Scratch;
 use rayon::prelude::*;
 
 impl<S: Element> Tape<S> {
@@ -37,13 +36,6 @@ impl<S: Element> Tape<S> {
     /// A value in a frame.
     pub(super) fn framed(&self, value: usize, frame: Frame) -> Padded<S> {
         Padded::new(self.dims[value], frame, |row, to| self.read_row(value, row, to))
-    }
-
-    /// A value as an image of its own.
-    pub(super) fn whole<T: Element>(&self, value: usize) -> Scratch<T> {
-        let mut whole = Scratch::take(self.dims[value].iter().product());
-        for_rows(&mut whole, self.row_len(value), |row, to| self.read_row(value, row, to));
-        whole
     }
 }
 

@@ -1,7 +1,9 @@
+mod one_node;
+
 use super::*;
 use crate::{
-    BatchNorm3d, RunningStatistics, Statistics, batch_norm3d, conv_transpose3d, conv3d, dropout3d, relu,
-    to_channels_first, to_channels_last,
+    BatchNorm3d, RowGradient, RunningStatistics, Statistics, batch_norm3d, conv_transpose3d, conv3d,
+    dropout3d, relu, to_channels_first, to_channels_last,
 };
 use candle_core::{Device, Var};
 use tandem_random::Draws;
@@ -173,6 +175,8 @@ fn error(ours: &Tensor, expected: &Tensor) -> f32 {
     let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let (ours, expected) = (flat(ours), flat(expected));
     assert_eq!(ours.len(), expected.len());
+    // The largest of numbers passes over a NaN.
+    assert!(ours.iter().all(|value| value.is_finite()));
     let largest = expected.iter().fold(1e-30f32, |m, v| m.max(v.abs()));
     ours.iter().zip(&expected).fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / largest
 }
@@ -241,6 +245,42 @@ fn a_loss_on_features_alone_reaches_the_weights() {
     let gradient = loss.backward().unwrap().remove(&sample.weights).unwrap().to_vec1::<f32>().unwrap();
     assert!(gradient[sample.layers[0].0.weight.clone()].iter().any(|g| *g != 0.0));
     assert!(gradient[sample.head[0].clone()].iter().all(|g| *g == 0.0));
+}
+
+/// The same loss of logits and features, once through a tensor of features and once by their rows.
+#[test]
+fn a_loss_by_rows_is_the_loss_of_the_tensor() {
+    let sample = sample();
+    for precision in [Precision::F32, Precision::Bf16] {
+        let mode = (Mode::Train { dropout: KEY }, precision);
+        let run = || sample.program.run(&image(), &sample.weights, &sample.statistics, mode).unwrap();
+        let gradient = |outputs: &Outputs, of_features: Tensor| {
+            let total = (outputs.logits.sqr().unwrap().sum_all().unwrap() + of_features).unwrap();
+            total.backward().unwrap().remove(&sample.weights).unwrap()
+        };
+        let outputs = run();
+        let features = outputs.value(sample.features).get().unwrap();
+        let second = features.narrow(0, 1, 1).unwrap().sqr().unwrap().sum_all().unwrap();
+        let value = f64::from(second.to_scalar::<f32>().unwrap());
+        let expected = gradient(&outputs, (second * 3.0).unwrap());
+
+        let outputs = run();
+        let deferred = outputs.value(sample.features);
+        let [n, c, d, h, w] = deferred.dims().unwrap();
+        assert_eq!([n, c, d, h, w], features.dims());
+        let rows = deferred.with_rows(|read| {
+            let mut rows = vec![vec![f32::NAN; w * c]; n * d * h];
+            rows.iter_mut().enumerate().for_each(|(row, to)| read(row, to));
+            rows
+        });
+        let rows = rows.unwrap();
+        let by_rows = RowGradient::new(d * h..2 * d * h, move |row, to| {
+            to.iter_mut().zip(&rows[row]).for_each(|(to, x)| *to += 2.0 * x);
+        });
+        let loss = deferred.loss(value, by_rows).unwrap();
+        let ours = gradient(&outputs, (loss * 3.0).unwrap());
+        assert_eq!(error(&ours, &expected), 0.0, "{precision:?}");
+    }
 }
 
 #[test]

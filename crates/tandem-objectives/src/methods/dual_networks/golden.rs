@@ -5,6 +5,7 @@ use super::*;
 use crate::golden::{Vectors, assert_close, numbers};
 use crate::losses::{PrototypeTerm, UncertaintyOptions, Weight, ramp, uncertainty};
 use crate::method::Term;
+use crate::scores::Scores;
 use crate::testing::FixedForward;
 use candle_core::Var;
 
@@ -166,7 +167,7 @@ fn check_detached(case: &Case<'_>, winner: usize) {
         let options = UncertaintyOptions { reliable: Some(reliable), detach_weight: true };
         let mut gradient = student.zero_gradient();
         uncertainty(&mut student.live(2..4, &mut gradient), teacher, &teacher.labels(), options, 1.).unwrap();
-        numbers(&student.gradient_tensor(&gradient).unwrap().narrow(0, 2, 2).unwrap())
+        numbers(&student.gradient_tensor(gradient).unwrap().narrow(0, 2, 2).unwrap())
     };
     // Without reliable voxels only the divergence is left.
     let (both, divergence) = (gradient(&reliable), gradient(&vec![false; reliable.len()]));

@@ -2,7 +2,7 @@
 
 use super::options::{DualNetworksOptions, EntropyOf, PseudoLabels, ReliableRule};
 use crate::losses::{IGNORE, entropy, entropy_of_logits, quantile};
-use crate::rows;
+use crate::planes::with_slice;
 use crate::scores::Scores;
 use candle_core::Result;
 use std::ops::Range;
@@ -23,12 +23,16 @@ impl Selection {
         winner: usize,
     ) -> Result<Self> {
         let labels = labels(options.pseudo_labels, scores, unlabelled.clone(), winner);
-        let classes = scores[winner].detached(0..0).classes();
+        let (classes, voxels) = (scores[winner].detached(0..0).classes(), labels.len());
         let network = |i: usize| -> Result<Filter> {
             let entropies = match options.entropy {
                 EntropyOf::Softmax => entropy(scores[i].detached(unlabelled.clone())),
                 EntropyOf::RawLogits => {
-                    entropy_of_logits(&rows::read(scores[i].logits(), unlabelled.clone())?, classes)
+                    let logits =
+                        scores[i].logits().narrow(0, unlabelled.start, unlabelled.len())?.contiguous()?;
+                    with_slice(&logits, |logits| {
+                        entropy_of_logits(logits, classes, voxels / unlabelled.len().max(1))
+                    })?
                 }
             };
             let thresholds = if options.reliable_per_class {

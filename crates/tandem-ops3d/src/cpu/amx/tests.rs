@@ -3,6 +3,7 @@ use crate::cpu::amx;
 use crate::cpu::element::Element;
 use crate::cpu::gather::Store;
 use crate::cpu::pad::Padded;
+use crate::cpu::simd::{CpuPath, cpu_path};
 use crate::reference;
 use half::bf16;
 use tandem_random::Draws;
@@ -35,8 +36,8 @@ fn error(ours: impl Iterator<Item = f32>, reference: &[f64]) -> f64 {
 
 /// Forward, input gradient and weight gradient against plain loops on the same values. Outputs are rounded to eight bits.
 fn check(input: [usize; 5], co: usize, kernel: [usize; 3], params: Conv3dParams) {
-    if !amx::available() {
-        eprintln!("this processor has no tile matrices (AMX): {input:?} -> {co} is not tested");
+    if cpu_path() != CpuPath::Amx {
+        eprintln!("path {}, without matrix tiles: {input:?} -> {co} is not tested", cpu_path().name());
         return;
     }
     let shape = ConvShape::of_conv(&input, &[co, input[4], kernel[0], kernel[1], kernel[2]], params).unwrap();

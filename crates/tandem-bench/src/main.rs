@@ -1,0 +1,66 @@
+//! The measured cases of docs/performance.md, one a process, so that its peak memory is the case's own.
+//!
+//! Without arguments it lists the cases, one JSON object a line; `cargo xtask bench` hands such a line to PyTorch as it is.
+//! `tandem-bench CASE f32|bf16` measures one and prints a JSON object for each of its results.
+#![forbid(unsafe_code)]
+
+mod cases;
+mod inference;
+mod layers;
+mod limits;
+mod measure;
+mod networks;
+mod supervised;
+
+use anyhow::{Context, Result, bail};
+use cases::{Case, Kind};
+use measure::Report;
+use std::process::ExitCode;
+
+/// As in `tandem`: freed memory stays with the process.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Inside the thread pool, as `tandem` runs.
+    match rayon::scope(|_| run(&arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<()> {
+    let cases = cases::all()?;
+    match arguments {
+        [] => {
+            for case in &cases {
+                println!("{}", serde_json::to_string(case)?);
+            }
+            Ok(())
+        }
+        [name, precision] => {
+            let found = cases.iter().find(|case| case.name == *name && case.precision.name() == *precision);
+            let case = found.with_context(|| {
+                format!("there is no case {name} in {precision}; without arguments, all are listed")
+            })?;
+            measure(case)
+        }
+        _ => bail!("usage: tandem-bench [CASE f32|bf16]"),
+    }
+}
+
+fn measure(case: &Case) -> Result<()> {
+    let report = Report::new(case);
+    match &case.kind {
+        Kind::Forward { network, size } => networks::forward(network, size, case.precision, &report),
+        Kind::Step { network, size } => networks::step(network, size, case.precision, &report),
+        Kind::Dual { size } => networks::dual(size, case.precision, &report),
+        Kind::Inference(scan) => inference::run(scan, case.precision, &report),
+        Kind::Layer(layer) => layers::run(layer, case.precision, &report),
+        Kind::Limits => limits::run(),
+    }
+}

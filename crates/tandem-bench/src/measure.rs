@@ -1,0 +1,109 @@
+//! Seconds and peak memory.
+
+use crate::cases::Case;
+use anyhow::{Context, Result};
+use serde_json::json;
+use std::time::Instant;
+
+/// A measurement ends after so many seconds, if it has this many runs.
+const ENOUGH_SECONDS: f64 = 5.0;
+const FEWEST_RUNS: usize = 3;
+/// Runs of a case that takes longer than [`LONG_SECONDS`] each.
+const FEWEST_LONG_RUNS: usize = 2;
+const LONG_SECONDS: f64 = 8.0;
+const MOST_RUNS: usize = 20;
+
+/// Prints results of a case.
+pub(crate) struct Report<'a> {
+    case: &'a Case,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(case: &'a Case) -> Self {
+        Report { case }
+    }
+
+    /// Times `run` and prints the result of the case.
+    pub(crate) fn of(&self, run: impl FnMut() -> Result<()>) -> Result<()> {
+        self.print(&self.case.name, self.case.gflop, &repeated(ENOUGH_SECONDS, run)?)
+    }
+
+    /// Times `run` and prints one result of several, of so many floating-point operations.
+    pub(crate) fn part(&self, part: &str, flop: u64, run: impl FnMut() -> Result<()>) -> Result<()> {
+        let seconds = repeated(ENOUGH_SECONDS / 5.0, run)?;
+        self.print(&format!("{}-{part}", self.case.name), Some(flop as f64 / 1e9), &seconds)
+    }
+
+    /// Prints a case that runs once.
+    pub(crate) fn once(&self, run: impl FnOnce() -> Result<()>) -> Result<()> {
+        let start = Instant::now();
+        run()?;
+        self.print(&self.case.name, self.case.gflop, &[start.elapsed().as_secs_f64()])
+    }
+
+    fn print(&self, name: &str, gflop: Option<f64>, sorted: &[f64]) -> Result<()> {
+        let result = json!({
+            "case": name,
+            "seconds": sorted[sorted.len() / 2],
+            "fastest": sorted[0],
+            "runs": sorted.len(),
+            "mib": peak_mib()?,
+            "gflop": gflop,
+        });
+        println!("{result}");
+        Ok(())
+    }
+}
+
+/// Seconds of each run, sorted, at least one. The first runs do not count: they fill the memory that later ones use again.
+fn repeated(enough: f64, mut run: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+    let mut timed = || -> Result<f64> {
+        let start = Instant::now();
+        run()?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    let first = timed()?;
+    if first < LONG_SECONDS {
+        timed()?;
+    }
+    let fewest = if first < LONG_SECONDS { FEWEST_RUNS } else { FEWEST_LONG_RUNS };
+    let mut seconds = Vec::new();
+    while seconds.len() < MOST_RUNS && (seconds.len() < fewest || seconds.iter().sum::<f64>() < enough) {
+        seconds.push(timed()?);
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds)
+}
+
+/// The largest resident memory of this process so far, in MiB.
+fn peak_mib() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").context("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    Ok(kib.context("/proc/self/status has no VmHWM")? / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_runs_are_repeated_and_sorted() {
+        let mut calls = 0;
+        let seconds = repeated(1e9, || {
+            calls += 1;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!((seconds.len(), calls), (MOST_RUNS, MOST_RUNS + 2));
+        assert!(seconds.is_sorted());
+        assert_eq!(repeated(0.0, || Ok(())).unwrap().len(), FEWEST_RUNS);
+    }
+
+    #[test]
+    fn memory_is_counted() {
+        let before = peak_mib().unwrap();
+        let block = std::hint::black_box(vec![1u8; 256 << 20]);
+        assert!(peak_mib().unwrap() >= before.max(block.len() as u64 >> 20));
+    }
+}

@@ -1,0 +1,118 @@
+//! Tiles times filters, point by point.
+
+use super::super::simd::Lanes;
+use super::weights::Transformed;
+
+/// The products of one point: `(tile, input) x (input, output)`. Both sides come with their rows' distance.
+///
+/// # Safety
+/// The processor has the lanes' instructions; both sides store whole blocks of `R1` and `R2` tiles.
+#[inline(always)]
+pub(super) unsafe fn product<L: Lanes, const R1: usize, const R2: usize>(
+    image: (&[f32], usize),
+    weights: &Transformed,
+    bias: Option<&[f32]>,
+    point: usize,
+    tiles: usize,
+    (response, stride): (&mut [f32], usize),
+) {
+    for channel in (0..weights.padded).step_by(2 * L::COUNT) {
+        let width = (weights.padded - channel).min(2 * L::COUNT);
+        let mut start = [0.0; 32];
+        if let Some(bias) = bias {
+            start[..width].copy_from_slice(&bias[channel..channel + width]);
+        }
+        let filters =
+            Filters { weight: weights.block(point, channel), inputs: weights.inputs, start: &start };
+        let response = (&mut response[channel..], stride);
+        // SAFETY: the caller's.
+        unsafe {
+            match (width > L::COUNT, image.1 == L::COUNT) {
+                (true, _) => blocks::<L, R2, R2, 2>(image, &filters, tiles, response),
+                // A distance that the compiler knows: then addresses need no registers.
+                (false, true) => blocks::<L, R1, R2, 1>((image.0, L::COUNT), &filters, tiles, response),
+                (false, false) => blocks::<L, R2, R2, 1>(image, &filters, tiles, response),
+            }
+        }
+    }
+}
+
+/// The filters of one point to one block of channels.
+struct Filters<'a> {
+    /// `(input, output)`.
+    weight: &'a [f32],
+    inputs: usize,
+    /// What sums begin with.
+    start: &'a [f32; 32],
+}
+
+/// Blocks of `R` tiles; a last one of few in a block of `SHORT`.
+///
+/// # Safety
+/// As [`product`].
+#[inline(always)]
+unsafe fn blocks<L: Lanes, const R: usize, const SHORT: usize, const B: usize>(
+    image: (&[f32], usize),
+    filters: &Filters,
+    tiles: usize,
+    response: (&mut [f32], usize),
+) {
+    let mut tile = 0;
+    // SAFETY: the caller's.
+    unsafe {
+        while tile < tiles {
+            if tiles - tile > SHORT {
+                block::<L, R, B>(image, filters, tile, (response.0.as_mut_ptr(), response.1));
+                tile += R;
+            } else {
+                block::<L, SHORT, B>(image, filters, tile, (response.0.as_mut_ptr(), response.1));
+                tile += SHORT;
+            }
+        }
+    }
+}
+
+/// The sums of one block, in registers.
+///
+/// # Safety
+/// As [`product`].
+#[inline(always)]
+unsafe fn block<L: Lanes, const R: usize, const B: usize>(
+    (image, image_stride): (&[f32], usize),
+    filters: &Filters,
+    tile: usize,
+    (response, stride): (*mut f32, usize),
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let image = image.as_ptr().add(tile * image_stride);
+        let rows: [*const f32; R] = std::array::from_fn(|r| image.add(r * image_stride));
+        let mut sums = [[L::splat(0.0); B]; R];
+        for b in 0..B {
+            let start = L::load(filters.start.as_ptr().add(b * L::COUNT));
+            for r in 0..R {
+                sums[r][b] = start;
+            }
+        }
+        let mut weight = filters.weight.as_ptr();
+        for input in 0..filters.inputs {
+            let mut weights = [L::splat(0.0); B];
+            for b in 0..B {
+                weights[b] = L::load(weight.add(b * L::COUNT));
+            }
+            for r in 0..R {
+                let value = L::splat(*rows[r].add(input));
+                for b in 0..B {
+                    sums[r][b] = sums[r][b].add_product(value, weights[b]);
+                }
+            }
+            weight = weight.add(B * L::COUNT);
+        }
+        let to = response.add(tile * stride);
+        for r in 0..R {
+            for b in 0..B {
+                sums[r][b].store(to.add(r * stride + b * L::COUNT));
+            }
+        }
+    }
+}

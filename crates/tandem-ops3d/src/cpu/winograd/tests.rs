@@ -1,0 +1,103 @@
+use crate::conv_shape::{Conv3dParams, ConvShape};
+use crate::cpu::gather::Store;
+use crate::cpu::pad::Padded;
+use crate::cpu::winograd;
+use crate::reference;
+use tandem_random::Draws;
+
+fn random(len: usize, slot: u64) -> Vec<f32> {
+    let mut draws = Draws::new(23, "winograd tests", 0, slot);
+    (0..len).map(|_| draws.normal() as f32).collect()
+}
+
+/// Largest difference, relative to the largest value; a NaN counts as infinitely wrong.
+fn error(ours: &[f32], reference: &[f64]) -> f64 {
+    assert_eq!(ours.len(), reference.len());
+    let largest = reference.iter().fold(1e-30f64, |m, v| m.max(v.abs()));
+    let worst = ours.iter().zip(reference).map(|(a, b)| (f64::from(*a) - b).abs());
+    worst.fold(0.0f64, |m, d| if d.is_nan() { f64::INFINITY } else { m.max(d) }) / largest
+}
+
+/// Forward, input gradient and weight gradient against plain loops.
+fn check(batch: usize, sides: [usize; 3], [ci, co]: [usize; 2], padding: [usize; 3]) {
+    let params = Conv3dParams { stride: [1; 3], padding };
+    let input = [batch, sides[0], sides[1], sides[2], ci];
+    let shape = ConvShape::of_conv(&input, &[co, ci, 3, 3, 3], params).unwrap();
+    let image = random(input.iter().product(), 0);
+    let response = random(shape.response_dims().iter().product(), 1);
+    let weight = random(shape.weight_dims().iter().product(), 2);
+    let framed_image = Padded::copy(&image, shape.image_dims(), shape.image_frame());
+    let framed_response = Padded::copy(&response, shape.response_dims(), shape.response_frame());
+    let biases = random(ci.max(co), 3);
+
+    let (bias, expected) = (&biases[..co], reference::respond(&shape, &image, &weight));
+    outputs(&expected, bias, |bias, to| winograd::respond(&shape, &framed_image, &weight, bias, to), &shape);
+    let (bias, expected) = (&biases[..ci], reference::spread(&shape, &response, &weight));
+    outputs(
+        &expected,
+        bias,
+        |bias, to| winograd::spread(&shape, &framed_response, &weight, bias, to),
+        &shape,
+    );
+    let ours = winograd::weight_gradient(&shape, &framed_image, &framed_response);
+    let expected = reference::weight_gradient(&shape, &image, &response);
+    let error = error(&ours, &expected);
+    assert!(error < 5e-6, "weight gradient of {shape:?}: {error}");
+}
+
+/// A convolution over memory that was never written, one that adds to it, and one with a bias.
+fn outputs(
+    expected: &[f64],
+    bias: &[f32],
+    run: impl Fn(Option<&[f32]>, (&mut [f32], Store)),
+    shape: &ConvShape,
+) {
+    let mut ours = vec![f32::NAN; expected.len()];
+    let mut compare = |bias: Option<&[f32]>, store, expected: &[f64]| {
+        run(bias, (&mut ours, store));
+        let error = error(&ours, expected);
+        assert!(error < 5e-6, "{store:?} with bias {} of {shape:?}: {error}", bias.is_some());
+    };
+    compare(None, Store::Write, expected);
+    let twice: Vec<f64> = expected.iter().map(|value| 2.0 * value).collect();
+    compare(None, Store::Add, &twice);
+    let biased = expected.iter().enumerate().map(|(i, value)| value + f64::from(bias[i % bias.len()]));
+    compare(Some(bias), Store::Write, &biased.collect::<Vec<_>>());
+}
+
+#[test]
+fn every_channel_tail() {
+    for channels in 1..=18 {
+        check(1, [3, 4, 5], [channels, 19 - channels], [1; 3]);
+        check(1, [3, 2, 5], [3, channels + 31], [1; 3]);
+        check(1, [3, 2, 4], [channels + 31, 3], [1; 3]);
+    }
+}
+
+#[test]
+fn odd_sides_and_every_padding() {
+    for sides in [[3, 3, 3], [4, 5, 6], [7, 4, 9], [1, 2, 1], [5, 3, 12]] {
+        for padding in [[1, 1, 1], [2, 2, 2], [2, 1, 1], [1, 2, 1]] {
+            check(2, sides, [5, 9], padding);
+        }
+    }
+    check(1, [3, 7, 4], [4, 6], [0, 0, 0]);
+    check(1, [5, 4, 9], [16, 16], [0, 1, 2]);
+}
+
+#[test]
+fn rows_of_several_tasks_parts_and_chunks() {
+    check(2, [10, 12, 30], [16, 16], [1; 3]);
+    check(1, [4, 6, 50], [40, 33], [1; 3]);
+    check(1, [6, 7, 5], [128, 130], [1; 3]);
+}
+
+#[test]
+fn what_lies_beside_the_image_cannot_spoil_it() {
+    // Work space is used again: it may hold anything.
+    let poison = crate::cpu::scratch::Scratch::<f32>::take(1 << 20);
+    let mut poison = poison;
+    poison.fill(f32::NAN);
+    drop(poison);
+    check(1, [3, 5, 7], [9, 5], [1; 3]);
+}

@@ -1,0 +1,83 @@
+//! Programs of one node and a head, in bf16 against the same in f32: what a single operation may differ by.
+
+use super::*;
+
+/// What precedes the head, from an image of `channels`.
+type Build = fn(&mut Program, Value, &mut Flat, usize) -> Value;
+
+const TOLERANCE: f32 = 1e-2;
+
+/// Without a bias: a normalisation by the batch's own statistics takes it out again, and its gradient is noise.
+fn unit(
+    program: &mut Program,
+    x: Value,
+    flat: &mut Flat,
+    channels: usize,
+    (activation, sum): (Activation, Sum),
+) -> Value {
+    let mut conv = flat.conv([channels, channels], 1, Conv3dParams::uniform(1, 0), false);
+    conv.bias = None;
+    let norm = flat.norm(channels);
+    // Far from 0, so that rounding opens and closes no ReLU; every other channel is closed.
+    for (c, shift) in flat.weights[norm.shift.clone()].iter_mut().enumerate() {
+        *shift = if c.is_multiple_of(2) { 8.0 } else { -8.0 };
+    }
+    program.unit(x, conv, norm, activation, sum)
+}
+
+const NODES: [(&str, Build); 6] = [
+    ("head", |_, x, _, _| x),
+    ("dropout", |program, x, _, _| program.dropout(x, 0.4, "here")),
+    ("normalise", |program, x, flat, channels| {
+        unit(program, x, flat, channels, (Activation::Identity, Sum::Nothing))
+    }),
+    ("normalise and ReLU", |program, x, flat, channels| {
+        unit(program, x, flat, channels, (Activation::Relu, Sum::Nothing))
+    }),
+    ("add before", |program, x, flat, channels| {
+        unit(program, x, flat, channels, (Activation::Relu, Sum::Before(x)))
+    }),
+    ("add after", |program, x, flat, channels| {
+        unit(program, x, flat, channels, (Activation::Relu, Sum::After(x)))
+    }),
+];
+
+/// Logits, and the gradients of weights and image.
+fn run(build: Build, [n, c, d, h, w]: [usize; 5], mode: Mode, precision: Precision) -> [Tensor; 3] {
+    let mut flat = Flat::default();
+    let (mut program, x) = Program::new();
+    let value = build(&mut program, x, &mut flat, c);
+    let head = [flat.drawn(3 * c, 0.0, 0.5), flat.drawn(3, 0.0, 0.5)];
+    program.head(value, head[0].clone(), head[1].clone());
+    // A program without a normalisation has no statistics, and candle no empty vector.
+    flat.statistics.push(0.0);
+    let vector = |values: Vec<f32>| Var::from_slice(&values, values.len(), &Device::Cpu).unwrap();
+    let (weights, statistics) = (vector(flat.weights), vector(flat.statistics));
+    let mut draws = Draws::new(5, "one node", 0, 0);
+    let image: Vec<f32> = (0..n * c * d * h * w).map(|_| draws.normal() as f32).collect();
+    let image = Var::from_vec(image, (n, c, d, h, w), &Device::Cpu).unwrap();
+    let logits = Arc::new(program).run(&image, &weights, &statistics, (mode, precision)).unwrap().logits;
+    let upstream: Vec<f32> = (0..logits.elem_count()).map(|_| draws.normal() as f32).collect();
+    let upstream = Tensor::from_vec(upstream, logits.dims(), &Device::Cpu).unwrap();
+    let gradients = (&logits * upstream).unwrap().sum_all().unwrap().backward().unwrap();
+    let of = |var: &Var| gradients.get(var).unwrap().clone();
+    [logits.detach(), of(&weights), of(&image)]
+}
+
+#[test]
+fn each_in_bf16_is_within_one_percent_of_f32() {
+    for dims in [[1, 1, 3, 5, 7], [2, 3, 1, 4, 9], [1, 17, 5, 3, 3]] {
+        for mode in [Mode::Train { dropout: KEY }, Mode::Evaluate] {
+            for (name, build) in NODES {
+                let ours = run(build, dims, mode, Precision::Bf16);
+                let expected = run(build, dims, mode, Precision::F32);
+                for (what, (ours, expected)) in
+                    ["logits", "d weights", "d image"].into_iter().zip(ours.iter().zip(&expected))
+                {
+                    let error = error(ours, expected);
+                    assert!(error < TOLERANCE, "{name}, {mode:?}, {dims:?}: {what} off by {error}");
+                }
+            }
+        }
+    }
+}

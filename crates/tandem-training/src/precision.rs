@@ -1,0 +1,105 @@
+//! The arithmetic of a run: what is asked for, and which kernels do it.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use tandem_ops3d::CpuPath;
+
+/// Arithmetic of the networks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// [`Precision::Bf16`] where this process has matrix tiles for it, else [`Precision::F32`]. A run decides when it is
+    /// made: its folder never says `auto`.
+    Auto,
+    /// 32-bit floating point throughout.
+    #[default]
+    F32,
+    /// Activations and their gradients as bfloat16; sums, statistics and weights in 32 bits.
+    Bf16,
+}
+
+impl Precision {
+    /// The same, as the networks call it.
+    pub fn of_networks(self) -> tandem_networks::Precision {
+        match self {
+            Precision::Auto => tandem_networks::Precision::fastest(),
+            Precision::F32 => tandem_networks::Precision::F32,
+            Precision::Bf16 => tandem_networks::Precision::Bf16,
+        }
+    }
+
+    /// What [`Precision::Auto`] comes to in this process; the others are what they are.
+    pub fn decided(self) -> Self {
+        match self.of_networks() {
+            tandem_networks::Precision::F32 => Precision::F32,
+            tandem_networks::Precision::Bf16 => Precision::Bf16,
+        }
+    }
+}
+
+/// Which kernels compute the networks: together with the seed they decide every bit of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kernels {
+    /// Never [`Precision::Auto`].
+    pub precision: Precision,
+    /// [`CpuPath::name`] of the path whose kernels run.
+    pub cpu: String,
+}
+
+impl Kernels {
+    /// Those that networks of a precision take in this process.
+    pub fn of(precision: Precision) -> Self {
+        let cpu = precision.of_networks().kernels().name().to_owned();
+        Kernels { precision: precision.decided(), cpu }
+    }
+}
+
+impl fmt::Display for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cpu = &self.cpu;
+        match self.precision {
+            Precision::Bf16 if cpu == CpuPath::Amx.name() => write!(f, "bf16, kernels {cpu}"),
+            Precision::Bf16 => write!(f, "bf16 stored, f32 kernels {cpu} (no matrix tiles)"),
+            Precision::F32 | Precision::Auto => write!(f, "f32, kernels {cpu}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tandem_ops3d::cpu_path;
+
+    #[test]
+    fn auto_is_bf16_where_there_are_matrix_tiles() {
+        let tiles = cpu_path() == CpuPath::Amx;
+        let expected = if tiles { Precision::Bf16 } else { Precision::F32 };
+        assert_eq!(Precision::Auto.decided(), expected);
+        for decided in [Precision::F32, Precision::Bf16] {
+            assert_eq!(decided.decided(), decided);
+        }
+    }
+
+    #[test]
+    fn kernels_name_the_path_that_computes() {
+        assert_ne!(Kernels::of(Precision::F32).cpu, "amx");
+        assert_eq!(Kernels::of(Precision::Bf16).cpu, cpu_path().name());
+        assert_eq!(Kernels::of(Precision::Auto), Kernels::of(Precision::Auto.decided()));
+        let shown = |precision, cpu: &str| Kernels { precision, cpu: cpu.to_owned() }.to_string();
+        assert_eq!(shown(Precision::Bf16, "amx"), "bf16, kernels amx");
+        assert_eq!(shown(Precision::F32, "avx2"), "f32, kernels avx2");
+        assert_eq!(shown(Precision::Bf16, "avx2"), "bf16 stored, f32 kernels avx2 (no matrix tiles)");
+    }
+
+    #[test]
+    fn a_definition_spells_it_in_lower_case() {
+        for (text, precision) in
+            [("auto", Precision::Auto), ("f32", Precision::F32), ("bf16", Precision::Bf16)]
+        {
+            assert_eq!(serde_json::to_value(precision).unwrap(), text);
+        }
+        let message = serde_json::from_str::<Precision>("\"f16\"").unwrap_err().to_string();
+        assert!(message.contains("`auto`, `f32`, `bf16`"), "{message}");
+    }
+}
