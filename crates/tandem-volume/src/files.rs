@@ -11,12 +11,27 @@ use crate::nifti::{self, Voxel};
 use crate::stored::Stored;
 use crate::{Error, Result, Volume, nrrd};
 
-/// Reads a scan from NIfTI (`.nii`, `.nii.gz`) or NRRD (`.nrrd`), with the file's intensity scaling applied.
+/// Reads a scan from NIfTI (`.nii`, `.nii.gz`) or NRRD (`.nrrd`), with the file's intensity scaling applied. With the
+/// feature `dicom`, a folder is read as its largest DICOM series (see `dicom::read_series`).
 ///
 /// # Errors
 /// Where the file is missing, damaged, cut short, or holds anything but one 3-D grid of scalars.
 pub fn read_image(path: impl AsRef<Path>) -> Result<Volume<f32>> {
-    Ok(read(path.as_ref())?.into_image())
+    let path = path.as_ref();
+    if path.is_dir() { read_folder(path) } else { Ok(read(path)?.into_image()) }
+}
+
+#[cfg(feature = "dicom")]
+fn read_folder(folder: &Path) -> Result<Volume<f32>> {
+    crate::dicom::read_series(folder, None)
+}
+
+#[cfg(not(feature = "dicom"))]
+fn read_folder(folder: &Path) -> Result<Volume<f32>> {
+    Err(Error::file(
+        folder,
+        "this is a folder; DICOM series are read with the feature `dicom` of tandem-volume",
+    ))
 }
 
 /// Reads a label map from NIfTI (`.nii`, `.nii.gz`) or NRRD (`.nrrd`).

@@ -6,6 +6,8 @@
 //! from.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "dicom")]
+pub mod dicom;
 mod error;
 mod files;
 mod geometry;
