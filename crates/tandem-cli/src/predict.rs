@@ -20,7 +20,7 @@ const ENDINGS: [&str; 3] = [".nii.gz", ".nii", ".nrrd"];
 pub(crate) struct Arguments {
     /// The run folder.
     run: PathBuf,
-    /// The scans: NIfTI (.nii, .nii.gz) or NRRD (.nrrd).
+    /// The scans: NIfTI (.nii, .nii.gz), NRRD (.nrrd), or folders with one DICOM series each.
     #[arg(required = true)]
     scans: Vec<PathBuf>,
     /// The folder for the label maps, ID.nii.gz.
@@ -92,9 +92,12 @@ fn normalised(image: Volume<f32>, intensities: Intensities) -> Result<(Volume<f3
 fn outputs(scans: &[PathBuf], folder: &Path) -> Result<Vec<PathBuf>> {
     let mut outputs: Vec<PathBuf> = Vec::with_capacity(scans.len());
     for scan in scans {
-        let name = scan.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Some(id) = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)) else {
-            bail!("{}: scans are .nii, .nii.gz or .nrrd files", scan.display());
+        let name = scan.file_name().and_then(|name| name.to_str()).filter(|name| !name.is_empty());
+        let ending =
+            |name: &str| ENDINGS.iter().find_map(|ending| Some(name.strip_suffix(ending)?.to_owned()));
+        let id = if scan.is_dir() { name.map(str::to_owned) } else { name.and_then(ending) };
+        let Some(id) = id else {
+            bail!("{}: scans are .nii, .nii.gz or .nrrd files, or folders of DICOM slices", scan.display());
         };
         let output = folder.join(format!("{id}.nii.gz"));
         if outputs.contains(&output) {
@@ -132,5 +135,14 @@ mod tests {
         let scan = folder.path().join("a.nii.gz");
         std::fs::write(&scan, "").unwrap();
         assert!(outputs(std::slice::from_ref(&scan), folder.path()).is_err());
+    }
+
+    #[test]
+    fn a_folder_of_slices_is_a_scan() {
+        let folder = tempfile::tempdir().unwrap();
+        let series = folder.path().join("patient.7");
+        std::fs::create_dir(&series).unwrap();
+        assert_eq!(outputs(&[series], Path::new("out")).unwrap(), [PathBuf::from("out/patient.7.nii.gz")]);
+        assert!(outputs(&[PathBuf::from("..")], Path::new("out")).is_err(), "no name to give");
     }
 }

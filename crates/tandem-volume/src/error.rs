@@ -44,7 +44,7 @@ pub enum Error {
         /// The folder of the slices.
         folder: PathBuf,
         /// What keeps them from being one.
-        fault: crate::dicom::SeriesFault,
+        fault: Box<crate::dicom::SeriesFault>,
     },
     /// A spacing, origin or direction that no scan can have.
     #[error("{0}")]

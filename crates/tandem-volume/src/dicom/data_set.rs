@@ -194,7 +194,7 @@ impl Walk<'_> {
             match inside.element()? {
                 (END_OF_SEQUENCE, ..) => break,
                 (ITEM, _, UNDEFINED) => inside.pass_item(depth)?,
-                (ITEM, _, length) => drop(inside.value(length)?),
+                (ITEM, _, length) => _ = inside.value(length)?,
                 _ => return None,
             }
         }
@@ -207,7 +207,7 @@ impl Walk<'_> {
             match self.element()? {
                 (END_OF_ITEM, ..) => return Some(()),
                 (_, kind, UNDEFINED) => self.pass_sequence(kind, depth + 1)?,
-                (_, _, length) => drop(self.value(length)?),
+                (_, _, length) => _ = self.value(length)?,
             }
         }
     }

@@ -19,7 +19,7 @@ const TURNED: f64 = 1e-4;
 
 /// Sorts the slices of a series along their normal, and gives their grid in RAS+.
 pub(super) fn arrange(slices: Vec<Slice>, folder: &Path) -> Result<(Vec<Slice>, Geometry)> {
-    let refuse = |fault| Error::Series { folder: folder.to_owned(), fault };
+    let refuse = |fault| Error::Series { folder: folder.to_owned(), fault: Box::new(fault) };
     let first = &slices[0];
     let [row, column] = first.axes;
     let normal = cross(row, column);

@@ -32,7 +32,7 @@ fn replace(bytes: &mut [u8], old: &[u8], new: &[u8]) {
 
 fn fault(folder: &Path) -> SeriesFault {
     match read_series(folder, None) {
-        Err(Error::Series { fault, .. }) => fault,
+        Err(Error::Series { fault, .. }) => *fault,
         other => panic!("{other:?}"),
     }
 }

@@ -38,7 +38,7 @@ impl Taps {
         Taps(indices.map(|index| spline::cubic(index, old)).collect())
     }
 
-    /// The taps that smooth an axis of `old` voxels before every `ratio`-th of them is taken.
+    /// The taps that smooth an axis of `old` voxels, so that voxels `ratio` as large can be taken from it.
     pub(super) fn smoothing(old: usize, ratio: f64) -> Self {
         let variance = (ratio * ratio - 1.0) / (8.0 * 2f64.ln());
         Taps((0..old).map(|n| gaussian(n, old, variance)).collect())

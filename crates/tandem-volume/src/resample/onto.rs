@@ -93,7 +93,9 @@ impl Onto {
             return Err(Error::Argument(format!("a volume of shape {old:?} has no voxels to resample")));
         }
         if shape.iter().map(|&side| side as f64).product::<f64>() * 4.0 > isize::MAX as f64 {
-            return Err(Error::Argument(format!("a grid of {shape:?} voxels fits no array; choose a smaller one")));
+            return Err(Error::Argument(format!(
+                "a grid of {shape:?} voxels fits no array; choose a smaller one"
+            )));
         }
         let ratio = [0, 1, 2].map(|axis| axis::ratio(geometry.spacing()[axis], target.spacing()[axis]));
         Ok(Onto { old, shape, places: places(geometry, target, shape)?, ratio })
@@ -118,9 +120,11 @@ impl Onto {
 
     fn nearest(&self, array: &Array3<u8>) -> Array3<u8> {
         let voxel = |axis: usize, place: f64| ((place + 0.5).max(0.0) as usize).min(self.old[axis] - 1);
-        let [i, j, k] = [0, 1, 2].map(|axis| {
-            self.places[axis].iter().map(|&place| voxel(axis, place)).collect::<Vec<_>>()
-        });
+        let [i, j, k] = [0, 1, 2]
+            .map(|axis| self.places[axis].iter().map(|&place| voxel(axis, place)).collect::<Vec<_>>());
         Array3::from_shape_fn(self.shape, |(ni, nj, nk)| array[[i[ni], j[nj], k[nk]]])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,8 @@ pub(super) fn cubic(x: f64, old: usize) -> (usize, Vec<f32>) {
     let x = x.clamp(0.0, (old - 1) as f64);
     let below = x as usize;
     let (t, u) = (x - below as f64, 1.0 - (x - below as f64));
-    let weights = [u * u * u, 4.0 - 6.0 * t * t + 3.0 * t * t * t, 4.0 - 6.0 * u * u + 3.0 * u * u * u, t * t * t];
+    let weights =
+        [u * u * u, 4.0 - 6.0 * t * t + 3.0 * t * t * t, 4.0 - 6.0 * u * u + 3.0 * u * u * u, t * t * t];
     let voxels = [0, 1, 2, 3].map(|n| mirrored(below as isize - 1 + n, old));
     let first = *voxels.iter().min().unwrap_or(&0);
     let last = *voxels.iter().max().unwrap_or(&0);
@@ -31,7 +32,9 @@ pub(super) fn coefficients(mut array: Array3<f32>, axis: usize) -> Array3<f32> {
     let inner: usize = array.shape()[axis + 1..].iter().product();
     if side > 1 {
         // Seen from the axis, an array in standard layout is (outer, axis, inner).
-        let Some(values) = array.as_slice_mut() else { unreachable!("resampled arrays are in standard layout") };
+        let Some(values) = array.as_slice_mut() else {
+            unreachable!("resampled arrays are in standard layout")
+        };
         values.par_chunks_mut(side * inner).for_each(|block| filter(block, side, inner));
     }
     array
@@ -77,7 +80,8 @@ mod tests {
     #[test]
     fn the_spline_goes_through_its_values() {
         for side in [1, 2, 3, 4, 17, 60] {
-            let values = Array3::from_shape_fn([2, side, 3], |(i, j, k)| ((i * 31 + j * 57 + k * 19) % 23) as f32);
+            let values =
+                Array3::from_shape_fn([2, side, 3], |(i, j, k)| ((i * 31 + j * 57 + k * 19) % 23) as f32);
             let spline = coefficients(values.clone(), 1);
             for ((i, j, k), &value) in values.indexed_iter() {
                 let (first, weights) = cubic(j as f64, side);
