@@ -2,8 +2,8 @@
 //!
 //! A [`Volume`] is an array `[i, j, k]` in the file's voxel axes with its [`Geometry`]; a [`Subject`] is an image with
 //! or without a label map on one grid. [`read_image`], [`read_label`], [`write_image`] and [`write_label`] know the
-//! file formats; [`resample`] changes the spacing; [`prepared`] is the folder of cases that training reads patches
-//! from.
+//! file formats, and with the feature `dicom` folders of DICOM slices; [`resample`] changes the spacing or the grid;
+//! [`prepared`] is the folder of cases that training reads patches from.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "dicom")]
