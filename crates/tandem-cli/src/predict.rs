@@ -17,7 +17,8 @@ use tandem_volume::{Volume, read_image, stem, write_label};
 pub(crate) struct Arguments {
     /// The run folder.
     run: PathBuf,
-    /// The scans: NIfTI (.nii, .hdr with .img, each also .gz), NRRD (.nrrd, .nhdr) or MetaImage (.mha, .mhd).
+    /// The scans: NIfTI (.nii, .hdr with .img, each also .gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd), or folders with
+    /// one DICOM series each.
     #[arg(required = true)]
     scans: Vec<PathBuf>,
     /// The folder for the label maps, ID.nii.gz.
@@ -89,10 +90,10 @@ fn normalised(image: Volume<f32>, intensities: Intensities) -> Result<(Volume<f3
 fn outputs(scans: &[PathBuf], folder: &Path) -> Result<Vec<PathBuf>> {
     let mut outputs: Vec<PathBuf> = Vec::with_capacity(scans.len());
     for scan in scans {
-        let name = scan.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Some(id) = stem(name) else {
+        let name = scan.file_name().and_then(|name| name.to_str()).filter(|name| !name.is_empty());
+        let Some(id) = (if scan.is_dir() { name } else { name.and_then(stem) }) else {
             bail!(
-                "{}: scans are NIfTI, NRRD or MetaImage files (.nii, .nii.gz, .nrrd, .mha ...)",
+                "{}: scans are NIfTI, NRRD or MetaImage files (.nii, .nii.gz, .nrrd, .mha ...), or folders of DICOM slices",
                 scan.display()
             );
         };
@@ -132,5 +133,14 @@ mod tests {
         let scan = folder.path().join("a.nii.gz");
         std::fs::write(&scan, "").unwrap();
         assert!(outputs(std::slice::from_ref(&scan), folder.path()).is_err());
+    }
+
+    #[test]
+    fn a_folder_of_slices_is_a_scan() {
+        let folder = tempfile::tempdir().unwrap();
+        let series = folder.path().join("patient.7");
+        std::fs::create_dir(&series).unwrap();
+        assert_eq!(outputs(&[series], Path::new("out")).unwrap(), [PathBuf::from("out/patient.7.nii.gz")]);
+        assert!(outputs(&[PathBuf::from("..")], Path::new("out")).is_err(), "no name to give");
     }
 }

@@ -12,13 +12,28 @@ use crate::stored::{Stored, Voxel};
 use crate::{Error, Result, Volume, metaimage, nifti, nrrd};
 
 /// Reads a scan from NIfTI (`.nii`, or `.hdr` with `.img`, each also `.gz`), NRRD (`.nrrd`, `.nhdr`) or MetaImage (`.mha`,
-/// `.mhd`), with the file's intensity scaling applied.
+/// `.mhd`), with the file's intensity scaling applied. With the feature `dicom`, a folder is read as its largest DICOM
+/// series (see `dicom::read_series`).
 ///
 /// # Errors
 /// Where the file is missing, damaged, cut short, larger than [`READ_LIMIT`](crate::READ_LIMIT), or holds anything but one
 /// 3-D grid of scalars.
 pub fn read_image(path: impl AsRef<Path>) -> Result<Volume<f32>> {
-    Ok(read(path.as_ref())?.into_image())
+    let path = path.as_ref();
+    if path.is_dir() { read_folder(path) } else { Ok(read(path)?.into_image()) }
+}
+
+#[cfg(feature = "dicom")]
+fn read_folder(folder: &Path) -> Result<Volume<f32>> {
+    crate::dicom::read_series(folder, None)
+}
+
+#[cfg(not(feature = "dicom"))]
+fn read_folder(folder: &Path) -> Result<Volume<f32>> {
+    Err(Error::file(
+        folder,
+        "this is a folder; DICOM series are read with the feature `dicom` of tandem-volume",
+    ))
 }
 
 /// Reads a label map from the formats of [`read_image`].

@@ -63,6 +63,18 @@ fn names_and_missing_files_are_explained() {
 }
 
 #[test]
+fn a_folder_is_a_series_or_says_how_to_read_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let message = read_image(dir.path()).unwrap_err().to_string();
+    let expected = if cfg!(feature = "dicom") {
+        "no file in this folder is a DICOM image"
+    } else {
+        "the feature `dicom`"
+    };
+    assert!(message.contains(expected), "{message}");
+}
+
+#[test]
 fn a_failed_write_leaves_the_old_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("taken.nii");
