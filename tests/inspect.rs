@@ -1,6 +1,6 @@
 //! `tandem inspect`.
 
-use crate::program::Program;
+use crate::program::{Program, workspace};
 use crate::scans;
 use serde_json::Value;
 use tandem_volume::write_image;
@@ -21,6 +21,27 @@ fn a_scan_is_described_for_people_and_for_programs() {
     let expected = scans::oblique().affine();
     let apart = affine.iter().flatten().zip(expected.iter().flatten()).map(|(a, b)| (a - b).abs());
     assert!(apart.fold(0.0, f64::max) < 1e-12, "{affine:?} {expected:?}");
+}
+
+#[test]
+fn a_folder_of_slices_is_described_as_one_scan() {
+    let program = Program::new();
+    let series = workspace().join("crates/tandem-volume/tests/golden/dicom/explicit");
+    let folder = program.path("series");
+    std::fs::create_dir(&folder).unwrap();
+    for file in std::fs::read_dir(series).unwrap().map(Result::unwrap) {
+        std::fs::copy(file.path(), folder.join(file.file_name())).unwrap();
+    }
+    let said = program.run(&["inspect", "series"]).succeeded().stdout;
+    for part in ["DICOM", "[16, 12, 5]", "LIP", "  slices: 5", "  Modality (0008,0060): CT"] {
+        assert!(said.contains(part), "{said} lacks {part:?}");
+    }
+    std::fs::remove_file(folder.join("3.dcm")).unwrap();
+    program.run(&["inspect", "series"]).refused(&[
+        "series",
+        "1 slice(s) are missing",
+        "export the whole series",
+    ]);
 }
 
 #[test]

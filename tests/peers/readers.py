@@ -3,7 +3,7 @@
 
 usage: readers.py TANDEM FOLDER...                             needs nibabel, pynrrd, h5py, SimpleITK, numpy
 TANDEM is the program (target/release/tandem). NIfTI is read by nibabel, NRRD by pynrrd, MetaImage by SimpleITK, HDF5 by
-h5py. Ends with 1 where the two differ in any file.
+h5py, folders of *.dcm by SimpleITK. Ends with 1 where the two differ in any file.
 """
 import json, subprocess, sys
 from pathlib import Path
@@ -49,7 +49,8 @@ def pynrrd(path):
 def simpleitk(path):
     import SimpleITK
 
-    scan = SimpleITK.ReadImage(str(path))
+    files = SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(path)) if path.is_dir() else str(path)
+    scan = SimpleITK.ReadImage(files)
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(scan.GetDirection(), (3, 3)) * scan.GetSpacing()
     affine[:3, 3] = scan.GetOrigin()
@@ -67,7 +68,7 @@ def h5py_image(path):
 
 def peer(path):
     name = path.name.lower()
-    if name.endswith((".mha", ".mhd")):
+    if name.endswith((".mha", ".mhd")) or path.is_dir():
         return simpleitk(path)
     if name.endswith((".nrrd", ".nhdr")):
         return pynrrd(path)
@@ -93,7 +94,8 @@ def same(name, a, b):
 def main(program, folders):
     differ = count = 0
     for folder in folders:
-        for path in sorted(p for p in Path(folder).rglob("*") if p.name.lower().endswith(ENDINGS)):
+        series = {p.parent for p in Path(folder).rglob("*.dcm")}
+        for path in sorted(series.union(p for p in Path(folder).rglob("*") if p.name.lower().endswith(ENDINGS))):
             count += 1
             print(path.relative_to(folder))
             try:

@@ -9,7 +9,7 @@ use tandem_volume::inspect::{Inspection, Values, inspect};
 /// Says what a scan's file holds: its grid, its voxels, what the header claims and how contradictions were taken.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The scan: NIfTI, NRRD, MetaImage or HDF5.
+    /// The scan: NIfTI, NRRD, MetaImage, HDF5, or a folder with one DICOM series.
     scan: PathBuf,
     /// Says it in JSON.
     #[arg(long)]
@@ -32,7 +32,7 @@ fn lines(found: &Inspection) -> Vec<String> {
     match &found.grid {
         Some(grid) => {
             lines.push(line("spacing", format!("{:?} mm", grid.spacing)));
-            lines.push(line("orientation", grid.orientation.clone()));
+            lines.push(line("orientation", grid.orientation.to_string()));
             let rows = grid.affine.iter().enumerate();
             lines.extend(rows.map(|(n, row)| {
                 line(if n == 0 { "affine" } else { "" }, row.map(|value| format!("{value:>12.6}")).join(" "))

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::stored::from_i_fastest;
+use crate::budget::Budget;
+use crate::stored::{About, Endian, Scalar, Stored};
 use crate::{Error, Result, Volume};
 
 mod data_set;
@@ -21,9 +22,6 @@ mod stack;
 
 pub use fault::SeriesFault;
 use slice::Slice;
-
-/// The most voxels of a series: 4 GiB in f32, which no scanner's series reaches, but damaged headers do.
-const MOST_VOXELS: usize = 1 << 30;
 
 /// The slices of one series in a folder, as their headers describe them.
 #[derive(Clone, Debug)]
@@ -65,26 +63,34 @@ pub fn series_in(folder: impl AsRef<Path>) -> Result<Vec<Series>> {
 /// # Errors
 /// As for [`series_in`] and [`Series::read`], and where there is no such series, or no single largest one.
 pub fn read_series(folder: impl AsRef<Path>, uid: Option<&str>) -> Result<Volume<f32>> {
-    let folder = folder.as_ref();
+    Ok(read(folder.as_ref(), uid, Budget::default())?.into_image())
+}
+
+/// As [`read_series`], before the voxels become an array.
+pub(crate) fn read(folder: &Path, uid: Option<&str>, budget: Budget) -> Result<Stored> {
     let found = series_in(folder)?;
     let refuse = |message: &str| {
         let list: Vec<String> = found.iter().map(Series::summary).collect();
         Err(Error::file(folder, format!("{message}: {}", list.join("; "))))
     };
-    match (uid, &found[..]) {
+    let series = match (uid, &found[..]) {
         (_, []) => Err(Error::file(
             folder,
             "no file in this folder is a DICOM image; give the folder that holds the slices themselves",
         )),
         (Some(uid), found) => match found.iter().find(|series| series.uid() == uid) {
-            Some(series) => series.read(),
+            Some(series) => Ok(series),
             None => refuse(&format!("there is no series {uid} among those in the folder")),
         },
         (None, [first, second, ..]) if first.slice_count() == second.slice_count() => {
             refuse("several series are the largest; move the one that is meant to a folder of its own")
         }
-        (None, [first, ..]) => first.read(),
-    }
+        (None, [first, ..]) => Ok(first),
+    }?;
+    let mut stored = series.stored(budget)?;
+    let others = found.iter().filter(|other| other.uid() != series.uid());
+    stored.about.claims.extend(others.map(|other| ("another series".to_owned(), other.summary())));
+    Ok(stored)
 }
 
 impl Series {
@@ -125,27 +131,36 @@ impl Series {
     /// [`Error::Series`] where the slices make no grid with even spacing and right angles; and where a file is
     /// damaged, cut short, or encoded in a way that is not read.
     pub fn read(&self) -> Result<Volume<f32>> {
+        Ok(self.stored(Budget::default())?.into_image())
+    }
+
+    /// The voxels in f32, since each slice has its own scaling.
+    fn stored(&self, budget: Budget) -> Result<Stored> {
+        const SIZE: usize = size_of::<f32>();
         let (slices, geometry) = stack::arrange(self.slices.clone(), &self.folder)?;
-        let [columns, rows] = [slices[0].columns, slices[0].rows];
-        let plane = columns * rows;
-        if plane.saturating_mul(slices.len()) > MOST_VOXELS {
-            return Err(Error::file(
-                &self.folder,
-                format!(
-                    "the series claims {} slices of {rows} rows (0028,0010) and {columns} columns (0028,0011), more \
-                     than the {MOST_VOXELS} voxels that are read; the headers are damaged, or export it in parts",
-                    slices.len()
-                ),
-            ));
-        }
-        let mut values = vec![0.0f32; plane * slices.len()];
-        let decoded: Vec<Result<()>> = values
-            .par_chunks_mut(plane)
+        let first = &slices[0];
+        let shape = [first.columns, first.rows, slices.len()];
+        let mut bytes = vec![0; budget.stored_bytes(shape, SIZE, &first.path)? as usize];
+        let decoded: Vec<Result<()>> = bytes
+            .par_chunks_mut(first.columns * first.rows * SIZE)
             .zip(&slices)
-            .map(|(plane, slice)| frame::decode(slice, plane))
+            .map(|(plane, slice)| frame::decode(slice, plane.as_chunks_mut().0))
             .collect();
         decoded.into_iter().collect::<Result<()>>()?;
-        Ok(Volume::new(from_i_fastest(&values, [columns, rows, slices.len()]), geometry))
+        let mut claims = vec![
+            ("slices".to_owned(), slices.len().to_string()),
+            ("first slice".to_owned(), first.file_name()),
+        ];
+        claims.extend_from_slice(&first.claims);
+        Ok(Stored {
+            shape,
+            geometry,
+            scalar: Scalar::F32,
+            endian: Endian::Little,
+            scaling: None,
+            bytes,
+            about: About { format: "DICOM".to_owned(), claims, mended: Vec::new() },
+        })
     }
 }
 

@@ -19,21 +19,7 @@ use crate::{Error, Result, Volume, metaimage, nifti, nrrd};
 /// Where the file is missing, damaged, cut short, larger than [`READ_LIMIT`](crate::READ_LIMIT), or holds anything but one
 /// 3-D grid of scalars.
 pub fn read_image(path: impl AsRef<Path>) -> Result<Volume<f32>> {
-    let path = path.as_ref();
-    if path.is_dir() { read_folder(path) } else { Ok(read(path)?.into_image()) }
-}
-
-#[cfg(feature = "dicom")]
-fn read_folder(folder: &Path) -> Result<Volume<f32>> {
-    crate::dicom::read_series(folder, None)
-}
-
-#[cfg(not(feature = "dicom"))]
-fn read_folder(folder: &Path) -> Result<Volume<f32>> {
-    Err(Error::file(
-        folder,
-        "this is a folder; DICOM series are read with the feature `dicom` of tandem-volume",
-    ))
+    Ok(read(path.as_ref())?.into_image())
 }
 
 /// Reads a label map from the formats of [`read_image`].
@@ -102,15 +88,36 @@ fn ending(name: &str) -> Option<(&str, &'static str, Format)> {
 pub(crate) fn read(path: &Path) -> Result<Stored> {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let budget = Budget::default();
+    if path.is_dir() {
+        return read_folder(path, budget);
+    }
     match ending(&name) {
         Some((.., Format::Nifti)) => nifti::read(path, budget),
         Some((.., Format::Nrrd)) => nrrd::read(path, budget),
         Some((.., Format::MetaImage)) => metaimage::read(path, budget),
         None => {
             let endings = ENDINGS.map(|(ending, _)| ending).join(", ");
-            Err(Error::file(path, format!("the name ends in none of {endings}; convert the file")))
+            Err(Error::file(
+                path,
+                format!(
+                    "the name ends in none of {endings}; convert the file, or give the folder of a DICOM series"
+                ),
+            ))
         }
     }
+}
+
+#[cfg(feature = "dicom")]
+fn read_folder(folder: &Path, budget: Budget) -> Result<Stored> {
+    crate::dicom::read(folder, None, budget)
+}
+
+#[cfg(not(feature = "dicom"))]
+fn read_folder(folder: &Path, _: Budget) -> Result<Stored> {
+    Err(Error::file(
+        folder,
+        "this is a folder; build tandem-volume with the feature `dicom`, which reads folders of DICOM slices",
+    ))
 }
 
 fn write<T: Voxel>(path: &Path, volume: &Volume<T>) -> Result<()> {

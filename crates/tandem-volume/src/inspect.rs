@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::budget::Budget;
 use crate::stored::{Scalar, Stored};
-use crate::{Geometry, Result, files, hdf5};
+use crate::{Geometry, Orientation, Result, files, hdf5};
 
 /// What a file's header claims, how it was taken, and what its voxels are.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,8 +31,8 @@ pub struct Inspection {
 pub struct Grid {
     /// Distance between neighbouring voxels along i, j, k in mm.
     pub spacing: [f64; 3],
-    /// Where i, j, k run to: R or L (right, left), A or P (front, back), S or I (head, feet) of the patient.
-    pub orientation: String,
+    /// Where i, j, k run to.
+    pub orientation: Orientation,
     /// Voxel to mm.
     pub affine: [[f64; 4]; 4],
 }
@@ -40,7 +40,7 @@ pub struct Grid {
 /// Voxels in numbers, after the file's scaling, summed in f64 in the file's order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Values {
-    /// The stored type: `u8`, `i16`, `f32` ...
+    /// The stored type: `u8`, `i16`, `f32` ...; `f32` in DICOM, where each slice has its own scaling.
     pub scalar: String,
     /// Slope and intercept, where they change anything.
     pub scaling: Option<(f64, f64)>,
@@ -56,7 +56,7 @@ pub struct Values {
     pub not_finite: usize,
 }
 
-/// Looks into a file of any format of [`read_image`](crate::read_image), or into an HDF5 subject (`.h5`, `.hdf5`).
+/// Looks into a scan of any format of [`read_image`](crate::read_image), or into an HDF5 subject (`.h5`, `.hdf5`).
 ///
 /// # Errors
 /// As for [`read_image`](crate::read_image) and [`hdf5::read_subject`].
@@ -136,25 +136,12 @@ impl Values {
 
 impl Grid {
     fn of(geometry: &Geometry) -> Self {
-        Grid { spacing: geometry.spacing(), orientation: orientation(geometry), affine: geometry.affine() }
-    }
-}
-
-/// The letter of the world axis that each voxel axis runs along most closely; no two have the same axis.
-fn orientation(geometry: &Geometry) -> String {
-    const LETTERS: [[char; 2]; 3] = [['L', 'R'], ['P', 'A'], ['I', 'S']];
-    let direction = geometry.direction();
-    let mut pairs: Vec<(usize, usize)> = (0..9).map(|n| (n / 3, n % 3)).collect();
-    pairs.sort_by(|a, b| direction[b.0][b.1].abs().total_cmp(&direction[a.0][a.1].abs()));
-    let mut letters = [None; 3];
-    let mut taken = [false; 3];
-    for (row, axis) in pairs {
-        if letters[axis].is_none() && !taken[row] {
-            letters[axis] = Some(LETTERS[row][usize::from(direction[row][axis] > 0.0)]);
-            taken[row] = true;
+        Grid {
+            spacing: geometry.spacing(),
+            orientation: Orientation::of(geometry),
+            affine: geometry.affine(),
         }
     }
-    letters.into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -176,7 +163,10 @@ mod tests {
         let found = inspect(&path).unwrap();
         assert_eq!((found.format.as_str(), found.shape), ("NIfTI-1", [2, 3, 4]));
         let Grid { spacing, orientation, affine } = found.grid.unwrap();
-        assert_eq!((spacing, orientation.as_str(), affine), (grid.spacing(), "LIA", grid.affine()));
+        assert_eq!(
+            (spacing, orientation.to_string().as_str(), affine),
+            (grid.spacing(), "LIA", grid.affine())
+        );
         let voxels = found.voxels;
         assert_eq!((voxels.scalar.as_str(), voxels.scaling, voxels.not_finite), ("f32", None, 1));
         assert_eq!((voxels.minimum, voxels.maximum), (Some(0.0), Some(5.0)));
@@ -194,13 +184,5 @@ mod tests {
         // The sum over i + 10 j + 100 k, all divided by 8.
         assert_eq!(found.voxels.sum, 60.0 * (2.0 + 15.0 + 100.0) / 8.0);
         assert_eq!((found.label.unwrap().maximum, found.voxels.scalar.as_str()), (Some(1.0), "f32"));
-    }
-
-    #[test]
-    fn between_two_axes_the_nearer_one_counts() {
-        let (s, c) = 0.7f64.sin_cos(); // a little less than an eighth of a turn
-        let turned = |direction| orientation(&Geometry::new([1.0; 3], [0.0; 3], direction).unwrap());
-        assert_eq!(turned([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, -1.0]]), "RAI");
-        assert_eq!(turned([[s, -c, 0.0], [c, s, 0.0], [0.0, 0.0, 1.0]]), "ALS");
     }
 }

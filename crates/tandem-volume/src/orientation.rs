@@ -2,6 +2,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
+
 use crate::{Error, Geometry, Result, Volume};
 
 /// The letters of the world's axes: where they grow to, and where they come from.
@@ -48,6 +50,12 @@ impl fmt::Display for Orientation {
         self.axes
             .iter()
             .try_for_each(|&(world, forward)| write!(f, "{}", LETTERS[world][usize::from(!forward)]))
+    }
+}
+
+impl Serialize for Orientation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -156,5 +164,14 @@ mod tests {
                 assert!(back.geometry().corner_shift(scan.geometry(), scan.shape()) < 1e-12);
             }
         }
+    }
+
+    #[test]
+    fn between_two_axes_the_nearer_one_counts() {
+        let (s, c) = 0.7f64.sin_cos(); // a little less than an eighth of a turn
+        let turned =
+            |direction| Orientation::of(&Geometry::new([1.0; 3], [0.0; 3], direction).unwrap()).to_string();
+        assert_eq!(turned([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, -1.0]]), "RAI");
+        assert_eq!(turned([[s, -c, 0.0], [c, s, 0.0], [0.0, 0.0, 1.0]]), "ALS");
     }
 }

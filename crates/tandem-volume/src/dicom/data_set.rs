@@ -22,7 +22,8 @@ pub(super) const START_BYTES: usize = 132;
 /// Where the voxels are.
 pub(super) const PIXEL_DATA: Tag = Tag(0x7fe0, 0x0010);
 
-const TRANSFER_SYNTAX: Tag = Tag(0x0002, 0x0010);
+/// How the elements are written and the voxels packed.
+pub(super) const TRANSFER_SYNTAX: Tag = Tag(0x0002, 0x0010);
 const ITEM: Tag = Tag(0xfffe, 0xe000);
 const END_OF_ITEM: Tag = Tag(0xfffe, 0xe00d);
 const END_OF_SEQUENCE: Tag = Tag(0xfffe, 0xe0dd);

@@ -40,19 +40,21 @@ impl Encoding {
 
 /// How a value lies in the bits of a voxel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stored {
+pub(super) struct Bits {
     allocated: u16,
-    bits: u16,
+    stored: u16,
     high: u16,
     signed: bool,
 }
 
-impl Stored {
+impl Bits {
     /// `None` where the bits make no value of 1 or 2 bytes.
-    pub(super) fn new(allocated: u16, bits: u16, high: u16, signed: bool) -> Option<Self> {
-        let sound =
-            [8, 16].contains(&allocated) && bits > 0 && bits <= high.saturating_add(1) && high < allocated;
-        sound.then_some(Stored { allocated, bits, high, signed })
+    pub(super) fn new(allocated: u16, stored: u16, high: u16, signed: bool) -> Option<Self> {
+        let sound = [8, 16].contains(&allocated)
+            && stored > 0
+            && stored <= high.saturating_add(1)
+            && high < allocated;
+        sound.then_some(Bits { allocated, stored, high, signed })
     }
 
     /// Bytes of a voxel.
@@ -62,14 +64,14 @@ impl Stored {
 
     /// The value in the bits of a voxel; other bits may hold overlays.
     fn value(self, voxel: u16) -> i32 {
-        let unused = 16 - u32::from(self.bits);
+        let unused = 16 - u32::from(self.stored);
         let top = voxel << (15 - u32::from(self.high));
         if self.signed { i32::from(top as i16 >> unused) } else { i32::from(top >> unused) }
     }
 }
 
-/// Decodes the voxels of a slice into `values`, row by row, rescaled.
-pub(super) fn decode(slice: &Slice, values: &mut [f32]) -> Result<()> {
+/// Decodes the voxels of a slice into `values`, row by row, rescaled: f32 in little endian.
+pub(super) fn decode(slice: &Slice, values: &mut [[u8; 4]]) -> Result<()> {
     let bytes = fs::read(&slice.path).map_err(Error::io(&slice.path))?;
     let part = |range: &Range<usize>| {
         bytes.get(range.clone()).ok_or_else(|| damaged(&slice.path, "changed since its header was read"))
@@ -77,9 +79,9 @@ pub(super) fn decode(slice: &Slice, values: &mut [f32]) -> Result<()> {
     let count = values.len();
     let voxels: Vec<u16> = match (slice.encoding, &slice.pixel_data) {
         (Encoding::Plain, PixelData::Plain(range)) => {
-            let bytes = part(range)?.get(..count * slice.stored.bytes());
+            let bytes = part(range)?.get(..count * slice.bits.bytes());
             let bytes = bytes.ok_or_else(|| damaged(&slice.path, "is cut short"))?;
-            words(bytes, slice.stored.bytes(), slice.is_big_endian)
+            words(bytes, slice.bits.bytes(), slice.is_big_endian)
         }
         (encoding, PixelData::Fragments(fragments)) if encoding != Encoding::Plain => {
             // A file of one frame: all fragments are parts of it.
@@ -95,7 +97,8 @@ pub(super) fn decode(slice: &Slice, values: &mut [f32]) -> Result<()> {
         return Err(damaged(&slice.path, "does not hold one value a voxel"));
     }
     for (value, voxel) in values.iter_mut().zip(voxels) {
-        *value = (f64::from(slice.stored.value(voxel)) * slice.slope + slice.intercept) as f32;
+        let rescaled = f64::from(slice.bits.value(voxel)) * slice.slope + slice.intercept;
+        *value = (rescaled as f32).to_le_bytes();
     }
     Ok(())
 }
@@ -118,7 +121,7 @@ fn words(bytes: &[u8], size: usize, is_big_endian: bool) -> Vec<u16> {
 
 /// The voxels of a compressed frame, or what is wrong with it.
 fn unpack(encoding: Encoding, frame: &[u8], slice: &Slice) -> Result<Vec<u16>, String> {
-    let (size, count) = (slice.stored.bytes(), slice.rows * slice.columns);
+    let (size, count) = (slice.bits.bytes(), slice.rows * slice.columns);
     let claimed = match encoding {
         Encoding::Plain => return Err("is not compressed".into()),
         Encoding::Rle => {
@@ -204,16 +207,16 @@ mod tests {
 
     #[test]
     fn values_are_cut_out_of_their_bits() {
-        let stored = |bits, high, signed| Stored::new(16, bits, high, signed).unwrap();
+        let stored = |bits, high, signed| Bits::new(16, bits, high, signed).unwrap();
         // 12 bits below four bits of an overlay.
         assert_eq!(stored(12, 11, false).value(0xa123), 0x123);
         assert_eq!(stored(12, 11, true).value(0xafff), -1);
         assert_eq!(stored(12, 15, false).value(0x123f), 0x123);
         assert_eq!(stored(16, 15, true).value(0x8000), -32768);
         assert_eq!(stored(16, 15, false).value(0x8000), 32768);
-        assert_eq!(Stored::new(8, 8, 7, true).unwrap().value(0x00ff), -1);
+        assert_eq!(Bits::new(8, 8, 7, true).unwrap().value(0x00ff), -1);
         for (allocated, bits, high) in [(32, 16, 15), (16, 0, 15), (16, 13, 11), (16, 12, 16), (8, 12, 11)] {
-            assert_eq!(Stored::new(allocated, bits, high, false), None, "{allocated} {bits} {high}");
+            assert_eq!(Bits::new(allocated, bits, high, false), None, "{allocated} {bits} {high}");
         }
     }
 

@@ -3,8 +3,8 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::data_set::{DataSet, PIXEL_DATA, PixelData, START_BYTES, Tag};
-use super::frame::{Encoding, Stored};
+use super::data_set::{self, DataSet, PIXEL_DATA, PixelData, START_BYTES, Tag};
+use super::frame::{Bits, Encoding};
 use crate::{Error, Result};
 
 /// An attribute that is read, and its name in the standard.
@@ -12,6 +12,7 @@ type Attribute = (Tag, &'static str);
 
 /// What kind of object the file holds.
 const MEDIA_CLASS: Tag = Tag(0x0002, 0x0002);
+const TRANSFER_SYNTAX: Attribute = (data_set::TRANSFER_SYNTAX, "TransferSyntaxUID");
 const MODALITY: Attribute = (Tag(0x0008, 0x0060), "Modality");
 const SERIES_DESCRIPTION: Attribute = (Tag(0x0008, 0x103e), "SeriesDescription");
 const SLICE_THICKNESS: Attribute = (Tag(0x0018, 0x0050), "SliceThickness");
@@ -31,6 +32,36 @@ const HIGH_BIT: Attribute = (Tag(0x0028, 0x0102), "HighBit");
 const REPRESENTATION: Attribute = (Tag(0x0028, 0x0103), "PixelRepresentation");
 const INTERCEPT: Attribute = (Tag(0x0028, 0x1052), "RescaleIntercept");
 const SLOPE: Attribute = (Tag(0x0028, 0x1053), "RescaleSlope");
+
+/// What is shown of a header, in the order of the standard: text, and words of 16 bits.
+const SHOWN: [(Attribute, Kind); 20] = [
+    (TRANSFER_SYNTAX, Kind::Text),
+    (MODALITY, Kind::Text),
+    (SERIES_DESCRIPTION, Kind::Text),
+    (SLICE_THICKNESS, Kind::Text),
+    (SPACING_BETWEEN_SLICES, Kind::Text),
+    (SERIES_UID, Kind::Text),
+    (POSITION, Kind::Text),
+    (ORIENTATION, Kind::Text),
+    (SAMPLES, Kind::Word),
+    (PHOTOMETRIC, Kind::Text),
+    (FRAMES, Kind::Text),
+    (ROWS, Kind::Word),
+    (COLUMNS, Kind::Word),
+    (PIXEL_SPACING, Kind::Text),
+    (BITS_ALLOCATED, Kind::Word),
+    (BITS_STORED, Kind::Word),
+    (HIGH_BIT, Kind::Word),
+    (REPRESENTATION, Kind::Word),
+    (INTERCEPT, Kind::Text),
+    (SLOPE, Kind::Text),
+];
+
+/// How the value of an attribute is written.
+enum Kind {
+    Text,
+    Word,
+}
 
 /// What the header of a file with one slice says.
 #[derive(Clone, Debug)]
@@ -53,9 +84,11 @@ pub(super) struct Slice {
     pub(super) encoding: Encoding,
     pub(super) is_big_endian: bool,
     pub(super) pixel_data: PixelData,
-    pub(super) stored: Stored,
+    pub(super) bits: Bits,
     pub(super) slope: f64,
     pub(super) intercept: f64,
+    /// The attributes by name, as they stand.
+    pub(super) claims: Vec<(String, String)>,
 }
 
 impl Slice {
@@ -77,7 +110,7 @@ impl Slice {
             return Ok(None);
         }
         let slice = header.slice()?;
-        let expected = slice.rows * slice.columns * slice.stored.bytes();
+        let expected = slice.rows * slice.columns * slice.bits.bytes();
         match &slice.pixel_data {
             PixelData::Plain(range) if range.len() < expected => {
                 let (expected, found) = (expected as u64, range.len() as u64);
@@ -160,10 +193,22 @@ impl Header<'_> {
             encoding,
             is_big_endian: self.set.is_big_endian,
             pixel_data: self.set.pixel_data.clone().ok_or_else(|| self.missing((PIXEL_DATA, "PixelData")))?,
-            stored: self.stored()?,
+            bits: self.bits()?,
             slope: self.slope()?,
             intercept: self.number(INTERCEPT)?.unwrap_or(0.0),
+            claims: self.claims(),
         })
+    }
+
+    fn claims(&self) -> Vec<(String, String)> {
+        let claim = |((tag, name), kind): &(Attribute, Kind)| {
+            let value = match kind {
+                Kind::Text => self.set.text(*tag)?,
+                Kind::Word => self.set.word(*tag)?.to_string(),
+            };
+            Some((format!("{name} {tag}"), value))
+        };
+        SHOWN.iter().filter_map(claim).collect()
     }
 
     /// Refuses images that are not one slice of grey values.
@@ -186,10 +231,10 @@ impl Header<'_> {
         Ok(())
     }
 
-    fn stored(&self) -> Result<Stored> {
+    fn bits(&self) -> Result<Bits> {
         let [allocated, bits, high] =
             [self.whole(BITS_ALLOCATED)?, self.whole(BITS_STORED)?, self.whole(HIGH_BIT)?];
-        Stored::new(allocated, bits, high, self.whole(REPRESENTATION)? == 1).ok_or_else(|| {
+        Bits::new(allocated, bits, high, self.whole(REPRESENTATION)? == 1).ok_or_else(|| {
             self.error(format!(
                 "values of {bits} bits (BitsStored (0028,0101)) up to bit {high} (HighBit (0028,0102)) of {allocated} \
                  (BitsAllocated (0028,0100)) are not read; export the series with 8 or 16 bits a voxel"

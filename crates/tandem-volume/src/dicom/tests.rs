@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
+use crate::{inspect, read_label};
 
 /// The series that `tests/peers/dicom_fixtures.py` makes.
 fn golden(name: &str) -> PathBuf {
@@ -72,6 +73,40 @@ fn every_encoding_is_one_volume_in_its_place() {
 }
 
 #[test]
+fn a_series_is_inspected_like_a_file() {
+    let found = inspect(golden("explicit")).unwrap();
+    assert_eq!((found.format.as_str(), found.shape), ("DICOM", [16, 12, 5]));
+    assert_eq!(found.grid.unwrap().orientation.to_string(), "LIP");
+    let volume = read_series(golden("explicit"), None).unwrap();
+    let sum: f64 = volume.array().iter().map(|&value| f64::from(value)).sum();
+    assert_eq!((found.voxels.sum, found.voxels.not_finite), (sum, 0));
+    for (name, value) in [
+        ("slices", "5"),
+        ("first slice", "5.dcm"),
+        ("TransferSyntaxUID (0002,0010)", "1.2.840.10008.1.2.1"),
+        ("Modality (0008,0060)", "CT"),
+        ("Rows (0028,0010)", "12"),
+        ("PixelSpacing (0028,0030)", "0.75\\0.5"),
+    ] {
+        let claim = found.claims.iter().find(|claim| claim.0 == name);
+        assert_eq!(claim.map(|claim| claim.1.as_str()), Some(value), "{name}");
+    }
+}
+
+#[test]
+fn a_series_of_segments_is_a_label_map() {
+    let dir = folder("explicit", &[0], |_, bytes| {
+        let voxels = bytes.len() - 16 * 12 * 2;
+        bytes[voxels..].as_chunks_mut().0.iter_mut().for_each(|voxel| *voxel = [7, 0]);
+    });
+    let label = read_label(dir.path()).unwrap();
+    assert_eq!(label.shape(), [16, 12, 1]);
+    assert!(label.array().iter().all(|&class| class == 7));
+    let message = read_label(golden("explicit")).unwrap_err().to_string();
+    assert!(message.contains("is this the label map?"), "{message}");
+}
+
+#[test]
 fn a_folder_of_several_series_is_listed_and_one_is_picked() {
     let dir = folder("explicit", &ALL, |k, bytes| {
         if k >= 3 {
@@ -89,6 +124,9 @@ fn a_folder_of_several_series_is_listed_and_one_is_picked() {
         .collect();
     assert_eq!(listed, [("1.2.3.4".to_owned(), 3), ("1.2.3.9".to_owned(), 2)]);
     assert_eq!(read_series(dir.path(), None).unwrap().shape(), [16, 12, 3]);
+    let claims = inspect(dir.path()).unwrap().claims;
+    let other = ("another series".to_owned(), "1.2.3.9 (CT \"fixture\", 2 slices)".to_owned());
+    assert_eq!(claims.last(), Some(&other));
     let second = read_series(dir.path(), Some("1.2.3.9")).unwrap();
     let whole = read_series(golden("explicit"), None).unwrap();
     assert_eq!(second.array(), whole.array().slice_axis(ndarray::Axis(2), (3..).into()));
@@ -269,7 +307,7 @@ fn giant_sides_are_refused_before_memory_is_taken() {
     for name in ["rle", "jpeg-lossless", "jpeg-2000"] {
         let packed = folder(name, &[0], |_, bytes| sides(bytes));
         let message = message(packed.path());
-        assert!(message.contains("65535 rows (0028,0010) and 65535 columns (0028,0011)"), "{message}");
+        assert!(message.contains("5.dcm: the header claims [65535, 65535, 1] voxels"), "{message}");
     }
     // A frame that claims more than its header.
     let jpeg = folder("jpeg-lossless", &[0], |_, bytes| {

@@ -96,3 +96,27 @@ fn hdf5_gzipped() {
 fn hdf5_contiguous() {
     check(&specimen::hdf5("contiguous.h5"));
 }
+
+#[cfg(feature = "dicom")]
+#[test]
+fn dicom_explicit() {
+    check(&specimen::dicom("explicit"));
+}
+
+#[cfg(feature = "dicom")]
+#[test]
+fn dicom_rle() {
+    check(&specimen::dicom("rle"));
+}
+
+#[cfg(feature = "dicom")]
+#[test]
+fn dicom_jpeg_lossless() {
+    check(&specimen::dicom("jpeg-lossless"));
+}
+
+#[cfg(feature = "dicom")]
+#[test]
+fn dicom_jpeg_2000() {
+    check(&specimen::dicom("jpeg-2000"));
+}

@@ -16,6 +16,8 @@ const LIMIT: Duration = Duration::from_secs(1);
 pub(crate) struct Folder {
     _dir: TempDir,
     path: PathBuf,
+    /// What is read: the file, or the folder of a series.
+    scan: PathBuf,
 }
 
 impl Folder {
@@ -25,7 +27,8 @@ impl Folder {
             std::fs::write(dir.path().join(name), bytes).expect("a file beside it");
         }
         let path = dir.path().join(specimen.name);
-        Folder { _dir: dir, path }
+        let scan = if specimen.is_series { dir.path().to_owned() } else { path.clone() };
+        Folder { _dir: dir, path, scan }
     }
 
     /// Reads `bytes` as the specimen's file in every way that there is.
@@ -53,7 +56,7 @@ impl Folder {
     }
 
     fn read_all(&self) -> Result<(), Error> {
-        let path = &self.path;
+        let path = &self.scan;
         let found = inspect(path)?;
         if found.format == "HDF5" {
             return hdf5::read_subject(path).map(drop);
@@ -61,7 +64,6 @@ impl Folder {
         let grid = found.grid.expect("all but HDF5 have a grid");
         assert!(grid.spacing.iter().all(|&spacing| spacing.is_finite() && spacing > 0.0));
         assert!(grid.affine.iter().flatten().all(|value| value.is_finite()));
-        assert_eq!(grid.orientation.len(), 3);
         let image = read_image(path)?;
         assert_eq!(image.shape(), found.shape);
         // A label map may have voxels that a scan may not.

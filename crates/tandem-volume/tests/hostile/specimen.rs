@@ -14,6 +14,8 @@ pub(crate) struct Specimen {
     pub(crate) bits: Range<usize>,
     /// Other files of its folder.
     pub(crate) beside: Vec<(&'static str, Vec<u8>)>,
+    /// Whether the folder is read, not the file alone.
+    pub(crate) is_series: bool,
 }
 
 const SHAPE: [usize; 3] = [6, 5, 4];
@@ -39,7 +41,7 @@ fn written(name: &'static str) -> Vec<u8> {
 }
 
 fn of(name: &'static str, bytes: Vec<u8>, header: usize) -> Specimen {
-    Specimen { name, bytes, bits: 0..header, beside: Vec::new() }
+    Specimen { name, bytes, bits: 0..header, beside: Vec::new(), is_series: false }
 }
 
 pub(crate) fn nifti_1() -> Specimen {
@@ -124,4 +126,20 @@ pub(crate) fn hdf5(name: &str) -> Specimen {
     let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)).unwrap();
     let length = bytes.len();
     of("scan.h5", bytes, length)
+}
+
+/// The middle one of three slices in an encoding that `tests/peers/dicom_fixtures.py` wrote.
+#[cfg(feature = "dicom")]
+pub(crate) fn dicom(encoding: &str) -> Specimen {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/dicom").join(encoding);
+    let slice = |name| (name, std::fs::read(folder.join(name)).unwrap());
+    let (name, bytes) = slice("3.dcm");
+    let voxels = bytes.windows(4).position(|tag| tag == b"\xe0\x7f\x10\x00").unwrap();
+    // Behind the preamble, which nobody reads.
+    Specimen {
+        bits: 128..voxels + 12,
+        beside: vec![slice("2.dcm"), slice("4.dcm")],
+        is_series: true,
+        ..of(name, bytes, 0)
+    }
 }
