@@ -11,7 +11,7 @@ pub(crate) fn run(root: &Path, names: &[String]) -> Result<()> {
         other => bail!("there is no soak {other:?}; there is: hostile"),
     };
     let status = crate::cargo()
-        .args(["test", "--package", package, "--test", name])
+        .args(["test", "--package", package, "--all-features", "--test", name])
         .env("TANDEM_SOAK", "full")
         .current_dir(root)
         .status()?;

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 /// 1024 x 1024 x 1024 voxels in f32.
 ///
 /// Every reader compares what a header claims with this limit, and with what a file of its length can hold, before it
-/// takes memory.
+/// takes memory; packed DICOM slices are compared with this limit alone.
 pub const READ_LIMIT: u64 = 8 << 30;
 
 /// Bytes of one decoded voxel that are counted beside the stored ones.
