@@ -6,6 +6,7 @@ mod scans;
 
 mod experiment;
 mod hostile_input;
+mod inspect;
 mod precision;
 mod predict;
 mod prepare_data;

@@ -1,12 +1,13 @@
 //! Every `cargo xtask VERB`.
 //!
-//! `bench`, `ci` and `tidy` are its own; any other verb is one of `tandem`, which is built in release mode and then takes this
-//! process over, so that signals such as Ctrl-C reach the run itself. It depends on no crate of the workspace and so
-//! builds in seconds.
+//! `bench`, `ci`, `soak` and `tidy` are its own; any other verb is one of `tandem`, which is built in release mode and then
+//! takes this process over, so that signals such as Ctrl-C reach the run itself. It depends on no crate of the workspace
+//! and so builds in seconds.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod ci;
+mod soak;
 mod tandem;
 mod tidy;
 
@@ -19,6 +20,7 @@ Verbs of xtask itself:
   ci        every gate, cheapest first: format, tidy, clippy, docs, each crate alone, tests
   bench     times and memory beside PyTorch's: bench [--peer PYTHON] [--only REGEX]
   tidy      the rules of the house: who may import whom, file sizes and names, links in the docs
+  soak      the long version of a test: soak hostile reads ten times the damaged files of every format
 
 Every other verb is one of tandem:
 ";
@@ -40,6 +42,7 @@ fn run() -> Result<()> {
         Some("bench") => bench::run(&root, &arguments[1..]),
         Some("ci") => ci::run(&root),
         Some("tidy") => tidy::run(&root),
+        Some("soak") => soak::run(&root, &arguments[1..]),
         None | Some("help" | "--help" | "-h") => {
             print!("{OWN_VERBS}");
             tandem::become_it(&root, &["--help".to_owned()])

@@ -7,6 +7,7 @@
 
 mod evaluate;
 mod experiment;
+mod inspect;
 mod predict;
 mod prepare_data;
 
@@ -45,6 +46,7 @@ enum Verb {
     Experiment(experiment::Arguments),
     Evaluate(evaluate::Arguments),
     Predict(predict::Arguments),
+    Inspect(inspect::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -66,5 +68,6 @@ fn run(verb: Verb, home: &Home) -> Result<ExitCode> {
         Verb::Experiment(arguments) => experiment::run(&arguments, home),
         Verb::Evaluate(arguments) => evaluate::run(&arguments),
         Verb::Predict(arguments) => predict::run(&arguments),
+        Verb::Inspect(arguments) => inspect::run(&arguments),
     }
 }

@@ -10,17 +10,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use tandem_training::{DeviceChoice, Predictor, TrainedRun};
-use tandem_volume::{Volume, read_image, write_label};
-
-/// Endings of scans that can be read.
-const ENDINGS: [&str; 3] = [".nii.gz", ".nii", ".nrrd"];
+use tandem_volume::{Volume, read_image, stem, write_label};
 
 /// Segments scans with the networks of a run. Each label map lies on its scan's own grid.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The run folder.
     run: PathBuf,
-    /// The scans: NIfTI (.nii, .nii.gz) or NRRD (.nrrd).
+    /// The scans: NIfTI (.nii, .hdr with .img, each also .gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd), or folders with
+    /// one DICOM series each.
     #[arg(required = true)]
     scans: Vec<PathBuf>,
     /// The folder for the label maps, ID.nii.gz.
@@ -92,9 +90,12 @@ fn normalised(image: Volume<f32>, intensities: Intensities) -> Result<(Volume<f3
 fn outputs(scans: &[PathBuf], folder: &Path) -> Result<Vec<PathBuf>> {
     let mut outputs: Vec<PathBuf> = Vec::with_capacity(scans.len());
     for scan in scans {
-        let name = scan.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Some(id) = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)) else {
-            bail!("{}: scans are .nii, .nii.gz or .nrrd files", scan.display());
+        let name = scan.file_name().and_then(|name| name.to_str()).filter(|name| !name.is_empty());
+        let Some(id) = (if scan.is_dir() { name } else { name.and_then(stem) }) else {
+            bail!(
+                "{}: scans are NIfTI, NRRD or MetaImage files (.nii, .nii.gz, .nrrd, .mha ...), or folders of DICOM slices",
+                scan.display()
+            );
         };
         let output = folder.join(format!("{id}.nii.gz"));
         if outputs.contains(&output) {
@@ -132,5 +133,14 @@ mod tests {
         let scan = folder.path().join("a.nii.gz");
         std::fs::write(&scan, "").unwrap();
         assert!(outputs(std::slice::from_ref(&scan), folder.path()).is_err());
+    }
+
+    #[test]
+    fn a_folder_of_slices_is_a_scan() {
+        let folder = tempfile::tempdir().unwrap();
+        let series = folder.path().join("patient.7");
+        std::fs::create_dir(&series).unwrap();
+        assert_eq!(outputs(&[series], Path::new("out")).unwrap(), [PathBuf::from("out/patient.7.nii.gz")]);
+        assert!(outputs(&[PathBuf::from("..")], Path::new("out")).is_err(), "no name to give");
     }
 }

@@ -3,7 +3,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The result of an operation on volumes.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a volume could not be made, read or written.
 ///
@@ -36,6 +36,15 @@ pub enum Error {
         expected: u64,
         /// Bytes that are there.
         found: u64,
+    },
+    /// The slices of a DICOM series make no grid.
+    #[cfg(feature = "dicom")]
+    #[error("{}: {fault}", folder.display())]
+    Series {
+        /// The folder of the slices.
+        folder: PathBuf,
+        /// What keeps them from being one.
+        fault: Box<crate::dicom::SeriesFault>,
     },
     /// A spacing, origin or direction that no scan can have.
     #[error("{0}")]

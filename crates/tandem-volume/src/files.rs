@@ -7,19 +7,22 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::nifti::{self, Voxel};
-use crate::stored::Stored;
-use crate::{Error, Result, Volume, nrrd};
+use crate::budget::Budget;
+use crate::stored::{Stored, Voxel};
+use crate::{Error, Result, Volume, metaimage, nifti, nrrd};
 
-/// Reads a scan from NIfTI (`.nii`, `.nii.gz`) or NRRD (`.nrrd`), with the file's intensity scaling applied.
+/// Reads a scan from NIfTI (`.nii`, or `.hdr` with `.img`, each also `.gz`), NRRD (`.nrrd`, `.nhdr`) or MetaImage (`.mha`,
+/// `.mhd`), with the file's intensity scaling applied. With the feature `dicom`, a folder is read as its largest DICOM
+/// series (see `dicom::read_series`).
 ///
 /// # Errors
-/// Where the file is missing, damaged, cut short, or holds anything but one 3-D grid of scalars.
+/// Where the file is missing, damaged, cut short, larger than [`READ_LIMIT`](crate::READ_LIMIT), or holds anything but one
+/// 3-D grid of scalars.
 pub fn read_image(path: impl AsRef<Path>) -> Result<Volume<f32>> {
     Ok(read(path.as_ref())?.into_image())
 }
 
-/// Reads a label map from NIfTI (`.nii`, `.nii.gz`) or NRRD (`.nrrd`).
+/// Reads a label map from the formats of [`read_image`].
 ///
 /// # Errors
 /// As for [`read_image`], and where a voxel is not a whole number in 0..=255.
@@ -27,15 +30,15 @@ pub fn read_label(path: impl AsRef<Path>) -> Result<Volume<u8>> {
     read(path.as_ref())?.into_label(path.as_ref())
 }
 
-/// Writes a scan as NIfTI-1 in f32 (`.nii` or `.nii.gz`), aside first and then renamed.
+/// Writes a scan in f32 as NIfTI-1 (`.nii`, `.nii.gz`) or gzipped NRRD (`.nrrd`), aside first and then renamed.
 ///
 /// # Errors
-/// Where the name has another ending, a side is 0 or exceeds 32,767 voxels, or the file cannot be written.
+/// Where the name has another ending, a side is 0 or exceeds the 32,767 voxels of NIfTI-1, or the file cannot be written.
 pub fn write_image(path: impl AsRef<Path>, image: &Volume<f32>) -> Result<()> {
     write(path.as_ref(), image)
 }
 
-/// Writes a label map as NIfTI-1 in u8 (`.nii` or `.nii.gz`), aside first and then renamed.
+/// Writes a label map in u8 as NIfTI-1 (`.nii`, `.nii.gz`) or gzipped NRRD (`.nrrd`), aside first and then renamed.
 ///
 /// # Errors
 /// As for [`write_image`].
@@ -43,39 +46,91 @@ pub fn write_label(path: impl AsRef<Path>, label: &Volume<u8>) -> Result<()> {
     write(path.as_ref(), label)
 }
 
-/// The formats, told by the end of the name.
+/// The formats.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Format {
     Nifti,
-    NiftiGzip,
     Nrrd,
+    MetaImage,
 }
 
-impl Format {
-    fn of(path: &Path) -> Option<Self> {
-        let name = path.file_name()?.to_string_lossy().to_lowercase();
-        [(".nii", Format::Nifti), (".nii.gz", Format::NiftiGzip), (".nrrd", Format::Nrrd)]
-            .into_iter()
-            .find_map(|(ending, format)| name.ends_with(ending).then_some(format))
+/// What the end of a name says.
+const ENDINGS: [(&str, Format); 10] = [
+    (".nii", Format::Nifti),
+    (".nii.gz", Format::Nifti),
+    (".hdr", Format::Nifti),
+    (".hdr.gz", Format::Nifti),
+    (".img", Format::Nifti),
+    (".img.gz", Format::Nifti),
+    (".nrrd", Format::Nrrd),
+    (".nhdr", Format::Nrrd),
+    (".mha", Format::MetaImage),
+    (".mhd", Format::MetaImage),
+];
+
+/// The name of a scan without the ending of a format that [`read_image`] knows, in any case; `None` where it has none.
+///
+/// ```
+/// assert_eq!(tandem_volume::stem("case.1.nii.gz"), Some("case.1"));
+/// assert_eq!(tandem_volume::stem("notes.txt"), None);
+/// ```
+pub fn stem(name: &str) -> Option<&str> {
+    Some(ending(name)?.0)
+}
+
+/// The stem of a name, its ending in lower case, and the format.
+fn ending(name: &str) -> Option<(&str, &'static str, Format)> {
+    let lower = name.to_ascii_lowercase();
+    let (ending, format) = ENDINGS.into_iter().find(|(ending, _)| lower.ends_with(ending))?;
+    Some((&name[..name.len() - ending.len()], ending, format))
+}
+
+pub(crate) fn read(path: &Path) -> Result<Stored> {
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let budget = Budget::default();
+    if path.is_dir() {
+        return read_folder(path, budget);
+    }
+    match ending(&name) {
+        Some((.., Format::Nifti)) => nifti::read(path, budget),
+        Some((.., Format::Nrrd)) => nrrd::read(path, budget),
+        Some((.., Format::MetaImage)) => metaimage::read(path, budget),
+        None => {
+            let endings = ENDINGS.map(|(ending, _)| ending).join(", ");
+            Err(Error::file(
+                path,
+                format!(
+                    "the name ends in none of {endings}; convert the file, or give the folder of a DICOM series"
+                ),
+            ))
+        }
     }
 }
 
-fn read(path: &Path) -> Result<Stored> {
-    match Format::of(path) {
-        Some(Format::Nifti | Format::NiftiGzip) => nifti::read(path),
-        Some(Format::Nrrd) => nrrd::read(path),
-        None => Err(Error::file(path, "the name does not end in .nii, .nii.gz or .nrrd; convert the file")),
-    }
+#[cfg(feature = "dicom")]
+fn read_folder(folder: &Path, budget: Budget) -> Result<Stored> {
+    crate::dicom::read(folder, None, budget)
+}
+
+#[cfg(not(feature = "dicom"))]
+fn read_folder(folder: &Path, _: Budget) -> Result<Stored> {
+    Err(Error::file(
+        folder,
+        "this is a folder; build tandem-volume with the feature `dicom`, which reads folders of DICOM slices",
+    ))
 }
 
 fn write<T: Voxel>(path: &Path, volume: &Volume<T>) -> Result<()> {
-    match Format::of(path) {
-        Some(Format::Nifti) => write_aside(path, &nifti::encode(volume, path)?),
-        Some(Format::NiftiGzip) => {
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    match ending(&name) {
+        Some((_, ".nii", _)) => write_aside(path, &nifti::encode(volume, path)?),
+        Some((_, ".nii.gz", _)) => {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
             encoder.write_all(&nifti::encode(volume, path)?).map_err(Error::io(path))?;
             write_aside(path, &encoder.finish().map_err(Error::io(path))?)
         }
-        _ => Err(Error::file(path, "volumes are written as .nii or .nii.gz; choose such a name")),
+        Some((_, ".nrrd", _)) => write_aside(path, &nrrd::encode(volume, path)?),
+        _ => Err(Error::file(path, "volumes are written as .nii, .nii.gz or .nrrd; choose such a name")),
     }
 }
 

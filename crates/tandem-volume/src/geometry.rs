@@ -4,8 +4,8 @@ use crate::{Error, Result};
 /// The largest cosine between two axes that still counts as a right angle: what headers in f32 lose by rounding.
 const SKEW: f64 = 1e-3;
 
-/// How far two grids may lie apart and still be one, in voxels: what headers lose by rounding.
-const SAME_GRID: f64 = 0.1;
+/// How far two grids may lie apart at any corner and still be one, in mm: what headers in f32 lose by rounding.
+pub(crate) const SAME_GRID_MM: f64 = 0.01;
 
 /// The physical grid of an array `[i, j, k]`: spacing in mm, position of voxel (0, 0, 0), and direction of the axes.
 ///
@@ -142,15 +142,22 @@ impl Geometry {
         Self::new(self.spacing, self.position(start), self.direction)
     }
 
-    /// Whether two arrays of `shape` lie on one grid: no corner voxel of `other` is farther than a tenth of a voxel
-    /// from its own place here.
-    pub fn same_grid(&self, other: &Geometry, shape: [usize; 3]) -> bool {
-        (0..8usize).all(|corner| {
+    /// The largest distance in mm between the corner voxels of two arrays of `shape` on this grid and on `other`.
+    pub fn corner_shift(&self, other: &Geometry, shape: [usize; 3]) -> f64 {
+        let shift = |corner: usize| {
             let index = [0, 1, 2]
                 .map(|axis| if corner >> axis & 1 == 1 { shape[axis].max(1) as f64 - 1.0 } else { 0.0 });
-            let there = self.index(other.position(index));
-            (0..3).all(|axis| (there[axis] - index[axis]).abs() <= SAME_GRID)
-        })
+            let (here, there) = (self.position(index), other.position(index));
+            let apart = [0, 1, 2].map(|n| there[n] - here[n]);
+            dot(apart, apart).sqrt()
+        };
+        (0..8).map(shift).fold(0.0, f64::max)
+    }
+
+    /// Whether two arrays of `shape` lie on one grid: no corner voxel of `other` is farther than 0.01 mm from its own
+    /// place here.
+    pub fn same_grid(&self, other: &Geometry, shape: [usize; 3]) -> bool {
+        self.corner_shift(other, shape) <= SAME_GRID_MM
     }
 }
 

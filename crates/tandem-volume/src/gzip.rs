@@ -1,14 +1,17 @@
-//! Plain and gzipped files read alike, with what goes wrong told apart.
+//! Plain files and those packed with gzip or zlib read alike, with what goes wrong told apart.
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 
 use crate::{Error, Result};
 
 /// The most bytes that one byte of a gzip file can stand for (deflate's limit), and some.
 pub(crate) const HIGHEST_RATIO: u64 = 1_100;
+
+/// What may follow the last voxel of a packed file: more is a bomb, or the wrong header.
+const SLACK: u64 = 16 << 20;
 
 /// Checks that the rest of a file, `found` bytes, can hold the `expected` ones, before memory is taken for them.
 pub(crate) fn check_length(compressed: bool, expected: u64, found: u64, path: &Path) -> Result<()> {
@@ -19,7 +22,8 @@ pub(crate) fn check_length(compressed: bool, expected: u64, found: u64, path: &P
         return Err(Error::file(
             path,
             format!(
-                "the header claims {expected} bytes, more than {found} gzipped ones can hold; the file is damaged"
+                "the header claims {expected} bytes, more than {found} packed ones can hold; the file is damaged, copy or \
+                 download it again"
             ),
         ));
     }
@@ -37,6 +41,15 @@ pub(crate) struct Reader {
 enum Source {
     Plain(BufReader<File>),
     Gzip(MultiGzDecoder<BufReader<File>>),
+    Zlib(ZlibDecoder<BufReader<File>>),
+}
+
+/// How the voxels of a file are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    Plain,
+    Gzip,
+    Zlib,
 }
 
 impl Reader {
@@ -44,18 +57,30 @@ impl Reader {
     pub(crate) fn new(file: File, path: &Path) -> Result<Self> {
         let mut file = BufReader::with_capacity(1 << 16, file);
         let start = file.fill_buf().map_err(Error::io(path))?;
-        let compressed = start.starts_with(&[0x1f, 0x8b]);
-        Ok(Self::with_encoding(file, compressed, path))
+        let packing = if start.starts_with(&[0x1f, 0x8b]) { Packing::Gzip } else { Packing::Plain };
+        Ok(Self::with_packing(file, packing, path))
     }
 
-    /// A reader of `file` from its position, `compressed` as the caller knows.
-    pub(crate) fn with_encoding(file: BufReader<File>, compressed: bool, path: &Path) -> Self {
-        let source = if compressed { Source::Gzip(MultiGzDecoder::new(file)) } else { Source::Plain(file) };
+    /// A reader of `file` from its position, packed as the caller knows.
+    pub(crate) fn with_packing(file: BufReader<File>, packing: Packing, path: &Path) -> Self {
+        let source = match packing {
+            Packing::Plain => Source::Plain(file),
+            Packing::Gzip => Source::Gzip(MultiGzDecoder::new(file)),
+            Packing::Zlib => Source::Zlib(ZlibDecoder::new(file)),
+        };
         Reader { source, path: path.to_owned(), position: 0 }
     }
 
     pub(crate) fn is_compressed(&self) -> bool {
-        matches!(self.source, Source::Gzip(_))
+        !matches!(self.source, Source::Plain(_))
+    }
+
+    fn source(&mut self) -> &mut dyn Read {
+        match &mut self.source {
+            Source::Plain(file) => file,
+            Source::Gzip(decoder) => decoder,
+            Source::Zlib(decoder) => decoder,
+        }
     }
 
     /// Fills as much of `buffer` as there is, and says how much.
@@ -84,24 +109,33 @@ impl Reader {
 
     /// Passes over `count` bytes.
     pub(crate) fn skip(&mut self, count: u64) -> Result<()> {
-        let skipped = match &mut self.source {
-            Source::Plain(file) => io::copy(&mut file.take(count), &mut io::sink()),
-            Source::Gzip(decoder) => io::copy(&mut decoder.take(count), &mut io::sink()),
-        };
+        let skipped = io::copy(&mut self.source().take(count), &mut io::sink());
         self.position += skipped.map_err(|error| self.explain(error))?;
         Ok(())
     }
 
-    /// Reads a gzip file to its end, where its checksum is.
+    /// Reads a packed file to its end, where its checksum is.
     pub(crate) fn finish(mut self) -> Result<()> {
-        if self.is_compressed() { self.skip(u64::MAX) } else { Ok(()) }
+        if !self.is_compressed() {
+            return Ok(());
+        }
+        let end = self.position;
+        self.skip(SLACK + 1)?;
+        if self.position - end > SLACK {
+            return Err(Error::file(
+                &self.path,
+                format!(
+                    "the packed file goes on for more than {} MiB behind the {end} bytes that the header promises; \
+                     correct the header, or save the scan again",
+                    SLACK >> 20
+                ),
+            ));
+        }
+        Ok(())
     }
 
     fn take(&mut self, count: u64, bytes: &mut Vec<u8>) -> Result<()> {
-        let taken = match &mut self.source {
-            Source::Plain(file) => file.take(count).read_to_end(bytes),
-            Source::Gzip(decoder) => decoder.take(count).read_to_end(bytes),
-        };
+        let taken = self.source().take(count).read_to_end(bytes);
         self.position += taken.map_err(|error| self.explain(error))? as u64;
         Ok(())
     }
@@ -110,13 +144,42 @@ impl Reader {
     fn explain(&self, source: io::Error) -> Error {
         match source.kind() {
             io::ErrorKind::UnexpectedEof => {
-                Error::file(&self.path, "the gzip file is cut short; copy or download it again")
+                Error::file(&self.path, "the packed file is cut short; copy or download it again")
             }
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Error::file(
                 &self.path,
-                format!("the gzip file is damaged ({source}); copy or download it again"),
+                format!("the packed file is damaged ({source}); copy or download it again"),
             ),
             _ => Error::Io { path: self.path.clone(), source },
         }
+    }
+}
+
+/// `bytes` as a gzip file.
+#[cfg(test)]
+pub(crate) fn packed(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory is written to")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finish(beyond: usize) -> Result<()> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("scan.nii.gz");
+        std::fs::write(&path, packed(&vec![0; 10 + beyond])).unwrap();
+        let mut reader = Reader::new(File::open(&path).unwrap(), &path)?;
+        assert_eq!(reader.read_exactly(10, 10)?, [0; 10]);
+        reader.finish()
+    }
+
+    #[test]
+    fn a_bomb_is_left_alone() {
+        assert!(finish(SLACK as usize).is_ok());
+        let message = finish(SLACK as usize + 1).unwrap_err().to_string();
+        assert!(message.contains("scan.nii.gz: the packed file goes on"), "{message}");
     }
 }

@@ -2,25 +2,35 @@
 //!
 //! A [`Volume`] is an array `[i, j, k]` in the file's voxel axes with its [`Geometry`]; a [`Subject`] is an image with
 //! or without a label map on one grid. [`read_image`], [`read_label`], [`write_image`] and [`write_label`] know the
-//! file formats; [`resample`] changes the spacing; [`prepared`] is the folder of cases that training reads patches
-//! from.
+//! file formats, and with the feature `dicom` folders of DICOM slices; [`inspect()`] says what is in a file; [`resample`]
+//! changes the spacing or the grid; [`prepared`] is the folder of cases that training reads patches from.
 #![forbid(unsafe_code)]
 
+mod budget;
+#[cfg(feature = "dicom")]
+pub mod dicom;
 mod error;
 mod files;
 mod geometry;
 mod gzip;
 pub mod hdf5;
+pub mod inspect;
+mod metaimage;
 mod nifti;
 mod nrrd;
+mod orientation;
 pub mod prepared;
 pub mod resample;
 mod stored;
 mod subject;
+mod text_header;
 mod volume;
 
+pub use budget::READ_LIMIT;
 pub use error::{Error, Result};
-pub use files::{read_image, read_label, write_image, write_label};
+pub use files::{read_image, read_label, stem, write_image, write_label};
 pub use geometry::Geometry;
+pub use inspect::{Inspection, inspect};
+pub use orientation::Orientation;
 pub use subject::Subject;
 pub use volume::Volume;

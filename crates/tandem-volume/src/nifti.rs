@@ -1,33 +1,51 @@
-//! NIfTI-1 in one file, plain or gzipped (<https://nifti.nimh.nih.gov/nifti-1>).
+//! NIfTI-1 and NIfTI-2, in one file or as a pair of header and voxels, plain or gzipped
+//! (<https://nifti.nimh.nih.gov/nifti-1>, <https://nifti.nimh.nih.gov/nifti-2>).
 //!
 //! Our own reader, since the header decides where a patch lies in a prepared file, and since sizes must be checked
 //! before memory is taken for them.
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::budget::Budget;
 use crate::stored::Stored;
 use crate::{Error, Result, gzip};
 
+mod affine;
 mod encode;
+mod fields;
 mod header;
 
-pub(crate) use encode::{Voxel, encode};
-pub(crate) use header::{HEADER_BYTES, Header};
+pub(crate) use encode::encode;
+use fields::LONGEST_HEADER;
+pub(crate) use header::Header;
 
-/// Reads a `.nii` or `.nii.gz` file; which of the two it is shows in its first bytes.
-pub(crate) fn read(path: &Path) -> Result<Stored> {
-    let file = File::open(path).map_err(Error::io(path))?;
-    let file_bytes = file.metadata().map_err(Error::io(path))?.len();
-    let mut reader = gzip::Reader::new(file, path)?;
-    let mut start = [0; HEADER_BYTES];
+/// Reads a `.nii` file, or the pair that a `.hdr` or `.img` file belongs to; whether they are gzipped shows in their
+/// first bytes.
+pub(crate) fn read(path: &Path, budget: Budget) -> Result<Stored> {
+    let pair = pair(path)?;
+    let path = pair.as_ref().map_or(path, |(header, _)| header);
+    let mut reader = open(path)?;
+    let mut start = [0; LONGEST_HEADER];
     let found = reader.read_up_to(&mut start)?;
     let header = Header::parse(&start[..found], path)?;
-    let expected = header.data_offset + header.data_bytes;
-    gzip::check_length(reader.is_compressed(), expected, file_bytes, path)?;
-    reader.skip(header.data_offset - HEADER_BYTES as u64)?;
-    let bytes = reader.read_exactly(header.data_bytes, expected)?;
-    reader.finish()?;
+    budget.stored_bytes(header.shape, header.scalar.size(), path)?;
+    let bytes = match &pair {
+        Some((_, voxels)) if header.is_pair => read_voxels(open(voxels)?, &header, voxels)?,
+        None if !header.is_pair => read_voxels(open(path)?, &header, path)?,
+        Some(_) => {
+            return Err(Error::file(
+                path,
+                "the magic bytes say that header and voxels are in one file; give it the ending .nii",
+            ));
+        }
+        None => {
+            return Err(Error::file(
+                path,
+                "the magic bytes say that header and voxels are in two files; give them the endings .hdr and .img",
+            ));
+        }
+    };
     Ok(Stored {
         shape: header.shape,
         geometry: header.geometry,
@@ -35,17 +53,63 @@ pub(crate) fn read(path: &Path) -> Result<Stored> {
         endian: header.endian,
         scaling: header.scaling,
         bytes,
+        about: header.about,
     })
 }
 
-/// Reads the header of an uncompressed file, whose length must cover its voxels.
+/// Reads the header of an uncompressed single file, whose length must cover its voxels.
 pub(crate) fn read_header(file: &File, path: &Path) -> Result<Header> {
-    let mut start = Vec::with_capacity(HEADER_BYTES);
-    file.take(HEADER_BYTES as u64).read_to_end(&mut start).map_err(Error::io(path))?;
+    let mut start = Vec::with_capacity(LONGEST_HEADER);
+    file.take(LONGEST_HEADER as u64).read_to_end(&mut start).map_err(Error::io(path))?;
     let header = Header::parse(&start, path)?;
     let found = file.metadata().map_err(Error::io(path))?.len();
     gzip::check_length(false, header.data_offset + header.data_bytes, found, path)?;
     Ok(header)
+}
+
+fn open(path: &Path) -> Result<gzip::Reader> {
+    gzip::Reader::new(File::open(path).map_err(Error::io(path))?, path)
+}
+
+/// The voxels of the file at `path`, which `reader` reads from its start.
+fn read_voxels(mut reader: gzip::Reader, header: &Header, path: &Path) -> Result<Vec<u8>> {
+    let expected = header.data_offset + header.data_bytes;
+    let found = std::fs::metadata(path).map_err(Error::io(path))?.len();
+    gzip::check_length(reader.is_compressed(), expected, found, path)?;
+    reader.skip(header.data_offset)?;
+    let bytes = reader.read_exactly(header.data_bytes, expected)?;
+    reader.finish()?;
+    Ok(bytes)
+}
+
+/// The header and the voxels of a pair; `None` for the name of a single file. Either part may be gzipped.
+fn pair(path: &Path) -> Result<Option<(PathBuf, PathBuf)>> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let lower = name.to_ascii_lowercase();
+    let unpacked = lower.strip_suffix(".gz").unwrap_or(&lower);
+    let (own, other) = match unpacked.rsplit_once('.') {
+        Some((stem, "hdr")) => (&name[stem.len()..], [".img", ".img.gz"]),
+        Some((stem, "img")) => (&name[stem.len()..], [".hdr", ".hdr.gz"]),
+        _ => return Ok(None),
+    };
+    let stem = name.strip_suffix(own).unwrap_or(&name);
+    let upper = own.to_ascii_uppercase() == own;
+    let beside = other.map(|ending| {
+        let ending = if upper { ending.to_ascii_uppercase() } else { ending.to_owned() };
+        path.with_file_name(format!("{stem}{ending}"))
+    });
+    let Some(found) = beside.iter().find(|path| path.is_file()) else {
+        return Err(Error::file(
+            path,
+            format!("this is half of a NIfTI pair; put {} beside it", beside[0].display()),
+        ));
+    };
+    let pair = if unpacked.ends_with("hdr") {
+        (path.to_owned(), found.clone())
+    } else {
+        (found.clone(), path.to_owned())
+    };
+    Ok(Some(pair))
 }
 
 #[cfg(test)]

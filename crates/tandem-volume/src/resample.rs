@@ -7,13 +7,18 @@
 //!
 //! An axis that becomes coarser is averaged over the area that each new voxel covers, which does not alias (for an
 //! integer factor: plain block means); an axis that becomes finer is interpolated linearly, clamped at the borders.
+//!
+//! [`image_onto`] and [`label_onto`] bring a volume to the grid of another one instead, by physical position.
 use ndarray::{Array3, Array4, Zip};
 
 use crate::{Error, Geometry, Result, Volume};
 
 mod axis;
+mod onto;
+mod spline;
 
 use axis::Taps;
+pub use onto::{Interpolation, LabelInterpolation, image_onto, label_onto};
 
 /// How far two axes may part over their length and still be parallel, in voxels: what headers lose by rounding.
 const TURNED: f64 = 0.1;
@@ -54,26 +59,38 @@ pub fn image_to_spacing(image: &Volume<f32>, spacing: [f64; 3]) -> Result<Volume
 /// Where the spacing is not positive and finite, or so fine that the volume would not fit an array, or a label is not
 /// below `classes`.
 pub fn label_to_spacing(label: &Volume<u8>, spacing: [f64; 3], classes: usize) -> Result<Volume<u8>> {
-    let mut present = [false; 256];
-    label.array().iter().for_each(|&value| present[usize::from(value)] = true);
-    if let Some(value) = (classes..256).rfind(|&value| present[value]) {
+    let highest = label.array().iter().max();
+    if let Some(value) = highest.filter(|&&value| usize::from(value) >= classes) {
         return Err(Error::Argument(format!(
             "the label map has the value {value}, but {classes} classes have the labels 0..={}",
             classes.saturating_sub(1)
         )));
     }
     let plan = Plan::new(label.geometry(), label.shape(), spacing)?;
-    let mut labels = Array3::zeros(plan.shape);
-    let mut largest = Array3::from_elem(plan.shape, f32::NEG_INFINITY);
+    let labels = largest_share(label.array(), plan.shape, |region| plan.apply(region));
+    Ok(Volume::new(labels, plan.geometry))
+}
+
+/// For each voxel of a new grid of `shape`, the class whose region has the largest share there once `resample` has
+/// brought every one (1 inside, 0 outside) to it; the higher class of two equal shares.
+fn largest_share(
+    label: &Array3<u8>,
+    shape: [usize; 3],
+    resample: impl Fn(Array3<f32>) -> Array3<f32>,
+) -> Array3<u8> {
+    let mut present = [false; 256];
+    label.iter().for_each(|&value| present[usize::from(value)] = true);
+    let mut labels = Array3::zeros(shape);
+    let mut largest = Array3::from_elem(shape, f32::NEG_INFINITY);
     for class in (0..=255u8).filter(|&class| present[usize::from(class)]) {
-        let share = plan.apply(label.array().mapv(|value| f32::from(u8::from(value == class))));
+        let share = resample(label.mapv(|value| f32::from(u8::from(value == class))));
         Zip::from(&mut labels).and(&mut largest).and(&share).for_each(|label, largest, &share| {
             if share >= *largest {
                 (*label, *largest) = (class, share);
             }
         });
     }
-    Ok(Volume::new(labels, plan.geometry))
+    labels
 }
 
 /// Interpolates probabilities (K, i, j, k) that lie on the grid `geometry` at the voxels of the grid `target`, which
@@ -99,10 +116,26 @@ pub fn probabilities_onto(
             probabilities.dim()
         )));
     }
+    let places = places(geometry, target, target_shape)?;
+    let taps: Vec<Taps> =
+        places.into_iter().zip([ni, nj, nk]).map(|(places, old)| Taps::at(places.into_iter(), old)).collect();
+    let [ti, tj, tk] = target_shape;
+    let mut restored = Array4::zeros((classes, ti, tj, tk));
+    for (mut restored, class) in restored.outer_iter_mut().zip(probabilities.outer_iter()) {
+        // The first axis first: the others have the longer way to grow.
+        let grown =
+            taps.iter().enumerate().fold(class.to_owned(), |array, (axis, taps)| taps.apply(&array, axis));
+        restored.assign(&grown);
+    }
+    Ok(restored)
+}
+
+/// For each axis, the fractional indices on `geometry` of the voxels of a grid `target` with parallel axes.
+fn places(geometry: &Geometry, target: &Geometry, target_shape: [usize; 3]) -> Result<[Vec<f64>; 3]> {
     let first = geometry.index(target.position([0.0; 3]));
     let last = target_shape.map(|side| side.saturating_sub(1) as f64);
-    let mut taps = Vec::with_capacity(3);
-    for (axis, old) in [ni, nj, nk].into_iter().enumerate() {
+    let mut places = [Vec::new(), Vec::new(), Vec::new()];
+    for axis in 0..3 {
         let mut end = [0.0; 3];
         end[axis] = last[axis];
         let end = geometry.index(target.position(end));
@@ -114,17 +147,9 @@ pub fn probabilities_onto(
             )));
         }
         let step = (end[axis] - first[axis]) / last[axis].max(1.0);
-        taps.push(Taps::at((0..target_shape[axis]).map(|n| first[axis] + n as f64 * step), old));
+        places[axis] = (0..target_shape[axis]).map(|n| first[axis] + n as f64 * step).collect();
     }
-    let [ti, tj, tk] = target_shape;
-    let mut restored = Array4::zeros((classes, ti, tj, tk));
-    for (mut restored, class) in restored.outer_iter_mut().zip(probabilities.outer_iter()) {
-        // The first axis first: the others have the longer way to grow.
-        let grown =
-            taps.iter().enumerate().fold(class.to_owned(), |array, (axis, taps)| taps.apply(&array, axis));
-        restored.assign(&grown);
-    }
-    Ok(restored)
+    Ok(places)
 }
 
 /// How a grid is brought to another spacing.

@@ -32,6 +32,41 @@ impl Scalar {
     }
 }
 
+/// A voxel type of this crate's own files.
+pub(crate) trait Voxel: Copy + Default {
+    /// How files store it.
+    const SCALAR: Scalar;
+    /// Appends the values' bytes, little endian.
+    fn encode(values: &[Self], bytes: &mut Vec<u8>);
+    /// Decodes as many values as there are.
+    fn decode(bytes: &[u8], endian: Endian, values: &mut [Self]);
+}
+
+impl Voxel for f32 {
+    const SCALAR: Scalar = Scalar::F32;
+    fn encode(values: &[Self], bytes: &mut Vec<u8>) {
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    }
+    fn decode(bytes: &[u8], endian: Endian, values: &mut [Self]) {
+        for (value, bytes) in values.iter_mut().zip(bytes.as_chunks().0) {
+            *value = match endian {
+                Endian::Little => f32::from_le_bytes(*bytes),
+                Endian::Big => f32::from_be_bytes(*bytes),
+            };
+        }
+    }
+}
+
+impl Voxel for u8 {
+    const SCALAR: Scalar = Scalar::U8;
+    fn encode(values: &[Self], bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(values);
+    }
+    fn decode(bytes: &[u8], _: Endian, values: &mut [Self]) {
+        values.copy_from_slice(bytes);
+    }
+}
+
 /// Order of the bytes in a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endian {
@@ -51,6 +86,18 @@ pub(crate) struct Stored {
     pub(crate) scaling: Option<(f64, f64)>,
     /// The values, i fastest: exactly product(shape) * scalar.size() bytes.
     pub(crate) bytes: Vec<u8>,
+    pub(crate) about: About,
+}
+
+/// What a reader found in a header beside the grid: for people who look into a file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    /// The format and its version, such as `NIfTI-1`.
+    pub(crate) format: String,
+    /// The header's fields by name, as they stand.
+    pub(crate) claims: Vec<(String, String)>,
+    /// What in the header was contradictory or not sound, and how it was taken.
+    pub(crate) mended: Vec<String>,
 }
 
 impl Stored {
@@ -59,7 +106,7 @@ impl Stored {
         let mut values = vec![0.0f32; self.bytes.len() / self.scalar.size()];
         if self.scalar == Scalar::F32 && self.scaling.is_none() {
             // Not by way of f64, so that the bits stay, those of a NaN too.
-            decode_f32(&self.bytes, self.endian, &mut values);
+            f32::decode(&self.bytes, self.endian, &mut values);
         } else {
             let (slope, intercept) = self.scaling.unwrap_or((1.0, 0.0));
             self.for_each(|index, value| values[index] = (value * slope + intercept) as f32);
@@ -95,7 +142,7 @@ impl Stored {
     }
 
     /// Calls `visit` with every value in file order, unscaled.
-    fn for_each(&self, mut visit: impl FnMut(usize, f64)) {
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(usize, f64)) {
         macro_rules! each {
             ($kind:ty) => {{
                 for (index, bytes) in self.bytes.as_chunks().0.iter().enumerate() {
@@ -119,16 +166,6 @@ impl Stored {
             Scalar::F32 => each!(f32),
             Scalar::F64 => each!(f64),
         }
-    }
-}
-
-/// Decodes f32 values; `values` and `bytes` have the same number of them.
-pub(crate) fn decode_f32(bytes: &[u8], endian: Endian, values: &mut [f32]) {
-    for (value, bytes) in values.iter_mut().zip(bytes.as_chunks().0) {
-        *value = match endian {
-            Endian::Little => f32::from_le_bytes(*bytes),
-            Endian::Big => f32::from_be_bytes(*bytes),
-        };
     }
 }
 
@@ -181,7 +218,15 @@ mod tests {
 
     fn stored(scalar: Scalar, endian: Endian, bytes: Vec<u8>, scaling: Option<(f64, f64)>) -> Stored {
         let shape = [bytes.len() / scalar.size(), 1, 1];
-        Stored { shape, geometry: Geometry::isotropic(1.0).unwrap(), scalar, endian, scaling, bytes }
+        Stored {
+            shape,
+            geometry: Geometry::isotropic(1.0).unwrap(),
+            scalar,
+            endian,
+            scaling,
+            bytes,
+            about: About::default(),
+        }
     }
 
     fn values(stored: Stored) -> Vec<f32> {

@@ -1,4 +1,5 @@
 //! One scan with its label map.
+use crate::geometry::SAME_GRID_MM;
 use crate::{Error, Result, Volume};
 
 /// One scan, and its label map where somebody drew one; both lie on one grid.
@@ -13,7 +14,7 @@ impl Subject {
     /// A subject named `id`.
     ///
     /// # Errors
-    /// Where image and label map differ in shape, or lie farther apart than a tenth of a voxel at any corner.
+    /// Where image and label map differ in shape, or lie farther apart than 0.01 mm at any corner.
     pub fn new(id: impl Into<String>, image: Volume<f32>, label: Option<Volume<u8>>) -> Result<Self> {
         let id = id.into();
         if let Some(label) = &label {
@@ -24,12 +25,11 @@ impl Subject {
                     image.shape()
                 )));
             }
-            if !image.geometry().same_grid(label.geometry(), image.shape()) {
+            let shift = image.geometry().corner_shift(label.geometry(), image.shape());
+            if shift > SAME_GRID_MM {
                 return Err(Error::Grid(format!(
-                    "{id}: image and label map have the same shape but lie elsewhere in the patient ({:?} and {:?}); \
-                     resample the label map to the image",
-                    image.geometry(),
-                    label.geometry()
+                    "{id}: image and label map have the same shape, but their corners lie up to {shift:.3} mm apart in \
+                     the patient (at most {SAME_GRID_MM} mm passes); resample the label map to the image"
                 )));
             }
         }
@@ -79,6 +79,6 @@ mod tests {
         );
         let moved = grid.starting_at([0.0, 1.0, 0.0]).unwrap();
         let place = Subject::new("a", image, label([4, 3, 2], &moved)).unwrap_err().to_string();
-        assert!(place.contains("lie elsewhere"), "{place}");
+        assert!(place.contains("up to 1.000 mm apart"), "{place}");
     }
 }

@@ -1,6 +1,6 @@
 //! The readers on real scans: files of other programs, other scanners and other orientations.
 use tandem_reference::reference;
-use tandem_volume::{Geometry, Volume, hdf5, read_image, read_label};
+use tandem_volume::{Geometry, Orientation, Volume, hdf5, read_image, read_label};
 
 /// The world axis that a voxel axis runs along, and its sign.
 fn runs_along(grid: &Geometry, axis: usize) -> (usize, f64) {
@@ -37,6 +37,21 @@ fn one_head_in_eight_orientations_is_one_head() {
             assert!((0..3).all(|axis| (index[axis] - there[axis]).abs() < 1e-3), "{name} {index:?}");
             assert_eq!(scan.array()[there.map(|x| x as usize)], value, "{name} {there:?}");
         }
+    }
+}
+
+#[test]
+fn one_head_in_eight_orientations_is_one_volume_in_ras() {
+    let Some(shared) = reference("") else { return };
+    let read = |name: &str| read_image(shared.join(format!("scans/orientations/{name}.nii.gz"))).unwrap();
+    let reference = read("RAS");
+    for name in ["ASL", "IRP", "LAS", "LPS", "PIR", "RPI", "SAL"] {
+        let scan = read(name);
+        assert_eq!(Orientation::of(scan.geometry()).to_string(), name);
+        let turned = scan.reoriented(Orientation::RAS).unwrap();
+        assert_eq!(turned.array(), reference.array(), "{name}");
+        let shift = turned.geometry().corner_shift(reference.geometry(), reference.shape());
+        assert!(shift < 0.01, "{name}: {shift} mm");
     }
 }
 

@@ -13,8 +13,8 @@ use tandem_volume::{Geometry, Subject, Volume, hdf5, read_image, read_label};
 /// Voxels of the benchmark's HDF5 files, in mm: the layout does not say it itself.
 const SPACING_MM: f64 = 0.625;
 
-/// Endings of volumes in a folder of pairs.
-const ENDINGS: [&str; 3] = [".nii.gz", ".nii", ".nrrd"];
+/// Endings of volumes in a folder of pairs: formats of one file, whose digest covers header and voxels.
+const ENDINGS: [&str; 4] = [".nii.gz", ".nii", ".nrrd", ".mha"];
 
 /// How the scans of a folder are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

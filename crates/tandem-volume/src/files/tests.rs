@@ -12,16 +12,16 @@ fn image() -> Volume<f32> {
 fn scans_and_label_maps_make_the_round_trip_plain_and_gzipped() {
     let dir = tempfile::tempdir().unwrap();
     let label = Volume::new(image().array().mapv(|value| value as u8), image().geometry().clone());
-    for ending in ["nii", "nii.gz", "NII.GZ"] {
+    for ending in ["nii", "nii.gz", "NII.GZ", "nrrd"] {
         let path = dir.path().join(format!("case.{ending}"));
         write_image(&path, &image()).unwrap();
         assert_eq!(read_image(&path).unwrap(), image());
         write_label(&path, &label).unwrap();
         assert_eq!(read_label(&path).unwrap(), label);
         let packed = std::fs::read(&path).unwrap().starts_with(&[0x1f, 0x8b]);
-        assert_eq!(packed, ending.to_lowercase().ends_with("gz"));
+        assert_eq!(packed, ending.to_lowercase().ends_with("nii.gz"));
     }
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3, "nothing is left aside");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4, "nothing is left aside");
 }
 
 #[test]
@@ -45,21 +45,33 @@ fn a_damaged_gzip_file_is_refused() {
     };
     for length in [5, 30, whole.len() / 2, whole.len() - 8, whole.len() - 1] {
         let message = message(&whole[..length]);
-        assert!(message.contains("scan.nii.gz: the gzip file is cut short"), "{length}: {message}");
+        assert!(message.contains("scan.nii.gz: the packed file is cut short"), "{length}: {message}");
     }
     let mut flipped = whole.clone();
     *flipped.iter_mut().rev().nth(5).unwrap() ^= 1; // the checksum
-    assert!(message(&flipped).contains("the gzip file is damaged"));
+    assert!(message(&flipped).contains("the packed file is damaged"));
 }
 
 #[test]
 fn names_and_missing_files_are_explained() {
     let dir = tempfile::tempdir().unwrap();
     let error = |name: &str| read_image(dir.path().join(name)).unwrap_err().to_string();
-    assert!(error("scan.png").contains("does not end in .nii, .nii.gz or .nrrd"));
+    assert!(error("scan.png").contains("ends in none of .nii, .nii.gz, "));
     assert!(error("none.nii").contains("none.nii: No such file"));
-    let refused = write_image(dir.path().join("scan.nrrd"), &image()).unwrap_err().to_string();
-    assert!(refused.contains("written as .nii or .nii.gz"), "{refused}");
+    let refused = write_image(dir.path().join("scan.mha"), &image()).unwrap_err().to_string();
+    assert!(refused.contains("written as .nii, .nii.gz or .nrrd"), "{refused}");
+}
+
+#[test]
+fn a_folder_is_a_series_or_says_how_to_read_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let message = read_image(dir.path()).unwrap_err().to_string();
+    let expected = if cfg!(feature = "dicom") {
+        "no file in this folder is a DICOM image"
+    } else {
+        "the feature `dicom`"
+    };
+    assert!(message.contains(expected), "{message}");
 }
 
 #[test]
@@ -69,4 +81,20 @@ fn a_failed_write_leaves_the_old_file() {
     std::fs::create_dir(&path).unwrap(); // a folder cannot be replaced by a file
     assert!(write_image(&path, &image()).unwrap_err().to_string().contains("taken.nii"));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn nrrd_keeps_the_geometry_to_the_last_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("oblique.nrrd");
+    let (s, c) = 0.3f64.sin_cos();
+    let direction = [[c, 0.0, -s], [s, 0.0, c], [0.0, -1.0, 0.0]];
+    let grid = Geometry::new([0.7, 0.1 + 0.2, 1.0 / 3.0], [-91.1, 1e-7, 1234.5678901], direction).unwrap();
+    write_image(&path, &Volume::new(image().array().clone(), grid.clone())).unwrap();
+    let again = read_image(&path).unwrap();
+    for (found, expected) in again.geometry().affine().iter().flatten().zip(grid.affine().iter().flatten()) {
+        assert!((found - expected).abs() <= 4.0 * f64::EPSILON * expected.abs(), "{found} {expected}");
+    }
+    assert_eq!(again.geometry().origin(), grid.origin());
+    assert_eq!(again.array(), image().array());
 }

@@ -67,12 +67,15 @@ fn an_affine_with_an_empty_column_is_refused() {
 }
 
 #[test]
-fn one_grid_means_a_tenth_of_a_voxel_at_every_corner() {
+fn one_grid_means_a_hundredth_of_a_mm_at_every_corner() {
     let grid = Geometry::isotropic(1.0).unwrap();
-    let shape = [100, 100, 100];
+    let shape = [101, 101, 101];
     let moved = |x| grid.starting_at([x, 0.0, 0.0]).unwrap();
-    assert!(grid.same_grid(&moved(0.05), shape));
-    assert!(!grid.same_grid(&moved(0.2), shape));
-    // Equal at the first voxel, half a voxel off at the last.
-    assert!(!grid.same_grid(&Geometry::isotropic(1.005).unwrap(), shape));
+    assert!(grid.same_grid(&moved(0.009), shape));
+    assert!(!grid.same_grid(&moved(0.011), shape));
+    assert!((grid.corner_shift(&moved(0.5), shape) - 0.5).abs() < 1e-12);
+    // Equal at the first voxel, half a voxel off along each axis at the last.
+    let larger = Geometry::isotropic(1.005).unwrap();
+    assert!(!grid.same_grid(&larger, shape));
+    assert!((grid.corner_shift(&larger, shape) - 0.5 * 3f64.sqrt()).abs() < 1e-9);
 }

@@ -26,6 +26,26 @@ fn a_missing_label_is_an_unlabelled_subject() {
 }
 
 #[test]
+fn every_layout_of_h5py_holds_the_same_voxels() {
+    for name in ["contiguous.h5", "shuffled.h5"] {
+        assert_eq!(read_subject(golden(name)).unwrap(), read_subject(golden("la.h5")).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn the_product_of_the_sides_is_checked_before_memory_is_taken() {
+    let message = read_subject(golden("inflated.h5")).unwrap_err().to_string();
+    assert!(message.contains("more memory than the limit"), "{message}");
+    let message = read_subject(golden("empty_chunks.h5")).unwrap_err().to_string();
+    assert!(message.contains("more than the file can hold"), "{message}");
+    // 60 voxels, each 8 bytes in f64 and 4 in f32.
+    assert!(read(&golden("shuffled.h5"), Budget(60 * 12)).is_err(), "the file is larger than that");
+    let bytes = std::fs::read(golden("shuffled.h5")).unwrap();
+    assert!(parse(bytes.clone(), Path::new("x.h5"), Budget(60 * 12)).is_ok());
+    assert!(parse(bytes, Path::new("x.h5"), Budget(60 * 12 - 1)).is_err());
+}
+
+#[test]
 fn what_is_no_subject_is_explained() {
     for (name, expected) in [
         ("wrong_label.h5", "`label` has the value 0.5 at voxel (0, 0, 1)"),
@@ -40,20 +60,25 @@ fn what_is_no_subject_is_explained() {
     }
 }
 
+/// Both grids as values.
+fn voxels(bytes: Vec<u8>) -> Result<(Array3<f64>, Option<Array3<f64>>)> {
+    let (image, label) = parse(bytes, Path::new("damaged.h5"), Budget::default())?;
+    Ok((image.values, label.map(|label| label.values)))
+}
+
 #[test]
 fn no_damaged_byte_ends_the_program() {
     let whole = std::fs::read(golden("la.h5")).unwrap();
-    let path = Path::new("damaged.h5");
-    let sound = parse(whole.clone(), path).unwrap();
+    let sound = voxels(whole.clone()).unwrap();
     let mut refused = 0;
     for position in 0..whole.len() {
         let mut damaged = whole.clone();
         damaged[position] = !damaged[position];
-        refused += u32::from(parse(damaged, path).is_err());
+        refused += u32::from(voxels(damaged).is_err());
     }
     assert!(refused > 100, "{refused}");
     for length in (0..whole.len()).step_by(97) {
         // The file ends in space that nothing uses.
-        assert!(parse(whole[..length].to_vec(), path).map_or(true, |found| found == sound), "{length}");
+        assert!(voxels(whole[..length].to_vec()).map_or(true, |found| found == sound), "{length}");
     }
 }

@@ -1,31 +1,12 @@
 //! Volumes as the bytes of a NIfTI-1 file.
 use std::path::Path;
 
-use super::header::HEADER_BYTES;
-use crate::stored::to_i_fastest;
+use super::header::DATATYPES;
+use crate::stored::{Voxel, to_i_fastest};
 use crate::{Error, Geometry, Result, Volume};
 
-/// A voxel type that is written.
-pub(crate) trait Voxel: Copy {
-    /// NIfTI's number of the type.
-    const DATATYPE: i16;
-    /// Appends the value's bytes, little endian.
-    fn append(values: &[Self], bytes: &mut Vec<u8>);
-}
-
-impl Voxel for f32 {
-    const DATATYPE: i16 = 16;
-    fn append(values: &[Self], bytes: &mut Vec<u8>) {
-        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-    }
-}
-
-impl Voxel for u8 {
-    const DATATYPE: i16 = 2;
-    fn append(values: &[Self], bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(values);
-    }
-}
+/// Bytes of the header and of the four that announce extensions.
+const HEADER_BYTES: usize = 352;
 
 /// The bytes of an uncompressed NIfTI-1 file, little endian, with sform and qform; `path` is for the message.
 ///
@@ -36,13 +17,20 @@ pub(crate) fn encode<T: Voxel>(volume: &Volume<T>, path: &Path) -> Result<Vec<u8
     let Some(dim) = dim(shape) else {
         return Err(Error::file(
             path,
-            format!("NIfTI-1 holds sides of 1 to 32767 voxels, but the volume has {shape:?}"),
+            format!(
+                "NIfTI-1 holds sides of 1 to 32767 voxels, but the volume has {shape:?}; crop it, or write it as .nrrd"
+            ),
         ));
     };
-    let mut bytes = header(dim, T::DATATYPE, size_of::<T>(), volume.geometry());
+    let mut bytes = header(dim, datatype::<T>(), T::SCALAR.size(), volume.geometry());
     bytes.reserve_exact(volume.array().len() * size_of::<T>());
-    T::append(&to_i_fastest(volume.array()), &mut bytes);
+    T::encode(&to_i_fastest(volume.array()), &mut bytes);
     Ok(bytes)
+}
+
+/// NIfTI's number of a voxel type; every scalar type has one.
+fn datatype<T: Voxel>() -> i16 {
+    DATATYPES.into_iter().find_map(|(code, scalar)| (scalar == T::SCALAR).then_some(code)).unwrap_or_default()
 }
 
 /// Field `dim` of a 3-D grid.

@@ -1,6 +1,7 @@
 use ndarray::Array3;
 
 use super::*;
+use crate::stored::Endian;
 use crate::{Geometry, Volume};
 
 fn sample(shape: [usize; 3]) -> Volume<f32> {
@@ -18,7 +19,7 @@ fn read_bytes(bytes: &[u8]) -> Result<Stored> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("scan.nii");
     std::fs::write(&path, bytes).unwrap();
-    read(&path)
+    read(&path, Budget::default())
 }
 
 fn message(bytes: &[u8]) -> String {
@@ -51,6 +52,43 @@ fn big_endian(mut bytes: Vec<u8>) -> Vec<u8> {
     swap(252, 2, 2); // qform_code, sform_code
     swap(256, 4, 18); // quaternion, offset, sform
     swap(352, 4, 24);
+    bytes
+}
+
+/// A NIfTI-2 file, or the header of a pair.
+fn version_2(volume: &Volume<f32>, endian: Endian, is_pair: bool) -> Vec<u8> {
+    let mut bytes = vec![0; 544];
+    let mut put = |offset: usize, value: &[u8]| {
+        let mut value = value.to_vec();
+        if endian == Endian::Big {
+            value.reverse();
+        }
+        bytes[offset..offset + value.len()].copy_from_slice(&value);
+    };
+    put(0, &540i32.to_le_bytes());
+    put(12, &16i16.to_le_bytes());
+    put(14, &32i16.to_le_bytes());
+    let [i, j, k] = volume.shape().map(|side| side as i64);
+    for (n, side) in [3, i, j, k, 1, 1, 1, 1].iter().enumerate() {
+        put(16 + 8 * n, &side.to_le_bytes());
+    }
+    for (n, spacing) in volume.geometry().spacing().iter().enumerate() {
+        put(112 + 8 * n, &spacing.to_le_bytes());
+    }
+    put(168, &if is_pair { 0i64 } else { 544 }.to_le_bytes());
+    put(176, &1f64.to_le_bytes());
+    put(348, &1i32.to_le_bytes());
+    for (n, value) in volume.geometry().affine()[..3].iter().flatten().enumerate() {
+        put(400 + 8 * n, &value.to_le_bytes());
+    }
+    put(500, &2i32.to_le_bytes());
+    bytes[4..12].copy_from_slice(if is_pair { b"ni2\0\r\n\x1a\n" } else { b"n+2\0\r\n\x1a\n" });
+    if is_pair {
+        return bytes;
+    }
+    let voxels = crate::stored::to_i_fastest(volume.array());
+    let order = |value: f32| if endian == Endian::Big { value.to_be_bytes() } else { value.to_le_bytes() };
+    bytes.extend(voxels.into_iter().flat_map(order));
     bytes
 }
 
@@ -109,12 +147,36 @@ fn micrometres_become_mm() {
 }
 
 #[test]
+fn negative_spacings_lose_their_sign() {
+    let mut bytes = with(84, &(-0.7f32).to_le_bytes());
+    bytes[254..256].fill(0); // the qform is taken
+    let found = read_bytes(&bytes).unwrap();
+    assert!(affine_error(&found.geometry, sample([1, 1, 1]).geometry()) < 1e-6);
+    assert!(found.about.mended.iter().any(|note| note.contains("negative spacings")), "{:?}", found.about);
+}
+
+#[test]
+fn a_qform_that_disagrees_with_the_sform_is_reported() {
+    assert!(read_bytes(&bytes()).unwrap().about.mended.is_empty());
+    let shifted = read_bytes(&with(268, &12f32.to_le_bytes())).unwrap(); // qoffset_x
+    assert_eq!(shifted.geometry, read_bytes(&bytes()).unwrap().geometry, "the sform counts");
+    assert!(
+        shifted.about.mended[0].contains("sform and qform disagree by up to"),
+        "{:?}",
+        shifted.about.mended
+    );
+    let none = read_bytes(&with(268, &f32::NAN.to_le_bytes())).unwrap();
+    assert!(none.about.mended[0].contains("the qform is no grid"), "{:?}", none.about.mended);
+}
+
+#[test]
 fn a_slope_of_zero_or_nan_is_none() {
     let plain = read_bytes(&bytes()).unwrap().into_image();
     for slope in [0.0f32, f32::NAN, f32::INFINITY] {
         let scaled = read_bytes(&with(112, &slope.to_le_bytes())).unwrap();
         assert_eq!(scaled.into_image(), plain, "{slope}");
     }
+    assert!(message(&with(116, &f32::NAN.to_le_bytes())).contains("scl_inter is NaN"));
     let doubled = read_bytes(&with(112, &2f32.to_le_bytes())).unwrap().into_image();
     assert_eq!(doubled.array(), &plain.array().mapv(|v| 2.0 * v));
 }
@@ -139,7 +201,7 @@ fn extensions_are_passed_over() {
 fn damaged_headers_are_told_apart() {
     for (bytes, expected) in [
         (with(0, &[1, 2, 3, 4]), "not a NIfTI file"),
-        (with(0, &540i32.to_le_bytes()), "NIfTI-2"),
+        (with(0, &540i32.to_le_bytes()), "cut short"), // too short for NIfTI-2
         (with(344, b"ni1\0"), "two files"),
         (with(344, b"xxxx"), "magic"),
         (with(40, &9i16.to_le_bytes()), "dim[0]"),
@@ -162,18 +224,20 @@ fn a_short_file_is_refused_before_memory_is_taken() {
         assert!(message(&whole[..length]).contains("cut short"), "{length}");
     }
     let huge = with(42, &[0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f]); // 140 TB
-    assert!(message(&huge).contains("cut short"));
+    assert!(message(&huge).contains("more memory than the limit"));
+    let large = with(42, &[0, 4, 0, 4, 0, 2]); // 2 GB: within the limit, but not there
+    assert!(message(&large).contains("cut short"));
 }
 
 #[test]
 fn no_damaged_byte_ends_the_program() {
     let whole = bytes();
     let mut refused = 0;
-    for position in 0..HEADER_BYTES {
+    for position in 0..352 {
         for value in [0x00, 0x7f, 0x80, 0xff, !whole[position]] {
             let mut damaged = whole.clone();
             damaged[position] = value;
-            refused += u32::from(Header::parse(&damaged[..HEADER_BYTES], Path::new("x.nii")).is_err());
+            refused += u32::from(Header::parse(&damaged, Path::new("x.nii")).is_err());
         }
     }
     assert!(refused > 100, "{refused}");
@@ -190,4 +254,59 @@ fn volumes_that_nifti_cannot_hold_are_refused() {
             .is_err()
         );
     }
+}
+
+#[test]
+fn nifti_2_says_the_same_in_wider_fields() {
+    let one = read_bytes(&bytes()).unwrap();
+    for endian in [Endian::Little, Endian::Big] {
+        let two = read_bytes(&version_2(&sample([4, 3, 2]), endian, false)).unwrap();
+        assert_eq!((two.about.format.as_str(), two.endian), ("NIfTI-2", endian));
+        assert!(two.about.mended.is_empty(), "{:?}", two.about.mended);
+        let two = two.into_image();
+        assert_eq!(two.array(), sample([4, 3, 2]).array());
+        // f64 keeps what the f32 of NIfTI-1 rounds.
+        assert!(affine_error(two.geometry(), sample([4, 3, 2]).geometry()) < 1e-15);
+        assert!(affine_error(&one.geometry, two.geometry()) < 1e-7);
+    }
+    let mut short = version_2(&sample([4, 3, 2]), Endian::Little, false);
+    short[168..176].copy_from_slice(&352i64.to_le_bytes());
+    assert!(message(&short).contains("begin at byte 544"), "{}", message(&short));
+    for side in [0i64, -1, i64::MAX] {
+        let mut wrong = version_2(&sample([4, 3, 2]), Endian::Little, false);
+        wrong[24..32].copy_from_slice(&side.to_le_bytes());
+        assert!(message(&wrong).contains("dim"), "{}", message(&wrong));
+    }
+}
+
+#[test]
+fn a_pair_is_read_by_either_name_plain_and_gzipped() {
+    let dir = tempfile::tempdir().unwrap();
+    let volume = sample([4, 3, 2]);
+    let voxels = bytes()[352..].to_vec();
+    let mut one = bytes()[..348].to_vec(); // without the four bytes behind it
+    one[344..348].copy_from_slice(b"ni1\0");
+    one[108..112].fill(0);
+    let two = version_2(&volume, Endian::Big, true);
+    let swapped: Vec<u8> = voxels.chunks(4).flat_map(|value| value.iter().rev().copied()).collect();
+    for (name, header, voxels) in [("one", &one, &voxels), ("two", &two, &swapped)] {
+        let path = |ending: &str| dir.path().join(format!("{name}.{ending}"));
+        std::fs::write(path("hdr"), header).unwrap();
+        assert!(read(&path("hdr"), Budget::default()).unwrap_err().to_string().contains("img beside it"));
+        std::fs::write(path("img.gz"), crate::gzip::packed(voxels)).unwrap();
+        for ending in ["hdr", "img.gz"] {
+            let found = read(&path(ending), Budget::default()).unwrap().into_image();
+            assert_eq!(found.array(), volume.array(), "{name} {ending}");
+        }
+        std::fs::remove_file(path("hdr")).unwrap();
+        std::fs::write(path("hdr.gz"), crate::gzip::packed(header)).unwrap();
+        assert!(read(&path("img.gz"), Budget::default()).is_ok());
+        std::fs::write(path("img"), &voxels[1..]).unwrap();
+        let short = read(&path("hdr.gz"), Budget::default()).unwrap_err().to_string();
+        assert!(short.contains(&format!("{name}.img: the file is cut short (95 of 96 bytes)")), "{short}");
+    }
+    std::fs::write(dir.path().join("x.hdr"), bytes()).unwrap();
+    std::fs::write(dir.path().join("x.img"), voxels).unwrap();
+    let single = read(&dir.path().join("x.img"), Budget::default()).unwrap_err().to_string();
+    assert!(single.contains("x.hdr: the magic bytes say that header and voxels are in one file"), "{single}");
 }

@@ -1,6 +1,5 @@
-use std::io::Write;
-
 use super::*;
+use crate::gzip::packed;
 
 const HEADER: &str = "NRRD0004\n# a comment\ntype: short\ndimension: 3\nspace: left-posterior-superior\n\
     sizes: 3 2 2\nspace directions: (0.5,0,0) (0,-0.5,0) (0,0,2)\nkinds: domain domain domain\nendian: little\n\
@@ -14,13 +13,7 @@ fn read_parts(header: &str, voxels: &[u8]) -> Result<Stored> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("scan.nrrd");
     std::fs::write(&path, [header.as_bytes(), voxels].concat()).unwrap();
-    read(&path)
-}
-
-fn gzipped(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
+    read(&path, Budget::default())
 }
 
 #[test]
@@ -30,8 +23,8 @@ fn raw_and_gzipped_voxels_are_read_in_both_byte_orders() {
     for ((i, j, k), &value) in image.array().indexed_iter() {
         assert_eq!(value, (i + 3 * (j + 2 * k)) as f32 - 5.0);
     }
-    let packed = HEADER.replace("raw", "gzip");
-    assert_eq!(read_parts(&packed, &gzipped(&voxels())).unwrap().into_image(), image);
+    let gzip = HEADER.replace("raw", "gzip");
+    assert_eq!(read_parts(&gzip, &packed(&voxels())).unwrap().into_image(), image);
     let swapped: Vec<u8> = voxels().chunks(2).flat_map(|pair| [pair[1], pair[0]]).collect();
     assert_eq!(read_parts(&HEADER.replace("little", "big"), &swapped).unwrap().into_image(), image);
     assert_eq!(read_parts(&HEADER.replace('\n', "\r\n"), &voxels()).unwrap().into_image(), image);
@@ -66,14 +59,22 @@ fn what_is_not_read_is_named() {
         ("type: short", "type: block", "voxel type"),
         ("endian: little\n", "", "endian"),
         ("encoding: raw", "encoding: hex", "encoding"),
-        ("encoding: raw", "encoding: raw\ndata file: a.raw", "another file"),
-        ("encoding: raw", "encoding: raw\nbyte skip: 4", "byte skip"),
+        ("encoding: raw", "encoding: raw\ndata file: a.raw", "no file; put it beside"),
+        ("encoding: raw", "encoding: raw\ndata file: ../scan.nrrd", "outside the header's folder"),
+        ("encoding: raw", "encoding: raw\ndatafile: LIST", "several files"),
+        ("encoding: raw", "encoding: raw\ndata file: a%03d.raw 1 9 1", "several files"),
+        ("kinds: domain", "kinds: vector", "kinds"),
+        ("kinds: ", "space units: \"mm\" \"mm\" \"s\"\nkinds: ", "space units"),
+        ("encoding: raw", "encoding: raw\nbyte skip: x", "byte skip"),
+        ("encoding: raw", "encoding: gzip\nbyte skip: -1", "byte skip"),
+        ("encoding: raw", "encoding: raw\nline skip: 2", "line skip"),
+        ("encoding: raw", "encoding: raw\nbyte skip: 9223372036854775807", "cut short"),
         ("left-posterior-superior", "scanner-xyz", "space"),
         ("(0,-0.5,0)", "none", "space directions"),
         ("(0,-0.5,0)", "(0,0,0)", "spacing"),
         ("(1,2,3)", "(1,2)", "space origin"),
         ("# a comment", "what is this", "field: value"),
-        ("\n\n", "\n", "no empty line"),
+        ("\n\n", "\n", "binary data"),
     ] {
         let message = read_parts(&HEADER.replacen(from, to, 1), &voxels()).unwrap_err().to_string();
         assert!(message.contains(expected), "{from:?} -> {to:?}: {message} lacks {expected:?}");
@@ -84,12 +85,49 @@ fn what_is_not_read_is_named() {
 fn a_short_file_is_refused_before_memory_is_taken() {
     let error = |header: &str, voxels: &[u8]| read_parts(header, voxels).unwrap_err().to_string();
     assert!(error(HEADER, &voxels()[..23]).contains("cut short"));
-    assert!(error(&HEADER.replace("3 2 2", "30000 30000 30000"), &voxels()).contains("cut short"));
-    let packed = HEADER.replace("raw", "gzip");
-    let gz = gzipped(&voxels());
-    assert!(error(&packed.replace("3 2 2", "30000 30000 30000"), &gz).contains("gzipped ones can hold"));
-    assert!(error(&packed, &gz[..gz.len() - 3]).contains("cut short"));
+    assert!(error(&HEADER[..HEADER.find("sizes").unwrap()], &[]).contains("cut short"));
+    assert!(error(&HEADER.replace("3 2 2", "1000 1000 1000"), &voxels()).contains("cut short"));
+    assert!(
+        error(&HEADER.replace("3 2 2", "30000 30000 30000"), &voxels())
+            .contains("more memory than the limit")
+    );
+    let gzip = HEADER.replace("raw", "gzip");
+    let gz = packed(&voxels());
+    assert!(error(&gzip.replace("3 2 2", "1000 1000 1000"), &gz).contains("packed ones can hold"));
+    assert!(error(&gzip, &gz[..gz.len() - 3]).contains("cut short"));
     let mut wrong = gz.clone();
     *wrong.iter_mut().rev().nth(5).unwrap() ^= 1; // the checksum
-    assert!(error(&packed, &wrong).contains("damaged"));
+    assert!(error(&gzip, &wrong).contains("damaged"));
+}
+
+#[test]
+fn detached_voxels_are_read_from_the_headers_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let header = dir.path().join("scan.nhdr");
+    let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
+    let read_as = |fields: &str| {
+        // A detached header needs no empty line at its end.
+        write("scan.nhdr", HEADER.trim_end().replace("encoding: raw", fields).as_bytes());
+        read(&header, Budget::default()).map(Stored::into_image)
+    };
+    let attached = read_parts(HEADER, &voxels()).unwrap().into_image();
+    write("a b.raw", &voxels());
+    assert_eq!(read_as("encoding: raw\ndata file: a b.raw").unwrap(), attached);
+    write("a.raw.gz", &packed(&voxels()));
+    assert_eq!(read_as("encoding: gzip\ndatafile: ./a.raw.gz").unwrap(), attached);
+    write("long.raw", &[&[9; 5], &voxels()[..]].concat());
+    assert_eq!(read_as("encoding: raw\ndata file: long.raw\nbyte skip: 5").unwrap(), attached);
+    assert_eq!(read_as("encoding: raw\ndata file: long.raw\nbyteskip: -1").unwrap(), attached);
+    write("long.raw.gz", &packed(&[&[9; 5], &voxels()[..]].concat()));
+    assert_eq!(read_as("encoding: gzip\ndata file: long.raw.gz\nbyte skip: 5").unwrap(), attached);
+    write("short.raw", &voxels()[1..]);
+    let short = read_as("encoding: raw\ndata file: short.raw").unwrap_err().to_string();
+    assert!(short.contains("short.raw: the file is cut short (23 of 24 bytes)"), "{short}");
+}
+
+#[test]
+fn units_become_mm() {
+    let header = HEADER.replace("kinds: ", "space units: \"cm\" \"cm\" \"cm\"\nkinds: ");
+    let grid = read_parts(&header, &voxels()).unwrap().geometry;
+    assert_eq!((grid.spacing(), grid.origin()), ([5.0, 5.0, 20.0], [-10.0, -20.0, 30.0]));
 }

@@ -6,7 +6,8 @@ use ndarray::Array3;
 use sha2::{Digest, Sha256};
 
 use super::manifest::{Manifest, hexadecimal};
-use super::planes::{Planes, Voxel};
+use super::planes::Planes;
+use crate::stored::Voxel;
 use crate::{Error, Geometry, Result, Volume};
 
 /// An opened folder of prepared cases.

@@ -6,30 +6,8 @@ use std::path::PathBuf;
 use ndarray::Array3;
 
 use crate::nifti::{self, Header};
-use crate::stored::{Endian, Scalar, byte_count, decode_f32, from_i_fastest};
+use crate::stored::{Voxel, byte_count, from_i_fastest};
 use crate::{Error, Geometry, Result};
-
-/// A voxel type of prepared files.
-pub(super) trait Voxel: Copy + Default {
-    /// How the file stores it.
-    const SCALAR: Scalar;
-    /// Decodes as many values as there are.
-    fn decode(bytes: &[u8], endian: Endian, values: &mut [Self]);
-}
-
-impl Voxel for f32 {
-    const SCALAR: Scalar = Scalar::F32;
-    fn decode(bytes: &[u8], endian: Endian, values: &mut [Self]) {
-        decode_f32(bytes, endian, values);
-    }
-}
-
-impl Voxel for u8 {
-    const SCALAR: Scalar = Scalar::U8;
-    fn decode(bytes: &[u8], _: Endian, values: &mut [Self]) {
-        values.copy_from_slice(bytes);
-    }
-}
 
 /// An opened file of voxels of type `T`, read plane by plane: the file stores i fastest and k slowest.
 #[derive(Debug)]

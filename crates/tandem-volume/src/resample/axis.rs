@@ -2,6 +2,8 @@
 use ndarray::Array3;
 use rayon::prelude::*;
 
+use super::spline;
+
 /// New over old spacing. A ratio that is an integer but for rounding becomes one, so that block means are exact.
 pub(super) fn ratio(old: f64, new: f64) -> f64 {
     let ratio = new / old;
@@ -29,6 +31,17 @@ impl Taps {
     /// The taps that interpolate linearly at fractional indices on an axis of `old` voxels, clamped at its ends.
     pub(super) fn at(indices: impl Iterator<Item = f64>, old: usize) -> Self {
         Taps(indices.map(|index| linear(index, old)).collect())
+    }
+
+    /// The taps that read a spline's coefficients at fractional indices on an axis of `old` voxels, clamped at its ends.
+    pub(super) fn spline(indices: impl Iterator<Item = f64>, old: usize) -> Self {
+        Taps(indices.map(|index| spline::cubic(index, old)).collect())
+    }
+
+    /// The taps that smooth an axis of `old` voxels, so that voxels `ratio` as large can be taken from it.
+    pub(super) fn smoothing(old: usize, ratio: f64) -> Self {
+        let variance = (ratio * ratio - 1.0) / (8.0 * 2f64.ln());
+        Taps((0..old).map(|n| gaussian(n, old, variance)).collect())
     }
 
     /// Resamples `axis` of `array`. Every new voxel is one sum in a fixed order, whatever the number of threads.
@@ -76,4 +89,18 @@ fn linear(x: f64, old: usize) -> (usize, Vec<f32>) {
     let below = x as usize;
     let weight = (x - below as f64) as f32;
     if weight == 0.0 { (below, vec![1.0]) } else { (below, vec![1.0 - weight, weight]) }
+}
+
+/// The weights of a Gaussian around voxel `n`, cut off at four standard deviations; beyond the ends the border goes on.
+fn gaussian(n: usize, old: usize, variance: f64) -> (usize, Vec<f32>) {
+    let radius = (4.0 * variance.sqrt() + 0.5) as usize;
+    let weight = |distance: usize| (-0.5 * (distance * distance) as f64 / variance).exp();
+    let total = 1.0 + 2.0 * (1..=radius).map(weight).sum::<f64>();
+    let (first, last) = (n.saturating_sub(radius), (n + radius).min(old - 1));
+    let mut run = vec![0.0; last + 1 - first];
+    for tap in 0..=2 * radius {
+        let voxel = (n + tap).saturating_sub(radius).min(last);
+        run[voxel - first] += weight(tap.abs_diff(radius)) / total;
+    }
+    (first, run.into_iter().map(|weight| weight as f32).collect())
 }

@@ -25,3 +25,16 @@ with h5py.File("flat.h5", "w") as file:
     file.create_dataset("image", data=image[0])
 with h5py.File("no_image.h5", "w") as file:
     file.create_dataset("scan", data=image)
+
+# The layouts that h5py writes, and one that only claims its voxels.
+with h5py.File("contiguous.h5", "w") as file:
+    file.create_dataset("image", data=image.astype(np.float64))
+    file.create_dataset("label", data=label.astype(np.int64))
+with h5py.File("shuffled.h5", "w", libver="latest") as file:
+    packed = dict(chunks=(2, 3, 2), compression="gzip", shuffle=True, fletcher32=True)
+    file.create_dataset("image", data=image, **packed)
+    file.create_dataset("label", data=label, **packed)
+with h5py.File("inflated.h5", "w") as file:
+    file.create_dataset("image", shape=(100_000, 100_000, 100_000), dtype="f4", chunks=(64, 64, 64))
+with h5py.File("empty_chunks.h5", "w") as file:
+    file.create_dataset("image", shape=(512, 512, 512), dtype="f4", chunks=(64, 64, 64))
