@@ -79,7 +79,20 @@ mod tests {
             // Near 1 the logarithm itself is near 0: there the error is taken of what is left.
             check("ln", y, ln(y), f64::from(y).ln());
         }
-        for x in [1e-10f32, 0.25, 0.707_106_7, 0.707_106_8, 0.999_999_9, 1.000_000_1, 1.414_213_6, 2.0, 3.0] {
+        // Where the exponent changes, from both sides.
+        let edge = std::f32::consts::FRAC_1_SQRT_2;
+        for x in [
+            1e-10f32,
+            0.25,
+            edge.next_down(),
+            edge,
+            edge.next_up(),
+            0.999_999_9,
+            1.000_000_1,
+            2.0 * edge,
+            2.0,
+            3.0,
+        ] {
             check("ln", x, ln(x), f64::from(x).ln());
         }
         assert_eq!((exp(0.0), ln(1.0), exp(-88.0), exp(f32::NEG_INFINITY)), (1.0, 0.0, 0.0, 0.0));

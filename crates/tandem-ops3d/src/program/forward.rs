@@ -47,7 +47,7 @@ pub(super) fn forward<S: Kernels>(
                     normalise(middle, conv.to, norm, *activation, *sum, weights, &mut statistics, mode)?;
                 (
                     shape.output_dims(),
-                    Kept::Unit(add_up(&tape, unit, *sum, *activation, shape.output_dims())?),
+                    Kept::Unit(Box::new(add_up(&tape, unit, *sum, *activation, shape.output_dims())?)),
                 )
             }
             Node::Dropout { x, probability, place } => {

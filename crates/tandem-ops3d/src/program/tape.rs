@@ -18,7 +18,7 @@ pub(super) enum Kept<S: Element> {
     /// The values themselves.
     Image(Scratch<S>),
     /// A normalised convolution.
-    Unit(KeptUnit<S>),
+    Unit(Box<KeptUnit<S>>),
     /// Another value, whose channels are multiplied by factors, repeated over a tile, one tile an image; none in evaluation.
     Scaled { x: usize, factors: Option<Vec<Vec<f32>>> },
 }

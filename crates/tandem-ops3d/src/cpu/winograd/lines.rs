@@ -213,12 +213,9 @@ impl Lines {
             let spare = self.spare();
             let to = std::array::from_fn(|i| {
                 let (z, y) = (z + i / 2, y + i % 2);
-                // SAFETY: the row exists, or is the spare one.
-                if z < depth && y < height {
-                    unsafe { output.add(((n * depth + z) * height + y) * len) }
-                } else {
-                    spare
-                }
+                let at = ((n * depth + z) * height + y) * len;
+                // Outside of the output where the row does not exist: then it is not used.
+                if z < depth && y < height { output.wrapping_add(at) } else { spare }
             });
             let from = self.values[self.at(0, index)..].as_ptr();
             // SAFETY: the caller's.
