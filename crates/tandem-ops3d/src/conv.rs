@@ -142,13 +142,23 @@ impl Convolution {
         self.image(Rows { dims: self.input_dims(), read, whole }, self.frames()[0])
     }
 
-    /// The output's gradient as the kernels read it; `whole` where it lies in memory as it is.
+    /// The output's gradient as the kernels read it; `whole` where it lies in memory as it is. `for_input` says whether the
+    /// input's gradient will be asked for.
     pub(crate) fn output_gradient<'a, S: Kernels>(
         &self,
         read: &'a ReadRow<'a, S>,
         whole: Option<&'a [S]>,
+        for_input: bool,
     ) -> Image<'a, S> {
-        self.image(Rows { dims: self.output_dims(), read, whole }, self.frames()[1])
+        self.image(Rows { dims: self.output_dims(), read, whole }, self.gradient_frame(for_input))
+    }
+
+    /// The weight's gradient takes a response in any frame.
+    fn gradient_frame(&self, for_input: bool) -> Frame {
+        match self.direction {
+            Direction::Respond if !for_input => Frame::default(),
+            _ => self.frames()[1],
+        }
     }
 
     fn image<'a, S: Kernels>(&self, rows: Rows<'a, S>, frame: Frame) -> Image<'a, S> {
@@ -156,8 +166,12 @@ impl Convolution {
     }
 
     /// The output's gradient in its frame, for kernels that do not read rows.
-    pub(crate) fn framed_gradient<S: Kernels>(&self, read: &ReadRow<S>) -> Padded<'static, S> {
-        Padded::filled(self.output_dims(), self.frames()[1], read)
+    pub(crate) fn framed_gradient<S: Kernels>(
+        &self,
+        read: &ReadRow<S>,
+        for_input: bool,
+    ) -> Padded<'static, S> {
+        Padded::filled(self.output_dims(), self.gradient_frame(for_input), read)
     }
 
     /// The output of an input.
@@ -214,7 +228,7 @@ impl Convolution {
         with_slices(self.label(), [x, weight, grad], |[input, w, grad]| {
             let (read_input, read_grad) =
                 (copy_row(input, self.input_dims()), copy_row(grad, self.output_dims()));
-            let grad = self.output_gradient(&read_grad, Some(grad));
+            let grad = self.output_gradient(&read_grad, Some(grad), x.track_op());
             let input_gradient =
                 || filled(input.len(), |dx| self.input_gradient(&grad, w, (dx, Store::Write)));
             let weight_gradient = || self.weight_gradient(&self.input(&read_input, Some(input)), &grad);

@@ -6,7 +6,7 @@
 //! A block computes several voxels times one or two vectors of output channels in registers, so that every weight loaded
 //! serves all voxels of the block and every input value all channels.
 
-use super::simd::{Lanes, Portable, Unit};
+use super::simd::{Lanes, Portable, STREAMED_BYTES, Unit};
 use rayon::prelude::*;
 
 /// A run of input values that takes part in every output voxel.
@@ -115,7 +115,7 @@ pub(crate) fn gather(plan: &Gather, input: &[f32], output: &mut [f32]) {
     let lanes = plan.weight.unit.lanes();
     let blocks = channels.div_ceil(2 * lanes);
     let tasks = voxels.div_ceil(TASK_VOXELS);
-    let target = Target(output.as_mut_ptr());
+    let (output_bytes, target) = (size_of_val(output), Target(output.as_mut_ptr()));
     // Blocks of channels outermost: a thread keeps one block's weights in its cache.
     (0..blocks * tasks).into_par_iter().for_each(|index| {
         let (block, task) = (index / tasks, index % tasks);
@@ -127,6 +127,7 @@ pub(crate) fn gather(plan: &Gather, input: &[f32], output: &mut [f32]) {
             channel,
             valid: (channels - channel).min(2 * lanes),
             weight: &plan.weight.values[channel * plan.weight.rows..],
+            stream: output_bytes >= STREAMED_BYTES,
         };
         let two = channels - channel > lanes;
         // SAFETY: every address a task touches was bounded by `check_bounds`; tasks write disjoint voxels or channels
@@ -181,6 +182,8 @@ struct Task<'a> {
     /// Channels of the block that exist.
     valid: usize,
     weight: &'a [f32],
+    /// Whether the output is too large for the caches.
+    stream: bool,
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -244,11 +247,13 @@ unsafe fn run_task<L: Lanes, const R: usize, const B: usize>(task: &Task, input:
         unsafe {
             let sums = block::<L, R, B>(&from, plan.spans, task.weight.as_ptr(), &bias);
             for r in 0..count {
-                store::<L, B>(&sums[r], target.0.add(to[r]), task.valid, plan.store);
+                store::<L, B>(&sums[r], target.0.add(to[r]), task, plan.store);
             }
         }
         voxel += count;
     }
+    // SAFETY: the processor has the lanes' instructions.
+    unsafe { L::finish() };
 }
 
 /// The sums of one block, in registers.
@@ -294,9 +299,10 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
 /// Stores the channels of one voxel that exist.
 ///
 /// # Safety
-/// `to` is valid for `valid` values.
+/// `to` is valid for the task's `valid` values.
 #[inline(always)]
-unsafe fn store<L: Lanes, const B: usize>(sums: &[L; B], to: *mut f32, valid: usize, store: Store) {
+unsafe fn store<L: Lanes, const B: usize>(sums: &[L; B], to: *mut f32, task: &Task, store: Store) {
+    let valid = task.valid;
     // SAFETY: whole vectors only where all their channels exist; else through a buffer of 32 values.
     unsafe {
         let mut buffer = [0.0f32; 32];
@@ -308,6 +314,7 @@ unsafe fn store<L: Lanes, const B: usize>(sums: &[L; B], to: *mut f32, valid: us
         for b in 0..B {
             let at = at.add(b * L::COUNT);
             match store {
+                Store::Write if whole && task.stream => sums[b].stream(at),
                 Store::Write => sums[b].store(at),
                 Store::Add => sums[b].add_product(L::load(at), L::splat(1.0)).store(at),
             }

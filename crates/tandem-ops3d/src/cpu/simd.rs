@@ -134,6 +134,16 @@ pub(crate) unsafe trait Lanes: Copy {
     unsafe fn load(from: *const f32) -> Self;
     /// Unaligned store.
     unsafe fn store(self, to: *mut f32);
+    /// Store past the caches where the address is aligned and the unit can: for outputs that no cache would hold until they are
+    /// read. Whoever streams ends with [`Self::finish`].
+    #[inline(always)]
+    unsafe fn stream(self, to: *mut f32) {
+        // SAFETY: the caller's.
+        unsafe { self.store(to) }
+    }
+    /// Makes what was streamed visible to other threads before whatever they are told next.
+    #[inline(always)]
+    unsafe fn finish() {}
     /// `self + a * b`.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
     /// `self + other`.
@@ -141,6 +151,9 @@ pub(crate) unsafe trait Lanes: Copy {
     /// `self - other`.
     unsafe fn sub(self, other: Self) -> Self;
 }
+
+/// Bytes of an output from which on it is streamed: then it would not be in the caches any more when it is read.
+pub(crate) const STREAMED_BYTES: usize = 16 << 20;
 
 /// Work for vectors of any unit, with the rows of registers that the unit holds beside one vector (`R1`) and two (`R2`).
 pub(crate) trait Work {
@@ -278,6 +291,18 @@ mod x86 {
             unsafe { _mm256_storeu_ps(to, self.0) }
         }
         #[inline(always)]
+        unsafe fn stream(self, to: *mut f32) {
+            // SAFETY: see the impl.
+            unsafe {
+                if (to as usize).is_multiple_of(32) { _mm256_stream_ps(to, self.0) } else { self.store(to) }
+            }
+        }
+        #[inline(always)]
+        unsafe fn finish() {
+            // SAFETY: every x86-64 processor has it.
+            unsafe { _mm_sfence() }
+        }
+        #[inline(always)]
         unsafe fn add_product(self, a: Self, b: Self) -> Self {
             // SAFETY: see the impl.
             Avx2(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
@@ -315,6 +340,18 @@ mod x86 {
         unsafe fn store(self, to: *mut f32) {
             // SAFETY: see the impl; sixteen writable values.
             unsafe { _mm512_storeu_ps(to, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn stream(self, to: *mut f32) {
+            // SAFETY: see the impl.
+            unsafe {
+                if (to as usize).is_multiple_of(64) { _mm512_stream_ps(to, self.0) } else { self.store(to) }
+            }
+        }
+        #[inline(always)]
+        unsafe fn finish() {
+            // SAFETY: every x86-64 processor has it.
+            unsafe { _mm_sfence() }
         }
         #[inline(always)]
         unsafe fn add_product(self, a: Self, b: Self) -> Self {

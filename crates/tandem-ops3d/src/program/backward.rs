@@ -148,12 +148,13 @@ impl<S: Kernels> Backward<'_, S> {
             let (middle, gradient) = (&unit.middle[range.clone()], &gradient[range]);
             rows::normalise_backward(middle, gradient, &unit.affine, &found.input, to);
         };
+        let for_input = x > 0 || self.image_wanted;
         if shape.reads_rows::<S>() {
-            self.convolution(x, conv, &shape, &shape.output_gradient(&read, None));
+            self.convolution(x, conv, &shape, &shape.output_gradient(&read, None, for_input));
             self.hand_on(sum, gradient);
         } else {
             // What the frame was filled from is not needed any more.
-            let framed = shape.framed_gradient(&read);
+            let framed = shape.framed_gradient(&read, for_input);
             drop(unit);
             self.hand_on(sum, gradient);
             self.convolution(x, conv, &shape, &Image::Framed(framed));

@@ -196,7 +196,11 @@ impl<S: Kernels> Trial<S> {
             return sums[0][0][0];
         }
         let read_gradient = copy_row(&self.gradient, self.geometry.output_dims());
-        let gradient = self.geometry.output_gradient(&read_gradient, Some(&self.gradient[..]));
+        let gradient = self.geometry.output_gradient(
+            &read_gradient,
+            Some(&self.gradient[..]),
+            self.shape.input_gradient,
+        );
         if self.shape.input_gradient {
             let mut to = Scratch::take(self.shape.input.iter().product());
             self.geometry.input_gradient(&gradient, &self.weights, (&mut to, Store::Write));

@@ -6,7 +6,7 @@
 use super::super::gather::Store;
 use super::super::pad::Rows;
 use super::super::scratch::Scratch;
-use super::super::simd::{Lanes, One};
+use super::super::simd::{Lanes, One, STREAMED_BYTES};
 use super::voxels::{enter, leave, leave_transposed};
 use std::ops::Range;
 
@@ -208,6 +208,7 @@ impl Lines {
     ) {
         let [depth, height, width] = rows.response();
         let len = width * self.channels;
+        let stream = rows.outputs() * self.channels * size_of::<f32>() >= STREAMED_BYTES;
         for (index, row) in group.enumerate() {
             let [n, z, y] = rows.place(row);
             let spare = self.spare();
@@ -218,18 +219,20 @@ impl Lines {
                 if z < depth && y < height { output.wrapping_add(at) } else { spare }
             });
             let from = self.values[self.at(0, index)..].as_ptr();
+            let stride = self.stride;
             // SAFETY: the caller's.
             unsafe {
                 match store {
-                    Store::Write => {
-                        for_vectors::<L, _>(len, PlanesBack::<false> { from, stride: self.stride, to });
+                    Store::Write if stream => {
+                        for_vectors::<L, _>(len, PlanesBack::<STREAM> { from, stride, to });
                     }
-                    Store::Add => {
-                        for_vectors::<L, _>(len, PlanesBack::<true> { from, stride: self.stride, to })
-                    }
+                    Store::Write => for_vectors::<L, _>(len, PlanesBack::<WRITE> { from, stride, to }),
+                    Store::Add => for_vectors::<L, _>(len, PlanesBack::<ADD> { from, stride, to }),
                 }
             }
         }
+        // SAFETY: the caller's.
+        unsafe { L::finish() };
     }
 }
 
@@ -305,13 +308,18 @@ impl AtVector for PlanesOut {
     }
 }
 
-struct PlanesBack<const ADD: bool> {
+/// How [`PlanesBack`] stores.
+const WRITE: u8 = 0;
+const STREAM: u8 = 1;
+const ADD: u8 = 2;
+
+struct PlanesBack<const STORE: u8> {
     from: *const f32,
     stride: usize,
     to: [*mut f32; 4],
 }
 
-impl<const ADD: bool> AtVector for PlanesBack<ADD> {
+impl<const STORE: u8> AtVector for PlanesBack<STORE> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(&self, at: usize) {
         // SAFETY: the caller's.
@@ -325,7 +333,11 @@ impl<const ADD: bool> AtVector for PlanesBack<ADD> {
                 let column = leave([rows[0][y], rows[1][y], rows[2][y], rows[3][y]]);
                 for z in 0..2 {
                     let to = self.to[2 * z + y].add(at);
-                    if ADD { column[z].add(L::load(to)).store(to) } else { column[z].store(to) }
+                    match STORE {
+                        ADD => column[z].add(L::load(to)).store(to),
+                        STREAM => column[z].stream(to),
+                        _ => column[z].store(to),
+                    }
                 }
             }
         }
