@@ -6,6 +6,7 @@
 //! even and at odd voxels, so that whatever the offset, a tile begins at a cache line; the voxels of a strided image are
 //! dealt out by their position modulo the stride, each share an image of its own.
 
+use super::super::filter::add_parts;
 use super::super::pad::Padded;
 use super::super::scratch::Scratch;
 use super::blocks::{Block, Cut};
@@ -53,16 +54,6 @@ pub(crate) fn weight_gradient(shape: &ConvShape, image: &Padded<bf16>, response:
     });
     add_parts(&mut sums, size);
     filled(taps * shape.ci * shape.co, |gradient| unpack(&sums, [taps, ci_tiles, co_tiles], shape, gradient))
-}
-
-/// Adds all parts to the first, in order.
-fn add_parts(sums: &mut [f32], size: usize) {
-    let (total, others) = sums.split_at_mut(size);
-    total.par_chunks_mut(4096).enumerate().for_each(|(index, total)| {
-        for part in others.chunks_exact(size) {
-            total.iter_mut().zip(&part[index * 4096..]).for_each(|(total, part)| *total += part);
-        }
-    });
 }
 
 /// From tiles `(ci pair, tap, ci in pair, co tile)` of `(co, ci)` to `(co, ci, tap)`.
