@@ -20,7 +20,7 @@ pub(crate) use weight_gradient::weight_gradient;
 use super::gather::Store;
 use super::pad::Rows;
 use super::scratch::Scratch;
-use super::simd::{Lanes, Unit, Work, on_unit};
+use super::simd::{CpuPath, Lanes, Unit, Work, cpu_path, on_unit};
 use crate::conv_shape::ConvShape;
 use lines::{LINES, Lines, TileRows, Window};
 use rayon::prelude::*;
@@ -33,8 +33,12 @@ const POINTS: usize = 64;
 /// The point that is part of every output with factor 1: where a bias is added.
 const CENTRE: usize = 21;
 
-/// Whether a convolution is of this form, and its image large enough, against its weights, for the transforms to pay.
+/// Whether a convolution is of this form, and its image large enough, against its weights, for the transforms to pay. Plain
+/// Rust keeps to the direct sum: it is the path that the others can be compared with.
 pub(crate) fn pays(shape: &ConvShape) -> bool {
+    if cpu_path() == CpuPath::Portable {
+        return false;
+    }
     let tiles: usize = shape.response.iter().map(|side| side.div_ceil(2)).product();
     let enough = (shape.ci * shape.co / 128).max(64);
     fits(shape) && shape.ci.min(shape.co) >= 8 && shape.batch * tiles >= enough
