@@ -128,11 +128,6 @@ impl Convolution {
         }
     }
 
-    /// Whether the kernels read images row by row, each a few times; else once, into their frames.
-    pub(crate) fn reads_rows<S: Kernels>(&self) -> bool {
-        S::reads_rows(&self.shape)
-    }
-
     /// The input as the kernels read it; `whole` where it lies in memory as it is.
     pub(crate) fn input<'a, S: Kernels>(
         &self,
@@ -162,7 +157,7 @@ impl Convolution {
     }
 
     fn image<'a, S: Kernels>(&self, rows: Rows<'a, S>, frame: Frame) -> Image<'a, S> {
-        if self.reads_rows::<S>() { Image::Rows(rows) } else { Image::Framed(Padded::of(rows, frame)) }
+        if S::reads_rows() { Image::Rows(rows) } else { Image::Framed(Padded::of(rows, frame)) }
     }
 
     /// The output's gradient in its frame, for kernels that do not read rows.

@@ -1,6 +1,6 @@
 use crate::conv_shape::{Conv3dParams, ConvShape};
 use crate::cpu::gather::Store;
-use crate::cpu::pad::Padded;
+use crate::cpu::pad::{Rows, copy_row};
 use crate::{cpu, reference};
 use tandem_random::Draws;
 
@@ -22,15 +22,24 @@ fn check(input: [usize; 5], co: usize, kernel: [usize; 3], params: Conv3dParams)
     let image = random(input.iter().product(), 0);
     let response = random(shape.response_dims().iter().product(), 1);
     let weight = random(shape.weight_dims().iter().product(), 2);
-    let framed_image = Padded::copy(&image, shape.image_dims(), shape.image_frame());
-    let framed_response = Padded::copy(&response, shape.response_dims(), shape.response_frame());
-    let expected = reference::respond(&shape, &image, &weight);
-    written_and_added(&expected, |to| cpu::conv::respond(&shape, &framed_image, &weight, None, to), shape);
-    let expected = reference::spread(&shape, &response, &weight);
-    written_and_added(&expected, |to| cpu::conv::spread(&shape, &framed_response, &weight, None, to), shape);
-    let ours = cpu::filter::weight_gradient(&shape, &framed_image, &framed_response);
-    let expected = reference::weight_gradient(&shape, &image, &response);
-    assert!(error(&ours, &expected) < 1e-5, "weight gradient of {shape:?}");
+    let (image_dims, response_dims) = (shape.image_dims(), shape.response_dims());
+    let (read_image, read_response) = (copy_row(&image, image_dims), copy_row(&response, response_dims));
+    let expected = [
+        reference::respond(&shape, &image, &weight),
+        reference::spread(&shape, &response, &weight),
+        reference::weight_gradient(&shape, &image, &response),
+    ];
+    // Images that are read by rows only, and such that also lie in memory.
+    for lent in [false, true] {
+        let image = Rows { dims: image_dims, read: &read_image, whole: lent.then_some(&image[..]) };
+        let response =
+            Rows { dims: response_dims, read: &read_response, whole: lent.then_some(&response[..]) };
+        let [responded, spread, gradient] = &expected;
+        written_and_added(responded, |to| cpu::conv::respond(&shape, image, &weight, None, to), shape);
+        written_and_added(spread, |to| cpu::conv::spread(&shape, response, &weight, None, to), shape);
+        let ours = cpu::filter::weight_gradient(&shape, image, response);
+        assert!(error(&ours, gradient) < 1e-5, "weight gradient of {shape:?}");
+    }
 }
 
 /// A convolution over memory that was never written, and one that adds to a convolution.

@@ -1,69 +1,76 @@
 //! Convolutions as gathers: image to response, and response to image.
 
-use super::gather::{Addresses, Gather, Packed, Span, Store, Walk, gather};
-use super::pad::Padded;
+use super::gather::{Class, Gather, Store, gather};
+use super::packed::{Addresses, Packed};
+use super::pad::Rows;
 use crate::conv_shape::{ConvShape, SpreadClass};
 
-/// The response `(n, d', h', w', co)` of an image `(n, d, h, w, ci)` in its [`ConvShape::image_frame`]: the forward pass of a
-/// convolution, the input gradient of a transposed one.
+/// The response `(n, d', h', w', co)` of an image `(n, d, h, w, ci)`: the forward pass of a convolution, the input gradient of
+/// a transposed one.
 pub(crate) fn respond(
     shape: &ConvShape,
-    image: &Padded<f32>,
+    image: Rows<f32>,
     weight: &[f32],
     bias: Option<&[f32]>,
     (response, store): (&mut [f32], Store),
 ) {
-    let &ConvShape { batch, ci, co, kernel: [kd, kh, kw], .. } = shape;
-    assert_eq!(image.frame, shape.image_frame(), "an image lies in another frame than its convolution's");
-    let strides = image.strides();
-    let spans: Vec<Span> = (0..kd * kh)
-        .map(|i| Span { offset: i / kh * strides[1] + i % kh * strides[2], len: kw * ci })
-        .collect();
-    let taps = kd * kh * kw;
+    assert_eq!(image.dims, shape.image_dims(), "an image is not that of its convolution");
+    let &ConvShape { ci, co, kernel, response: [d, h, w], params, .. } = shape;
+    let taps: usize = kernel.iter().product();
     let rows: Vec<_> = (0..taps).flat_map(|tap| (0..ci).map(move |c| (c * taps + tap, 0))).collect();
     let outputs: Vec<_> = (0..co).map(|c| (c * ci * taps, 0)).collect();
-    let weight = Packed::new(weight, &Addresses { rows: &rows, outputs: &outputs, tap: &|_, _| Some(0) });
-    let [sd, sh, sw] = shape.params.stride;
+    let class = Class {
+        positions: [0..d, 0..h],
+        groups: w,
+        reads: [0, 1, 2].map(|axis| {
+            let first = -(params.padding[axis] as isize);
+            first..first + kernel[axis] as isize
+        }),
+        start: 0,
+        weight: Packed::new(weight, &Addresses { rows: &rows, outputs: &outputs, tap: &|_, _| Some(0) }),
+        bias: bias.map(<[f32]>::to_vec),
+    };
+    let output_step = [h * w * co, w * co, co];
     let plan = Gather {
-        counts: [batch, shape.response[0], shape.response[1], shape.response[2]],
-        input: Walk { start: 0, strides: [strides[0], sd * strides[1], sh * strides[2], sw * strides[3]] },
-        output: Walk { start: 0, strides: channels_last_strides(shape.response, co) },
-        spans: &spans,
-        weight: &weight,
-        bias,
+        input: image,
+        step: params.stride,
+        output_step,
+        classes: vec![class],
+        output: d * h * w * co,
         store,
     };
-    gather(&plan, &image.values, response);
+    gather(&plan, response);
 }
 
-/// The image `(n, d, h, w, ci)` that a response `(n, d', h', w', co)` in its [`ConvShape::response_frame`] spreads into: the
-/// input gradient of a convolution, the forward pass of a transposed one.
+/// The image `(n, d, h, w, ci)` that a response `(n, d', h', w', co)` spreads into: the input gradient of a convolution, the
+/// forward pass of a transposed one.
 ///
-/// Each class of image voxels (see [`ConvShape::spread_axis`]) is one gather. Along W, voxels of all classes may go together
-/// where they have few channels: these lie side by side, so that memory is written in order.
+/// Each class of image voxels (see [`ConvShape::spread_axis`]) is one convolution of the response. Along W, voxels of all
+/// classes may go together where they have few channels: these lie side by side, so that memory is written in order.
 pub(crate) fn spread(
     shape: &ConvShape,
-    response: &Padded<f32>,
+    response: Rows<f32>,
     weight: &[f32],
     bias: Option<&[f32]>,
     (image, store): (&mut [f32], Store),
 ) {
-    assert_eq!(
-        response.frame,
-        shape.response_frame(),
-        "a response lies in another frame than its convolution's"
-    );
+    assert_eq!(response.dims, shape.response_dims(), "a response is not that of its convolution");
     let axes = [0, 1].map(|axis| shape.spread_axis(axis));
+    let mut classes = Vec::new();
     for voxels in Voxels::of_rows(shape) {
         for d in &axes[0].classes {
             for h in &axes[1].classes {
                 let untouched = d.taps * h.taps * voxels.read == 0 && bias.is_none() && store == Store::Add;
                 if d.count * h.count * voxels.groups * voxels.joined > 0 && !untouched {
-                    spread_class(shape, [d, h], &voxels, response, (weight, bias), (&mut *image, store));
+                    classes.push(spread_class(shape, [d, h], &voxels, weight, bias));
                 }
             }
         }
     }
+    let ([_, h, w], [sd, sh, sw], ci) = (shape.image, shape.params.stride, shape.ci);
+    let output_step = [sd * h * w * ci, sh * w * ci, sw * ci];
+    let output = shape.image.iter().product::<usize>() * ci;
+    gather(&Gather { input: response, step: [1; 3], output_step, classes, output, store }, image);
 }
 
 /// Groups of neighbouring voxels in a row of the image, a stride apart, and what they read of the response.
@@ -120,18 +127,12 @@ fn spread_class(
     shape: &ConvShape,
     class: [&SpreadClass; 2],
     voxels: &Voxels,
-    response: &Padded<f32>,
-    (weight, bias): (&[f32], Option<&[f32]>),
-    (image, store): (&mut [f32], Store),
-) {
-    let &ConvShape { batch, ci, co, kernel, .. } = shape;
+    weight: &[f32],
+    bias: Option<&[f32]>,
+) -> Class {
+    let &ConvShape { ci, co, kernel, image: [_, height, width], .. } = shape;
     let stride = shape.params.stride;
-    let (from, to) = (response.strides(), channels_last_strides(shape.image, ci));
     let [td, th] = class.map(|class| class.taps);
-    let empty = td * th * voxels.read == 0;
-    let spans: Vec<Span> = (0..if empty { 0 } else { td * th })
-        .map(|i| Span { offset: i / th * from[1] + i % th * from[2], len: voxels.read * co })
-        .collect();
     // Ascending response voxels meet descending taps: k = residue + stride * (taps - 1 - j).
     let tap = |axis: usize, j: usize| class[axis].residue + stride[axis] * (class[axis].taps - 1 - j);
     let volume: usize = kernel.iter().product();
@@ -140,38 +141,20 @@ fn spread_class(
         let start = (tap(0, span / th) * kernel[1] + tap(1, span % th)) * kernel[2];
         (0..co).map(move |c| (c * ci * volume + start, voxel))
     };
-    let rows: Vec<_> = (0..spans.len() * voxels.read).flat_map(row).collect();
+    let rows: Vec<_> = (0..td * th * voxels.read).flat_map(row).collect();
     let outputs: Vec<_> =
         (0..voxels.joined).flat_map(|voxel| (0..ci).map(move |c| (c * volume, voxel))).collect();
     let tap = |read: usize, voxel: usize| voxels.tap(shape, read, voxel);
-    let packed = Packed::new(weight, &Addresses { rows: &rows, outputs: &outputs, tap: &tap });
-    let biases = bias.map(|bias| bias.repeat(voxels.joined));
-    // A class that no tap reaches reads nothing.
-    let input = if empty {
-        Walk { start: 0, strides: [0; 4] }
-    } else {
-        let before = response.frame.before;
-        let at = |axis: usize| before[axis] + class[axis].first_q + 1 - class[axis].taps;
-        let first = before[2].saturating_add_signed(voxels.first);
-        Walk { start: at(0) * from[1] + at(1) * from[2] + first * from[3], strides: from }
-    };
-    let [d, h] = class.map(|class| class.first_image);
-    let plan = Gather {
-        counts: [batch, class[0].count, class[1].count, voxels.groups],
-        input,
-        output: Walk {
-            start: d * to[1] + h * to[2] + voxels.start * to[3],
-            strides: [to[0], to[1] * stride[0], to[2] * stride[1], to[3] * stride[2]],
-        },
-        spans: &spans,
-        weight: &packed,
-        bias: biases.as_deref(),
-        store,
-    };
-    gather(&plan, &response.values, image);
-}
-
-pub(crate) fn channels_last_strides(sides: [usize; 3], channels: usize) -> [usize; 4] {
-    let [d, h, w] = sides;
-    [d * h * w * channels, h * w * channels, w * channels, channels]
+    // Position 0 would lie where the class's residue does.
+    let first = |axis: usize| class[axis].residue as isize - shape.params.padding[axis] as isize;
+    let start = (first(0) * height as isize + first(1)) * width as isize + voxels.start as isize;
+    let reads = |taps: usize| 1 - taps as isize..1;
+    Class {
+        positions: class.map(|class| class.first_q..class.first_q + class.count),
+        groups: voxels.groups,
+        reads: [reads(td), reads(th), voxels.first..voxels.first + voxels.read as isize],
+        start: start * ci as isize,
+        weight: Packed::new(weight, &Addresses { rows: &rows, outputs: &outputs, tap: &tap }),
+        bias: bias.map(|bias| bias.repeat(voxels.joined)),
+    }
 }

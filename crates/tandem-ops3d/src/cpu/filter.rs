@@ -4,52 +4,89 @@
 //! one filter row `(kw, ci)` times one or two vectors of `co` in registers and walks over voxels. The voxels are cut into
 //! parts by shape alone, each with a sum of its own, added in order: the result does not depend on the thread count.
 
-use super::pad::Padded;
+use super::pad::Rows;
 use super::scratch::Scratch;
 use super::simd::{Lanes, Unit, Work, on_unit};
+use super::window::Window;
 use crate::conv_shape::ConvShape;
 use crate::storage::filled;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// The weight gradient `(co, ci, kd, kh, kw)` from an image in its frame and the gradient of its response in any.
-pub(crate) fn weight_gradient(shape: &ConvShape, image: &Padded<f32>, response: &Padded<f32>) -> Vec<f32> {
-    let &ConvShape { batch, ci, co, kernel: [kd, kh, kw], .. } = shape;
-    let image_strides = image.strides();
+/// Voxels of a tile: its response stays in the first cache while the taps pass over it. Images of few channels have few taps:
+/// there it pays to read more rows at once.
+fn tile_voxels(channels: usize) -> usize {
+    if channels < 8 { 512 } else { 128 }
+}
+
+/// The weight gradient `(co, ci, kd, kh, kw)` from an image and the gradient of its response.
+pub(crate) fn weight_gradient(shape: &ConvShape, image: Rows<f32>, response: Rows<f32>) -> Vec<f32> {
+    assert_eq!(image.dims, shape.image_dims(), "an image is not that of its convolution");
+    assert_eq!(response.dims, shape.response_dims(), "a response is not that of its convolution");
+    let &ConvShape { batch, ci, co, kernel: [kd, kh, kw], response: [depth, height, _], .. } = shape;
     let unit = Unit::for_channels(co);
-    let lanes = unit.lanes();
-    let first = [0, response.first()];
-    let rows = Rows {
-        image: &image.values,
-        response: &response.values,
-        image_strides,
-        step: shape.params.stride[2] * ci,
-        starts: row_starts(shape, first, [image_strides, response.strides()]),
-        width: shape.response[2],
-        spans: [kd, kh],
-        span_len: kw * ci,
-        co,
-        co_padded: co.div_ceil(lanes) * lanes,
-    };
-    check_bounds(&rows);
+    let co_padded = co.next_multiple_of(unit.lanes());
     let taps = kd * kh * kw;
-    let size = taps * ci * rows.co_padded;
-    let row_count = batch * shape.response[0] * shape.response[1];
+    let size = taps * ci * co_padded;
+    let row_count = batch * depth * height;
     let parts = part_count(row_count, size);
     let mut sums = Scratch::take(parts * size);
     if size > 0 {
         let span_size = size / (kd * kh);
-        // Few parts of a large gradient: its spans are tasks of their own.
-        let task = if parts < 8 { span_size } else { size };
+        // Few parts of a large gradient: its spans are tasks of their own, which share their images.
+        let whole = || -> Vec<_> {
+            let all = [0..depth, 0..height];
+            (0..batch).into_par_iter().map(|n| windows(shape, image, response, n, &all)).collect()
+        };
+        let (task, shared) = if parts < 8 { (span_size, Some(whole())) } else { (size, None) };
         sums.par_chunks_mut(task).enumerate().for_each(|(index, sum)| {
             sum.fill(0.0);
             let (part, first_span) = (index * task / size, index * task % size / span_size);
-            let range = [part * row_count / parts, (part + 1) * row_count / parts];
-            accumulate(&rows, range, first_span..first_span + task / span_size, sum, unit);
+            let spans = first_span..first_span + task / span_size;
+            let [mut row, end] = [part, part + 1].map(|part| part * row_count / parts);
+            while row < end {
+                let (n, z, y) = (row / (depth * height), row / height % depth, row % height);
+                // Rows of one plane or whole planes, few enough to stay in the cache while all taps pass over them.
+                let most = (tile_voxels(ci) / shape.response[2].max(1)).clamp(1, end - row);
+                let planes = if y == 0 { (most / height).clamp(1, depth - z) } else { 1 };
+                let rows = [z..z + planes, y..height.min(y + most)];
+                let count = planes * rows[1].len();
+                let own;
+                let windows = match &shared {
+                    Some(shared) => &shared[n],
+                    None => {
+                        own = windows(shape, image, response, n, &rows);
+                        &own
+                    }
+                };
+                let tile = Tile::new(shape, windows, &rows, (spans.clone(), co_padded, sum));
+                // SAFETY: the tile's bounds were checked; the unit is this process's.
+                unsafe { on_unit(unit, tile) };
+                row += count;
+            }
         });
         add_parts(&mut sums, size);
     }
-    filled(taps * ci * co, |gradient| unpack(&sums, [taps, ci, co, rows.co_padded], gradient))
+    filled(taps * ci * co, |gradient| unpack(&sums, [taps, ci, co, co_padded], gradient))
+}
+
+/// The image under some rows of a response, and these rows.
+fn windows<'a>(
+    shape: &ConvShape,
+    image: Rows<'a, f32>,
+    response: Rows<'a, f32>,
+    n: usize,
+    rows: &[Range<usize>; 2],
+) -> [Window<'a>; 2] {
+    let rows = [rows[0].clone(), rows[1].clone(), 0..shape.response[2]]
+        .map(|rows| rows.start as isize..rows.end as isize);
+    let mut axis = 0..3;
+    let under = rows.clone().map(|rows| {
+        let axis = axis.next().unwrap_or_default();
+        let (stride, padding) = (shape.params.stride[axis] as isize, shape.params.padding[axis] as isize);
+        rows.start * stride - padding..(rows.end - 1) * stride - padding + shape.kernel[axis] as isize
+    });
+    [Window::of(image, n, &under), Window::of(response, n, &rows)]
 }
 
 /// Adds all parts to the first, in order.
@@ -107,76 +144,66 @@ pub(super) fn part_count(rows: usize, size: usize) -> usize {
     (BUDGET / size.max(1)).clamp(1, 32).min(rows.max(1))
 }
 
-/// Where each row `(n, d', h')` of the response begins, and the first image value under it: `[image, response]`.
-fn row_starts(shape: &ConvShape, first: [usize; 2], strides: [[usize; 4]; 2]) -> Vec<[usize; 2]> {
-    let ([d, h, _], [sd, sh, _]) = (shape.response, shape.params.stride);
-    let steps = [[sd, sh], [1, 1]];
-    let row = |n: usize, z: usize, y: usize| {
-        [0, 1].map(|i| {
-            first[i] + n * strides[i][0] + z * steps[i][0] * strides[i][1] + y * steps[i][1] * strides[i][2]
-        })
-    };
-    (0..shape.batch * d * h).map(|index| row(index / (d * h), index / h % d, index % h)).collect()
-}
-
-/// The rows `(n, d', h')` of a response, and where the image values under them lie.
-struct Rows<'a> {
-    image: &'a [f32],
-    response: &'a [f32],
-    image_strides: [usize; 4],
-    /// From one voxel of a row to the next, in the image.
-    step: usize,
+/// Some rows of a response along D and H, and the spans to whose gradient, `(span, l, co_padded)`, they are added.
+struct Tile<'a, 'b> {
+    shape: &'a ConvShape,
+    /// Of the image and of the response.
+    windows: &'a [Window<'b>; 2],
     /// The first image value under each row, and the row's own first value.
     starts: Vec<[usize; 2]>,
-    width: usize,
-    spans: [usize; 2],
-    span_len: usize,
-    co: usize,
-    co_padded: usize,
-}
-
-impl Rows<'_> {
-    fn span_offset(&self, span: usize) -> usize {
-        span / self.spans[1] * self.image_strides[1] + span % self.spans[1] * self.image_strides[2]
-    }
-}
-
-/// The largest addresses read must lie inside the buffers. The kernels rely on it.
-fn check_bounds(rows: &Rows) {
-    let (Some([last, last_response]), true) = (rows.starts.last(), rows.width > 0) else { return };
-    assert!(
-        last_response + rows.width * rows.co <= rows.response.len(),
-        "a weight gradient reads past its response"
-    );
-    let last_span = rows.span_offset(rows.spans[0] * rows.spans[1] - 1);
-    let reach = last + last_span + (rows.width - 1) * rows.step + rows.span_len;
-    assert!(reach <= rows.image.len(), "a weight gradient reads past its image");
-}
-
-/// Adds the rows of a range to the `sum` of some spans, `(span, l, co_padded)`.
-fn accumulate(rows: &Rows, [first, last]: [usize; 2], spans: Range<usize>, sum: &mut [f32], unit: Unit) {
-    // A tile of rows stays in the cache while all taps pass over it.
-    let height = (512 / rows.width.max(1)).max(1);
-    for start in (first..last).step_by(height) {
-        let tile = Tile { rows, range: start..last.min(start + height), spans: spans.clone(), sum };
-        // SAFETY: `check_bounds`; the unit is this process's.
-        unsafe { on_unit(unit, tile) };
-    }
-}
-
-/// Some rows of a response, and the spans to whose gradient they are added.
-struct Tile<'a> {
-    rows: &'a Rows<'a>,
-    range: Range<usize>,
     spans: Range<usize>,
+    co_padded: usize,
     sum: &'a mut [f32],
 }
 
-impl Work for Tile<'_> {
+impl<'a, 'b> Tile<'a, 'b> {
+    fn new(
+        shape: &'a ConvShape,
+        windows: &'a [Window<'b>; 2],
+        rows: &[Range<usize>; 2],
+        (spans, co_padded, sum): (Range<usize>, usize, &'a mut [f32]),
+    ) -> Self {
+        let params = shape.params;
+        let start = |z: usize, y: usize| {
+            let place = [z as isize, y as isize, 0];
+            let under = [0, 1, 2].map(|i| place[i] * params.stride[i] as isize - params.padding[i] as isize);
+            [windows[0].at(under), windows[1].at(place)]
+        };
+        let start = &start;
+        let starts = rows[0].clone().flat_map(|z| rows[1].clone().map(move |y| start(z, y))).collect();
+        let tile = Tile { shape, windows, starts, spans, co_padded, sum };
+        tile.check_bounds();
+        tile
+    }
+
+    /// Values of a span.
+    fn span_len(&self) -> usize {
+        self.shape.kernel[2] * self.shape.ci
+    }
+
+    /// From a row's first image value to that of a span.
+    fn span_offset(&self, span: usize) -> usize {
+        let [plane, row, _] = self.windows[0].strides;
+        span / self.shape.kernel[1] * plane + span % self.shape.kernel[1] * row
+    }
+
+    /// The largest addresses read must lie inside the buffers. The kernels rely on it.
+    fn check_bounds(&self) {
+        let width = self.shape.response[2];
+        let (Some([image, response]), true) = (self.starts.last(), width > 0) else { return };
+        let end = response + width * self.shape.co;
+        assert!(end <= self.windows[1].len(), "a weight gradient reads past its response");
+        let step = self.shape.params.stride[2] * self.shape.ci;
+        let reach = image + self.span_offset(self.spans.end - 1) + (width - 1) * step + self.span_len();
+        assert!(reach <= self.windows[0].len(), "a weight gradient reads past its image");
+    }
+}
+
+impl Work for Tile<'_, '_> {
     /// All taps and channels: blocks of values of one span times two vectors of channels or one.
     #[inline(always)]
     unsafe fn run<L: Lanes, const R1: usize, const R2: usize>(mut self) {
-        let (co, span_len, many) = (self.rows.co, self.rows.span_len, R1 >= 24);
+        let (co, span_len, many) = (self.shape.co, self.span_len(), R1 >= 24);
         // SAFETY: the bounds of `check_bounds` hold, and the processor has the lanes' instructions.
         unsafe {
             // The spans of an image with one channel are too short for a block: several go together.
@@ -187,8 +214,8 @@ impl Work for Tile<'_> {
                 (3, false) => return self.short_spans::<L, 3, 3>(),
                 _ => {}
             }
-            for span in self.spans.clone() {
-                for channel in (0..co).step_by(2 * L::COUNT) {
+            for channel in (0..co).step_by(2 * L::COUNT) {
+                for span in self.spans.clone() {
                     let at = Block { span, l: 0, channel };
                     if co - channel > L::COUNT {
                         self.span::<L, R2, 2>(at);
@@ -209,14 +236,14 @@ struct Block {
     channel: usize,
 }
 
-impl Tile<'_> {
+impl Tile<'_, '_> {
     /// Spans of `K` values, `S` at a time.
     ///
     /// # Safety
     /// As [`Work::run`] of this type.
     #[inline(always)]
     unsafe fn short_spans<L: Lanes, const S: usize, const K: usize>(&mut self) {
-        for channel in (0..self.rows.co).step_by(L::COUNT) {
+        for channel in (0..self.shape.co).step_by(L::COUNT) {
             let mut span = self.spans.start;
             while span < self.spans.end {
                 let at = Block { span, l: 0, channel };
@@ -240,8 +267,8 @@ impl Tile<'_> {
     /// As [`Work::run`] of this type.
     #[inline(always)]
     unsafe fn span<L: Lanes, const R: usize, const B: usize>(&mut self, mut at: Block) {
-        while at.l < self.rows.span_len {
-            let left = self.rows.span_len - at.l;
+        while at.l < self.span_len() {
+            let left = self.span_len() - at.l;
             // SAFETY: the caller's; the block's values exist.
             unsafe {
                 at.l += match left {
@@ -261,13 +288,16 @@ impl Tile<'_> {
     /// As [`Work::run`] of this type; the values of all spans exist.
     #[inline(always)]
     unsafe fn block<L: Lanes, const S: usize, const R: usize, const B: usize>(&mut self, at: Block) -> usize {
-        let rows = self.rows;
-        let first = (at.span - self.spans.start) * rows.span_len + at.l;
-        let target = &mut self.sum[first * rows.co_padded + at.channel..];
-        let last = (S - 1) * rows.span_len + R - 1;
-        assert!(last * rows.co_padded + B * L::COUNT <= target.len(), "a block lies outside of its gradient");
-        let place = |s: usize, r: usize, b: usize| (s * rows.span_len + r) * rows.co_padded + b * L::COUNT;
-        let valid = (rows.co - at.channel).min(B * L::COUNT);
+        let (span_len, co_padded, co) = (self.span_len(), self.co_padded, self.shape.co);
+        let (width, step) = (self.shape.response[2], self.shape.params.stride[2] * self.shape.ci);
+        let offsets: [usize; S] = std::array::from_fn(|s| self.span_offset(at.span + s) + at.l);
+        let first = (at.span - self.spans.start) * span_len + at.l;
+        let [image, response] = self.windows.each_ref().map(|window| window.as_ptr());
+        let valid = (co - at.channel).min(B * L::COUNT);
+        let last = (S - 1) * span_len + R - 1;
+        let place = |s: usize, r: usize, b: usize| (s * span_len + r) * co_padded + b * L::COUNT;
+        let target = &mut self.sum[first * co_padded + at.channel..];
+        assert!(last * co_padded + B * L::COUNT <= target.len(), "a block lies outside of its gradient");
         // SAFETY: the target's bound was checked, the sources' are the caller's. A response's last voxels may have fewer
         // channels than a vector: those rows go through a buffer.
         unsafe {
@@ -279,11 +309,10 @@ impl Tile<'_> {
                     }
                 }
             }
-            let offsets: [usize; S] = std::array::from_fn(|s| rows.span_offset(at.span + s) + at.l);
-            for row in self.range.clone() {
-                let mut image = offsets.map(|offset| rows.image.as_ptr().add(rows.starts[row][0] + offset));
-                let mut response = rows.response.as_ptr().add(rows.starts[row][1] + at.channel);
-                for _ in 0..rows.width {
+            for start in &self.starts {
+                let mut image = offsets.map(|offset| image.add(start[0] + offset));
+                let mut response = response.add(start[1] + at.channel);
+                for _ in 0..width {
                     let mut gradient = [L::splat(0.0); B];
                     if valid == B * L::COUNT {
                         for b in 0..B {
@@ -305,8 +334,8 @@ impl Tile<'_> {
                         }
                     }
                     // The pointers may end past their buffers by less than a step; they are not read there.
-                    image = image.map(|image| image.wrapping_add(rows.step));
-                    response = response.wrapping_add(rows.co);
+                    image = image.map(|image| image.wrapping_add(step));
+                    response = response.wrapping_add(co);
                 }
             }
             for s in 0..S {

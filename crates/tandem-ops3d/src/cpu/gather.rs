@@ -1,46 +1,42 @@
-//! The kernel under every convolution: each output voxel is a weighted sum over runs of contiguous input values.
+//! The kernel under every direct convolution: each output voxel is a weighted sum over runs of contiguous input values.
 //!
 //! In channels-last storage the values under one row of a filter, `(kw, ci)`, lie side by side. A convolution's output
-//! voxel is then a fixed list of [`Span`]s relative to one base address; forward, backward-data and transposed
-//! convolutions with any kernel and stride differ only in that list and in how base addresses advance.
-//! A block computes several voxels times one or two vectors of output channels in registers, so that every weight loaded
-//! serves all voxels of the block and every input value all channels.
+//! voxel is then a fixed list of such spans relative to one address; forward, backward-data and transposed convolutions
+//! with any kernel and stride differ only in that list and in how addresses advance. A task puts what it reads between
+//! zeros and computes all of its output from there. A block computes several voxels times one or two vectors of output
+//! channels in registers, so that every weight loaded serves all voxels of the block and every input value all channels.
 
-use super::simd::{Lanes, Portable, STREAMED_BYTES, Unit};
+use super::packed::Packed;
+use super::pad::Rows;
+use super::simd::{Lanes, STREAMED_BYTES, Target, Work, on_unit};
+use super::window::{Voxels, Window};
 use rayon::prelude::*;
+use std::ops::Range;
 
-/// A run of input values that takes part in every output voxel.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Span {
-    /// Where it starts, from the voxel's base address.
-    pub(crate) offset: usize,
-    /// How many values.
-    pub(crate) len: usize,
-}
-
-/// Where the voxels of a gather lie: base addresses are linear in `(n, d, h, w)`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Walk {
-    pub(crate) start: usize,
-    pub(crate) strides: [usize; 4],
-}
-
-impl Walk {
-    fn at(&self, index: [usize; 4]) -> usize {
-        self.start + (0..4).map(|axis| index[axis] * self.strides[axis]).sum::<usize>()
-    }
-}
-
-/// One gather: `output[v][c] = bias[c] + sum over spans and l of input[base(v) + span + l] * weight[span][l][c]`.
+/// Convolutions of one image whose outputs make up one output: a convolution is one, the spread of a response one for each
+/// class of image voxels. An output row of each lies at every one of its positions along D and H.
 pub(crate) struct Gather<'a> {
-    pub(crate) counts: [usize; 4],
-    pub(crate) input: Walk,
-    pub(crate) output: Walk,
-    pub(crate) spans: &'a [Span],
-    /// `weight(span, l, c)` laid out as [`pack`] makes it.
-    pub(crate) weight: &'a Packed,
-    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) input: Rows<'a, f32>,
+    /// From one position, and one group of voxels in a row, to the next: in input voxels, and in output values.
+    pub(crate) step: [usize; 3],
+    pub(crate) output_step: [usize; 3],
+    pub(crate) classes: Vec<Class>,
+    /// Output values of an image of the batch.
+    pub(crate) output: usize,
     pub(crate) store: Store,
+}
+
+/// One of the convolutions: `output[position][c] = bias[c] + sum over taps and l of input[position + tap][l] weight[tap][l][c]`.
+pub(crate) struct Class {
+    /// Positions along D and H, and groups of voxels in a row.
+    pub(crate) positions: [Range<usize>; 2],
+    pub(crate) groups: usize,
+    /// Input voxels that position 0 and the first group read, along each axis.
+    pub(crate) reads: Voxels,
+    /// Where the output of position 0 and the first group would lie.
+    pub(crate) start: isize,
+    pub(crate) weight: Packed,
+    pub(crate) bias: Option<Vec<f32>>,
 }
 
 /// What becomes of the sums.
@@ -52,218 +48,215 @@ pub(crate) enum Store {
     Add,
 }
 
-/// Weights in the order in which the kernel reads them: for each block of channels, span by span, value by value.
-pub(crate) struct Packed {
-    values: super::scratch::Scratch<f32>,
-    rows: usize,
-    channels: usize,
-    unit: Unit,
-}
+/// Groups that one task computes at the least: what they read stays in the second cache.
+const TASK_GROUPS: usize = 480;
 
-/// Where weights lie in a parameter: each row (one value of one span) and each output adds its part. A row and an output
-/// whose voxels meet in no tap have none.
-pub(crate) struct Addresses<'a> {
-    /// Address and voxel of each row, in the order of the spans.
-    pub(crate) rows: &'a [(usize, usize)],
-    /// Address and voxel of each output.
-    pub(crate) outputs: &'a [(usize, usize)],
-    /// The tap by which a row's voxel reaches an output's.
-    pub(crate) tap: &'a (dyn Fn(usize, usize) -> Option<usize> + Sync),
-}
-
-impl Packed {
-    pub(crate) fn new(parameter: &[f32], addresses: &Addresses) -> Self {
-        let &Addresses { rows: from, outputs, tap } = addresses;
-        let (rows, channels) = (from.len(), outputs.len());
-        let unit = Unit::for_channels(channels);
-        let lanes = unit.lanes();
-        let padded = channels.div_ceil(lanes) * lanes;
-        let mut values = super::scratch::Scratch::take(rows * padded);
-        if rows > 0 && channels > 0 {
-            values.par_chunks_mut(2 * lanes * rows).enumerate().for_each(|(index, block)| {
-                let first = index * 2 * lanes;
-                let width = block.len() / rows;
-                let outputs = &outputs[first..channels.min(first + width)];
-                for (&(start, voxel), values) in from.iter().zip(block.chunks_exact_mut(width)) {
-                    let (values, tail) = values.split_at_mut(outputs.len());
-                    let mut reached = (usize::MAX, None);
-                    for (value, &(offset, output)) in values.iter_mut().zip(outputs) {
-                        if reached.0 != output {
-                            reached = (output, tap(voxel, output));
-                        }
-                        *value = reached.1.map_or(0.0, |tap| parameter[start + offset + tap]);
-                    }
-                    tail.fill(0.0);
-                }
-            });
-        }
-        Packed { values, rows, channels, unit }
-    }
-}
-
-/// Voxels that one task computes for one block of channels.
-const TASK_VOXELS: usize = 960;
+/// Bytes of weights up to which a task computes all channels: the weights stay in the second cache, and the input is read
+/// once. Larger weights are read once, block by block, by tasks that share their input.
+const KEPT_WEIGHTS: usize = 1 << 20;
 
 /// Runs a gather on both cores.
-pub(crate) fn gather(plan: &Gather, input: &[f32], output: &mut [f32]) {
-    let voxels: usize = plan.counts.iter().product();
-    let channels = plan.weight.channels;
-    if voxels == 0 || channels == 0 {
+pub(crate) fn gather(plan: &Gather, output: &mut [f32]) {
+    let batch = plan.input.dims[0];
+    assert_eq!(output.len(), batch * plan.output, "a convolution's output has another size");
+    let classes = || plan.classes.iter().filter(|class| !class.is_empty());
+    let blocks = classes().map(|class| class.weight.blocks()).max().unwrap_or(0);
+    if blocks == 0 {
         return;
     }
-    check_bounds(plan, input.len(), output.len());
-    let lanes = plan.weight.unit.lanes();
-    let blocks = channels.div_ceil(2 * lanes);
-    let tasks = voxels.div_ceil(TASK_VOXELS);
-    let (output_bytes, target) = (size_of_val(output), Target(output.as_mut_ptr()));
-    // Blocks of channels outermost: a thread keeps one block's weights in its cache.
-    (0..blocks * tasks).into_par_iter().for_each(|index| {
-        let (block, task) = (index / tasks, index % tasks);
-        let channel = block * 2 * lanes;
-        let work = Task {
-            plan,
-            first: task * TASK_VOXELS,
-            last: voxels.min((task + 1) * TASK_VOXELS),
-            channel,
-            valid: (channels - channel).min(2 * lanes),
-            weight: &plan.weight.values[channel * plan.weight.rows..],
-            stream: output_bytes >= STREAMED_BYTES,
+    let (stream, target) = (size_of_val(output) >= STREAMED_BYTES, Target::new(output));
+    let all: [Range<usize>; 2] = [0, 1].map(|axis| {
+        let ranges = classes().map(|class| class.positions[axis].clone());
+        ranges.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0)
+    });
+    let run = |n: usize, class: &Class, positions: &[Range<usize>; 2], block: usize, window: &Window| {
+        let [d, h] = [0, 1].map(|axis| {
+            let (asked, own) = (&positions[axis], &class.positions[axis]);
+            asked.start.max(own.start)..asked.end.min(own.end)
+        });
+        let width = 2 * class.weight.unit.lanes();
+        let channel = block * width;
+        if d.is_empty() || h.is_empty() || channel >= class.weight.channels {
+            return;
+        }
+        let valid = (class.weight.channels - channel).min(width);
+        let task = Task { plan, class, window, target, first: n * plan.output, d, h, channel, valid, stream };
+        task.check_bounds();
+        // SAFETY: the task's bounds were checked; tasks write disjoint voxels or channels of the output, which nobody else
+        // reads meanwhile; the unit was chosen by what the processor has.
+        unsafe { on_unit(class.weight.unit, task) }
+    };
+    if classes().map(|class| class.weight.bytes()).sum::<usize>() > KEPT_WEIGHTS {
+        let windows: Vec<_> =
+            (0..batch).into_par_iter().map(|n| Window::of(plan.input, n, &plan.reads(&all))).collect();
+        (0..blocks * batch).into_par_iter().for_each(|index| {
+            let (block, n) = (index / batch, index % batch);
+            classes().for_each(|class| run(n, class, &all, block, &windows[n]));
+        });
+        return;
+    }
+    let groups = classes().map(|class| class.groups).max().unwrap_or(1).max(1);
+    let rows = TASK_GROUPS.div_ceil(groups).min(all[1].len());
+    let planes = (TASK_GROUPS / (groups * all[1].len())).clamp(1, all[0].len());
+    let [across, down] = [all[0].len().div_ceil(planes), all[1].len().div_ceil(rows)];
+    (0..batch * across * down).into_par_iter().for_each(|index| {
+        let (n, d, h) = (index / (across * down), index / down % across, index % down);
+        let part = |all: &Range<usize>, index: usize, len: usize| {
+            let start = all.start + index * len;
+            start..all.end.min(start + len)
         };
-        let two = channels - channel > lanes;
-        // SAFETY: every address a task touches was bounded by `check_bounds`; tasks write disjoint voxels or channels
-        // of the output, which nobody else reads meanwhile; the unit was chosen by what the processor has.
-        unsafe {
-            match (plan.weight.unit, two) {
-                #[cfg(target_arch = "x86_64")]
-                (Unit::Zmm, true) => x86::task_zmm_2(&work, input, target),
-                #[cfg(target_arch = "x86_64")]
-                (Unit::Zmm, false) => x86::task_zmm_1(&work, input, target),
-                // Chosen for one vector of channels only.
-                #[cfg(target_arch = "x86_64")]
-                (Unit::WideYmm, _) => x86::task_wide_ymm(&work, input, target),
-                #[cfg(target_arch = "x86_64")]
-                (Unit::Ymm, true) => x86::task_ymm_2(&work, input, target),
-                #[cfg(target_arch = "x86_64")]
-                (Unit::Ymm, false) => x86::task_ymm_1(&work, input, target),
-                (Unit::Portable, true) => run_task::<Portable, 4, 2>(&work, input, target),
-                (Unit::Portable, false) => run_task::<Portable, 6, 1>(&work, input, target),
-            }
+        let positions = [part(&all[0], d, planes), part(&all[1], h, rows)];
+        let window = Window::of(plan.input, n, &plan.reads(&positions));
+        for class in classes() {
+            (0..blocks).for_each(|block| run(n, class, &positions, block, &window));
         }
     });
 }
 
-/// The largest addresses that a plan reads and writes must lie inside its buffers. The kernels rely on it.
-fn check_bounds(plan: &Gather, input: usize, output: usize) {
-    let last = plan.counts.map(|count| count - 1);
-    let reach = plan.spans.iter().map(|span| span.offset + span.len).max().unwrap_or(0);
-    assert!(plan.input.at(last) + reach <= input, "a gather reads past its input");
-    assert!(plan.output.at(last) + plan.weight.channels <= output, "a gather writes past its output");
-    let rows: usize = plan.spans.iter().map(|span| span.len).sum();
-    assert_eq!(rows, plan.weight.rows, "a gather's weights do not fit its spans");
-    assert!(
-        plan.bias.is_none_or(|bias| bias.len() == plan.weight.channels),
-        "a gather's bias has another length"
-    );
+impl Gather<'_> {
+    /// The input voxels that some positions read.
+    fn reads(&self, positions: &[Range<usize>; 2]) -> Voxels {
+        [0, 1, 2].map(|axis| {
+            let classes = self.classes.iter().filter(|class| !class.is_empty());
+            let ranges =
+                classes.filter(|class| class.reads.iter().all(|read| !read.is_empty())).map(|class| {
+                    let steps = positions.get(axis).cloned().unwrap_or(0..class.groups);
+                    let [first, last] =
+                        [steps.start, steps.end - 1].map(|at| (at * self.step[axis]) as isize);
+                    class.reads[axis].start + first..class.reads[axis].end + last
+                });
+            ranges.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0)
+        })
+    }
 }
 
-#[derive(Clone, Copy)]
-struct Target(*mut f32);
-// SAFETY: tasks write disjoint parts of the buffer behind the pointer.
-unsafe impl Send for Target {}
-// SAFETY: likewise.
-unsafe impl Sync for Target {}
+impl Class {
+    fn is_empty(&self) -> bool {
+        self.positions.iter().any(Range::is_empty) || self.groups == 0 || self.weight.channels == 0
+    }
+}
 
-/// A range of voxels times one block of channels.
+/// Some positions of a class times one block of channels.
 struct Task<'a> {
     plan: &'a Gather<'a>,
+    class: &'a Class,
+    window: &'a Window<'a>,
+    target: Target,
+    /// Where the output of the task's image begins.
     first: usize,
-    last: usize,
+    d: Range<usize>,
+    h: Range<usize>,
     channel: usize,
     /// Channels of the block that exist.
     valid: usize,
-    weight: &'a [f32],
     /// Whether the output is too large for the caches.
     stream: bool,
 }
 
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use super::super::simd::{Avx2, Avx512};
-    use super::{Target, Task, run_task};
+impl Task<'_> {
+    /// Where a group reads first, and where it writes its first channel.
+    fn place(&self, [d, h, group]: [usize; 3]) -> [usize; 2] {
+        let Gather { step, output_step, .. } = self.plan;
+        let at = [d, h, group];
+        let from = if self.class.weight.rows == 0 {
+            0
+        } else {
+            self.window.at([0, 1, 2].map(|i| self.class.reads[i].start + (at[i] * step[i]) as isize))
+        };
+        let to: usize = (0..3).map(|i| at[i] * output_step[i]).sum();
+        [from, self.first + to.wrapping_add_signed(self.class.start)]
+    }
 
-    #[target_feature(enable = "avx512f,avx512vl")]
-    pub(super) unsafe fn task_zmm_2(task: &Task, input: &[f32], target: Target) {
-        // SAFETY: the caller's.
-        unsafe { run_task::<Avx512, 12, 2>(task, input, target) }
+    /// The first values of the spans, from the address of their group, and the length of each.
+    fn spans(&self) -> (Vec<usize>, usize) {
+        let [d, h, w] = [0, 1, 2].map(|axis| self.class.reads[axis].len());
+        let [plane, row, voxel] = self.window.strides;
+        let spans = if w == 0 { 0 } else { d * h };
+        ((0..spans).map(|i| i / h * plane + i % h * row).collect(), w * voxel)
     }
-    #[target_feature(enable = "avx512f,avx512vl")]
-    pub(super) unsafe fn task_zmm_1(task: &Task, input: &[f32], target: Target) {
-        // SAFETY: the caller's.
-        unsafe { run_task::<Avx512, 12, 1>(task, input, target) }
-    }
-    #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
-    pub(super) unsafe fn task_wide_ymm(task: &Task, input: &[f32], target: Target) {
-        // SAFETY: the caller's.
-        unsafe { run_task::<Avx2, 12, 1>(task, input, target) }
-    }
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn task_ymm_2(task: &Task, input: &[f32], target: Target) {
-        // SAFETY: the caller's.
-        unsafe { run_task::<Avx2, 6, 2>(task, input, target) }
-    }
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn task_ymm_1(task: &Task, input: &[f32], target: Target) {
-        // SAFETY: the caller's.
-        unsafe { run_task::<Avx2, 12, 1>(task, input, target) }
+
+    /// The largest addresses that a task reads and writes must lie inside its buffers. The kernels rely on it.
+    fn check_bounds(&self) {
+        let (spans, len) = self.spans();
+        let class = self.class;
+        let last = self.place([self.d.end - 1, self.h.end - 1, class.groups - 1]);
+        let reach = spans.last().map_or(0, |span| last[0] + span + len);
+        assert!(reach <= self.window.len(), "a gather reads past its input");
+        let end = self.first + self.plan.output;
+        let first = self.place([self.d.start, self.h.start, 0]);
+        assert!(first[1] >= self.first, "a gather writes before its output");
+        assert!(last[1] + class.weight.channels <= end, "a gather writes past its output");
+        assert_eq!(spans.len() * len, class.weight.rows, "a gather's weights do not fit its spans");
+        let bias = class.bias.as_ref();
+        assert!(
+            bias.is_none_or(|bias| bias.len() == class.weight.channels),
+            "a gather's bias has another length"
+        );
     }
 }
 
-/// Computes a task in blocks of `R` voxels times `B` vectors.
-///
-/// # Safety
-/// The bounds of [`check_bounds`] hold, and the processor has the lanes' instructions.
-#[inline(always)]
-unsafe fn run_task<L: Lanes, const R: usize, const B: usize>(task: &Task, input: &[f32], target: Target) {
-    let plan = task.plan;
-    let mut bias = [0.0f32; 32];
-    if let Some(values) = plan.bias {
-        bias[..task.valid].copy_from_slice(&values[task.channel..task.channel + task.valid]);
-    }
-    let mut cursor = Cursor::new(plan, task.first);
-    let mut voxel = task.first;
-    while voxel < task.last {
-        let count = R.min(task.last - voxel);
-        // A short block repeats its last voxel, and stores it once.
-        let (mut from, mut to) = ([input.as_ptr(); R], [0usize; R]);
-        for r in 0..R {
-            // SAFETY: `check_bounds`.
-            from[r] = unsafe { input.as_ptr().add(cursor.input) };
-            to[r] = cursor.output + task.channel;
-            if r + 1 < count || r + 1 == R {
-                cursor.advance(plan);
-            }
-        }
-        // SAFETY: `check_bounds`; the weights hold `rows * B * COUNT` values for this block.
+impl Work for Task<'_> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes, const R1: usize, const R2: usize>(self) {
+        // SAFETY: the caller's. With many registers it is those for addresses that limit a block of one vector.
         unsafe {
-            let sums = block::<L, R, B>(&from, plan.spans, task.weight.as_ptr(), &bias);
-            for r in 0..count {
-                store::<L, B>(&sums[r], target.0.add(to[r]), task, plan.store);
+            match (self.valid > L::COUNT, R1 >= 24) {
+                (true, _) => self.blocks::<L, R2, 2>(),
+                (false, true) => self.blocks::<L, R2, 1>(),
+                (false, false) => self.blocks::<L, R1, 1>(),
             }
+            L::finish();
         }
-        voxel += count;
     }
-    // SAFETY: the processor has the lanes' instructions.
-    unsafe { L::finish() };
+}
+
+impl Task<'_> {
+    /// Computes a task in blocks of `R` groups times `B` vectors.
+    ///
+    /// # Safety
+    /// The bounds of [`Self::check_bounds`] hold, and the processor has the lanes' instructions.
+    #[inline(always)]
+    unsafe fn blocks<L: Lanes, const R: usize, const B: usize>(&self) {
+        let (spans, len) = self.spans();
+        let weight = self.class.weight.block(self.channel).as_ptr();
+        let mut bias = [0.0f32; 32];
+        if let Some(values) = &self.class.bias {
+            bias[..self.valid].copy_from_slice(&values[self.channel..self.channel + self.valid]);
+        }
+        let mut cursor = Cursor::new(self);
+        let total = self.d.len() * self.h.len() * self.class.groups;
+        let mut done = 0;
+        while done < total {
+            let count = R.min(total - done);
+            // A short block repeats its last group, and stores it once.
+            let (mut from, mut to) = ([self.window.as_ptr(); R], [0usize; R]);
+            for r in 0..R {
+                from[r] = self.window.as_ptr().wrapping_add(cursor.read);
+                to[r] = cursor.written + self.channel;
+                if r + 1 < count || r + 1 == R {
+                    cursor.advance(self);
+                }
+            }
+            // SAFETY: `check_bounds`; the weights hold `rows * B * COUNT` values for this block.
+            unsafe {
+                let sums = block::<L, R, B>(&from, (&spans, len), weight, &bias);
+                for r in 0..count {
+                    store::<L, B>(&sums[r], self.target.at(to[r]), self, self.plan.store);
+                }
+            }
+            done += count;
+        }
+    }
 }
 
 /// The sums of one block, in registers.
 ///
 /// # Safety
-/// As [`run_task`].
+/// As [`Task::blocks`].
 #[inline(always)]
 unsafe fn block<L: Lanes, const R: usize, const B: usize>(
     from: &[*const f32; R],
-    spans: &[Span],
+    (spans, len): (&[usize], usize),
     mut weight: *const f32,
     bias: &[f32; 32],
 ) -> [[L; B]; R] {
@@ -277,8 +270,8 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
             }
         }
         for span in spans {
-            let row = from.map(|pointer| pointer.add(span.offset));
-            for l in 0..span.len {
+            let row = from.map(|pointer| pointer.add(*span));
+            for l in 0..len {
                 let mut weights = [L::splat(0.0); B];
                 for b in 0..B {
                     weights[b] = L::load(weight.add(b * L::COUNT));
@@ -296,7 +289,7 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
     }
 }
 
-/// Stores the channels of one voxel that exist.
+/// Stores the channels of one group that exist.
 ///
 /// # Safety
 /// `to` is valid for the task's `valid` values.
@@ -316,7 +309,7 @@ unsafe fn store<L: Lanes, const B: usize>(sums: &[L; B], to: *mut f32, task: &Ta
             match store {
                 Store::Write if whole && task.stream => sums[b].stream(at),
                 Store::Write => sums[b].store(at),
-                Store::Add => sums[b].add_product(L::load(at), L::splat(1.0)).store(at),
+                Store::Add => sums[b].add(L::load(at)).store(at),
             }
         }
         if !whole {
@@ -325,39 +318,36 @@ unsafe fn store<L: Lanes, const B: usize>(sums: &[L; B], to: *mut f32, task: &Ta
     }
 }
 
-/// A voxel and its two addresses.
+/// A group of a task and its two addresses.
 struct Cursor {
-    index: [usize; 4],
-    input: usize,
-    output: usize,
+    at: [usize; 3],
+    read: usize,
+    written: usize,
 }
 
 impl Cursor {
-    fn new(plan: &Gather, mut voxel: usize) -> Self {
-        let mut index = [0; 4];
-        for axis in (0..4).rev() {
-            index[axis] = voxel % plan.counts[axis];
-            voxel /= plan.counts[axis];
-        }
-        Cursor { index, input: plan.input.at(index), output: plan.output.at(index) }
+    /// The first one.
+    fn new(task: &Task) -> Self {
+        let at = [task.d.start, task.h.start, 0];
+        let [read, written] = task.place(at);
+        Cursor { at, read, written }
     }
 
-    /// The next voxel; past the last one the addresses are out of range and must not be used.
+    /// The next one; past the last the addresses must not be used.
     #[inline(always)]
-    fn advance(&mut self, plan: &Gather) {
-        self.index[3] += 1;
-        if self.index[3] < plan.counts[3] {
-            self.input += plan.input.strides[3];
-            self.output += plan.output.strides[3];
+    fn advance(&mut self, task: &Task) {
+        self.at[2] += 1;
+        if self.at[2] < task.class.groups {
+            self.read += task.plan.step[2] * task.window.strides[2];
+            self.written += task.plan.output_step[2];
             return;
         }
-        for axis in (1..4).rev() {
-            if self.index[axis] == plan.counts[axis] {
-                self.index[axis] = 0;
-                self.index[axis - 1] += 1;
-            }
+        self.at = [self.at[0], self.at[1] + 1, 0];
+        if self.at[1] == task.h.end {
+            self.at = [self.at[0] + 1, task.h.start, 0];
         }
-        self.input = plan.input.at(self.index);
-        self.output = plan.output.at(self.index);
+        if self.at[0] < task.d.end {
+            [self.read, self.written] = task.place(self.at);
+        }
     }
 }

@@ -10,10 +10,10 @@ use super::{conv, filter, winograd};
 use crate::conv_shape::ConvShape;
 use half::bf16;
 
-/// Storage that convolutions run on. A convolution's images are in the form that [`Kernels::reads_rows`] says.
+/// Storage that convolutions run on. Images are in the form that [`Kernels::reads_rows`] says.
 pub(crate) trait Kernels: Element {
-    /// Whether the kernels of a convolution read images row by row.
-    fn reads_rows(shape: &ConvShape) -> bool;
+    /// Whether the kernels read images row by row.
+    fn reads_rows() -> bool;
     /// See [`conv::respond`].
     fn respond(
         shape: &ConvShape,
@@ -35,8 +35,8 @@ pub(crate) trait Kernels: Element {
 }
 
 impl Kernels for f32 {
-    fn reads_rows(shape: &ConvShape) -> bool {
-        winograd::pays(shape)
+    fn reads_rows() -> bool {
+        true
     }
 
     fn respond(
@@ -46,10 +46,8 @@ impl Kernels for f32 {
         bias: Option<&[f32]>,
         to: (&mut [f32], Store),
     ) {
-        match image {
-            Image::Rows(image) => winograd::respond(shape, *image, weight, bias, to),
-            Image::Framed(image) => conv::respond(shape, image, weight, bias, to),
-        }
+        let respond = if winograd::pays(shape) { winograd::respond } else { conv::respond };
+        respond(shape, image.rows(), weight, bias, to);
     }
 
     fn spread(
@@ -59,28 +57,20 @@ impl Kernels for f32 {
         bias: Option<&[f32]>,
         to: (&mut [f32], Store),
     ) {
-        match response {
-            Image::Rows(response) => winograd::spread(shape, *response, weight, bias, to),
-            Image::Framed(response) => conv::spread(shape, response, weight, bias, to),
-        }
+        let spread = if winograd::pays(shape) { winograd::spread } else { conv::spread };
+        spread(shape, response.rows(), weight, bias, to);
     }
 
     fn weight_gradient(shape: &ConvShape, image: &Image<f32>, response: &Image<f32>) -> Vec<f32> {
-        match (image, response) {
-            (Image::Rows(image), Image::Rows(response)) => {
-                winograd::weight_gradient(shape, *image, *response)
-            }
-            (Image::Framed(image), Image::Framed(response)) => {
-                filter::weight_gradient(shape, image, response)
-            }
-            _ => unreachable!("one convolution reads both of its images in the same form"),
-        }
+        let gradient =
+            if winograd::pays(shape) { winograd::weight_gradient } else { filter::weight_gradient };
+        gradient(shape, image.rows(), response.rows())
     }
 }
 
 impl Kernels for bf16 {
-    fn reads_rows(shape: &ConvShape) -> bool {
-        !tiles() && f32::reads_rows(shape)
+    fn reads_rows() -> bool {
+        !tiles()
     }
 
     fn respond(
@@ -122,17 +112,13 @@ impl Kernels for bf16 {
 
 /// Runs `f` on the same image in f32.
 fn widened<R>(image: &Image<bf16>, f: impl FnOnce(&Image<f32>) -> R) -> R {
-    match image {
-        Image::Framed(image) => f(&Image::Framed(image.widened())),
-        Image::Rows(Rows { dims, read, .. }) => {
-            let read = |row: usize, to: &mut [f32]| {
-                let mut narrow = vec![bf16::ZERO; to.len()];
-                read(row, &mut narrow);
-                rows::convert(&narrow, to);
-            };
-            f(&Image::Rows(Rows { dims: *dims, read: &read, whole: None }))
-        }
-    }
+    let Rows { dims, read, .. } = image.rows();
+    let read = |row: usize, to: &mut [f32]| {
+        let mut narrow = vec![bf16::ZERO; to.len()];
+        read(row, &mut narrow);
+        rows::convert(&narrow, to);
+    };
+    f(&Image::Rows(Rows { dims, read: &read, whole: None }))
 }
 
 /// Runs an f32 kernel and rounds its output.

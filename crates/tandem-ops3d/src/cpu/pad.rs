@@ -14,6 +14,16 @@ pub(crate) enum Image<'a, T: Element> {
     Rows(Rows<'a, T>),
 }
 
+impl<'a, T: Element> Image<'a, T> {
+    /// The rows of an image that is read by them.
+    pub(crate) fn rows(&self) -> Rows<'a, T> {
+        match self {
+            Image::Rows(rows) => *rows,
+            Image::Framed(_) => unreachable!("kernels that read rows are given a frame"),
+        }
+    }
+}
+
 /// A channels-last image `(n, d, h, w, c)` whose rows are made where they are read.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a, T: Element> {
@@ -102,19 +112,6 @@ impl<T: Element> Padded<'_, T> {
     pub(crate) fn strides(&self) -> [usize; 4] {
         let [_, d, h, w, c] = self.dims;
         [d * h * w * c, h * w * c, w * c, c]
-    }
-
-    /// Where the first value inside the frame lies.
-    pub(crate) fn first(&self) -> usize {
-        let strides = self.strides();
-        (0..3).map(|axis| self.frame.before[axis] * strides[axis + 1]).sum()
-    }
-
-    /// The same in f32.
-    pub(crate) fn widened(&self) -> Padded<'static, f32> {
-        let mut values = Scratch::take(self.values.len());
-        super::rows::convert_all(&self.values, &mut values);
-        Padded { values: Values::Own(values), dims: self.dims, frame: self.frame }
     }
 }
 

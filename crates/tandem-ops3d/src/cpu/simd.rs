@@ -152,6 +152,25 @@ pub(crate) unsafe trait Lanes: Copy {
     unsafe fn sub(self, other: Self) -> Self;
 }
 
+/// A buffer that several tasks write, each its own part.
+#[derive(Clone, Copy)]
+pub(crate) struct Target(*mut f32);
+// SAFETY: whoever writes through the pointer keeps to a part that nobody else touches.
+unsafe impl Send for Target {}
+// SAFETY: likewise.
+unsafe impl Sync for Target {}
+
+impl Target {
+    pub(crate) fn new(buffer: &mut [f32]) -> Self {
+        Target(buffer.as_mut_ptr())
+    }
+
+    /// The address of a value; it is not used outside of the buffer.
+    pub(crate) fn at(self, index: usize) -> *mut f32 {
+        self.0.wrapping_add(index)
+    }
+}
+
 /// Bytes of an output from which on it is streamed: then it would not be in the caches any more when it is read.
 pub(crate) const STREAMED_BYTES: usize = 16 << 20;
 

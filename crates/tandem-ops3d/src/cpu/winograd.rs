@@ -20,7 +20,7 @@ pub(crate) use weight_gradient::weight_gradient;
 use super::gather::Store;
 use super::pad::Rows;
 use super::scratch::Scratch;
-use super::simd::{CpuPath, Lanes, Unit, Work, cpu_path, on_unit};
+use super::simd::{CpuPath, Lanes, Target, Unit, Work, cpu_path, on_unit};
 use crate::conv_shape::ConvShape;
 use lines::{LINES, Lines, TileRows, Window};
 use rayon::prelude::*;
@@ -118,7 +118,7 @@ fn run(
         biases[..to].copy_from_slice(bias);
     }
     let task_rows = group_rows(rows);
-    let target = Target(output.as_mut_ptr());
+    let target = Target::new(output);
     (0..rows.count().div_ceil(task_rows)).into_par_iter().for_each(|index| {
         let task = Task {
             rows,
@@ -135,13 +135,6 @@ fn run(
         unsafe { on_unit(unit, task) }
     });
 }
-
-#[derive(Clone, Copy)]
-struct Target(*mut f32);
-// SAFETY: tasks write disjoint parts of the buffer behind the pointer.
-unsafe impl Send for Target {}
-// SAFETY: likewise.
-unsafe impl Sync for Target {}
 
 /// Some rows of tiles, from image to response.
 struct Task<'a> {
@@ -194,7 +187,7 @@ impl Work for Task<'_> {
                     voxels::response::<L>((points, response_layout), to, tiles, voxels);
                 }
             }
-            left.response::<L>(rows, self.range, (self.output.0, self.store));
+            left.response::<L>(rows, self.range, (self.output, self.store));
         }
     }
 }

@@ -149,7 +149,7 @@ impl<S: Kernels> Backward<'_, S> {
             rows::normalise_backward(middle, gradient, &unit.affine, &found.input, to);
         };
         let for_input = x > 0 || self.image_wanted;
-        if shape.reads_rows::<S>() {
+        if S::reads_rows() {
             self.convolution(x, conv, &shape, &shape.output_gradient(&read, None, for_input));
             self.hand_on(sum, gradient);
         } else {

@@ -95,7 +95,7 @@ fn cheapest(plan: impl Fn(usize) -> Plan) -> Plan {
 fn respond_in_groups(shape: &ConvShape, from: [usize; 4], joined: usize) -> Plan {
     let &ConvShape { batch, response, kernel: [kd, kh, kw], ci, co, .. } = shape;
     let [sd, sh, sw] = shape.params.stride;
-    let to = super::super::conv::channels_last_strides(response, co);
+    let to = channels_last_strides(response, co);
     let span = |i: usize| Span { offset: i / kh * from[1] + i % kh * from[2], tap: i * kw };
     Plan {
         counts: [batch, response[0], response[1], response[2].div_ceil(joined)],
@@ -119,7 +119,7 @@ fn spread_in_groups(
 ) -> Plan {
     let &ConvShape { batch, image, kernel, ci, co, .. } = shape;
     let (stride, padding) = (shape.params.stride, shape.params.padding[2]);
-    let (from, to) = (response.strides(), super::super::conv::channels_last_strides(image, ci));
+    let (from, to) = (response.strides(), channels_last_strides(image, ci));
     let voxels = joined * stride[2];
     // Image voxel `o` of group `g` receives from the response voxels `g * joined + (o + padding) / stride - j` with
     // `j` below its number of taps.
@@ -223,4 +223,9 @@ impl Plan {
         let loads = self.chunks().count() * blocks * load;
         self.plane_tiles() * (self.spans.len() * (16 * tiles + loads) + 40 * blocks)
     }
+}
+
+fn channels_last_strides(sides: [usize; 3], channels: usize) -> [usize; 4] {
+    let [d, h, w] = sides;
+    [d * h * w * channels, h * w * channels, w * channels, channels]
 }

@@ -6,7 +6,7 @@
 use super::super::gather::Store;
 use super::super::pad::Rows;
 use super::super::scratch::Scratch;
-use super::super::simd::{Lanes, One, STREAMED_BYTES};
+use super::super::simd::{Lanes, One, STREAMED_BYTES, Target};
 use super::voxels::{enter, leave, leave_transposed};
 use std::ops::Range;
 
@@ -204,7 +204,7 @@ impl Lines {
         &mut self,
         rows: &TileRows,
         group: Range<usize>,
-        (output, store): (*mut f32, Store),
+        (output, store): (Target, Store),
     ) {
         let [depth, height, width] = rows.response();
         let len = width * self.channels;
@@ -216,7 +216,7 @@ impl Lines {
                 let (z, y) = (z + i / 2, y + i % 2);
                 let at = ((n * depth + z) * height + y) * len;
                 // Outside of the output where the row does not exist: then it is not used.
-                if z < depth && y < height { output.wrapping_add(at) } else { spare }
+                if z < depth && y < height { output.at(at) } else { spare }
             });
             let from = self.values[self.at(0, index)..].as_ptr();
             let stride = self.stride;

@@ -1,8 +1,8 @@
 //! Filters in the transformed domain.
 
 use super::super::scratch::Scratch;
-use super::super::simd::{Lanes, Unit, Work, on_unit};
-use super::{POINTS, Target};
+use super::super::simd::{Lanes, Target, Unit, Work, on_unit};
+use super::POINTS;
 use rayon::prelude::*;
 
 /// Where the filter from one channel to another lies in a parameter.
@@ -28,7 +28,7 @@ impl Transformed {
         let padded = to.next_multiple_of(unit.lanes());
         let mut values = Scratch::take(POINTS * from * padded);
         let vectors = padded / unit.lanes();
-        let target = Target(values.as_mut_ptr());
+        let target = Target::new(&mut values);
         (0..vectors * from).into_par_iter().with_min_len(8).for_each(|index| {
             let (vector, input) = (index / from, index % from);
             let work = Filters { weight, addresses, from, to, padded, vector, input, target };
@@ -95,7 +95,7 @@ impl Work for Filters<'_> {
                         let point = 16 * z + 4 * y + x;
                         let at =
                             (point * self.padded + block) * self.from + self.input * width + first - block;
-                        by_d[z].store(self.target.0.add(at));
+                        by_d[z].store(self.target.at(at));
                     }
                 }
             }

@@ -1,0 +1,93 @@
+//! Weights in the order in which [`super::gather`] reads them.
+
+use super::scratch::Scratch;
+use super::simd::{Target, Unit};
+use rayon::prelude::*;
+
+/// For each block of two vectors of channels, or a last one of a single vector, a matrix `(row, channel)`. A row is one value
+/// of one span.
+pub(crate) struct Packed {
+    values: Scratch<f32>,
+    pub(super) rows: usize,
+    pub(super) channels: usize,
+    pub(super) unit: Unit,
+}
+
+/// Where weights lie in a parameter: each row and each output channel adds its part. A row and an output whose voxels meet
+/// in no tap have none.
+pub(crate) struct Addresses<'a> {
+    /// Address and voxel of each row, in the order of the spans.
+    pub(crate) rows: &'a [(usize, usize)],
+    /// Address and voxel of each output.
+    pub(crate) outputs: &'a [(usize, usize)],
+    /// The tap by which a row's voxel reaches an output's.
+    pub(crate) tap: &'a (dyn Fn(usize, usize) -> Option<usize> + Sync),
+}
+
+/// Rows that are packed at once: what they read for all outputs of a block stays in the first cache.
+const ROWS: usize = 128;
+/// The widest block.
+const WIDTH: usize = 32;
+
+impl Packed {
+    pub(crate) fn new(parameter: &[f32], addresses: &Addresses) -> Self {
+        let (rows, channels) = (addresses.rows.len(), addresses.outputs.len());
+        let unit = Unit::for_channels(channels);
+        let padded = channels.next_multiple_of(unit.lanes());
+        let mut values = Scratch::take(rows * padded);
+        // In the order of their addresses, whatever that of the spans: neighbours in memory are read together.
+        let mut order: Vec<usize> = (0..rows).collect();
+        order.sort_unstable_by_key(|row| addresses.rows[*row].0);
+        let target = Target::new(&mut values);
+        let blocks = padded.div_ceil(2 * unit.lanes());
+        let chunks = rows.div_ceil(ROWS);
+        (0..blocks * chunks).into_par_iter().for_each(|index| {
+            let (block, chunk) = (index / chunks, index % chunks);
+            let first = block * 2 * unit.lanes();
+            let width = (padded - first).min(2 * unit.lanes());
+            let order = &order[chunk * ROWS..rows.min((chunk + 1) * ROWS)];
+            let mut transposed = [0.0; ROWS * WIDTH];
+            let outputs = &addresses.outputs[first..channels.min(first + width)];
+            addresses.read(parameter, order, outputs, &mut transposed);
+            for (row, values) in order.iter().zip(transposed.chunks_exact(WIDTH)) {
+                // SAFETY: a block has a place for each row, and the rows of an order are distinct.
+                unsafe {
+                    target.at(first * rows + row * width).copy_from_nonoverlapping(values.as_ptr(), width);
+                }
+            }
+        });
+        Packed { values, rows, channels, unit }
+    }
+}
+
+impl Packed {
+    /// The weights to channels from `channel` on, which begins a block.
+    pub(super) fn block(&self, channel: usize) -> &[f32] {
+        &self.values[channel * self.rows..]
+    }
+
+    /// Blocks of channels.
+    pub(super) fn blocks(&self) -> usize {
+        self.channels.div_ceil(2 * self.unit.lanes())
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.values)
+    }
+}
+
+impl Addresses<'_> {
+    /// The weights of some rows and outputs, `(row, output)` in rows of [`WIDTH`].
+    fn read(&self, parameter: &[f32], rows: &[usize], outputs: &[(usize, usize)], to: &mut [f32]) {
+        let starts: Vec<(usize, usize)> = rows.iter().map(|row| self.rows[*row]).collect();
+        for (column, &(offset, output)) in outputs.iter().enumerate() {
+            let mut met = (usize::MAX, None);
+            for (&(start, voxel), to) in starts.iter().zip(to.chunks_exact_mut(WIDTH)) {
+                if met.0 != voxel {
+                    met = (voxel, (self.tap)(voxel, output));
+                }
+                to[column] = met.1.map_or(0.0, |tap| parameter[start + offset + tap]);
+            }
+        }
+    }
+}

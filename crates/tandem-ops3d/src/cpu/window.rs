@@ -1,0 +1,73 @@
+//! The part of an image that a task reads, between zeros where it reaches beyond the image.
+
+use super::pad::Rows;
+use super::scratch::Scratch;
+use std::ops::{Deref, Range};
+
+/// Voxels of an image `(n, d, h, w, c)` by their place along D, H and W; it may lie outside of the image.
+pub(super) type Voxels = [Range<isize>; 3];
+
+/// Some voxels of one image of a batch.
+pub(super) struct Window<'a> {
+    values: Values<'a>,
+    /// The place of its first voxel.
+    first: [isize; 3],
+    /// From one plane, row and voxel to the next.
+    pub(super) strides: [usize; 3],
+}
+
+enum Values<'a> {
+    Own(Scratch<f32>),
+    Lent(&'a [f32]),
+}
+
+impl Deref for Window<'_> {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        match &self.values {
+            Values::Own(values) => values,
+            Values::Lent(values) => values,
+        }
+    }
+}
+
+impl<'a> Window<'a> {
+    /// Of image `n`; where it lies in memory and the voxels need no zeros, it is lent as it is.
+    pub(super) fn of(image: Rows<'a, f32>, n: usize, voxels: &Voxels) -> Self {
+        let [_, depth, height, width, channels] = image.dims;
+        let inside = (0..3).all(|i| voxels[i].start >= 0 && voxels[i].end <= image.dims[i + 1] as isize);
+        if let (true, Some(whole)) = (inside, image.whole) {
+            let size = depth * height * width * channels;
+            let strides = [height * width * channels, width * channels, channels];
+            return Window { values: Values::Lent(&whole[n * size..][..size]), first: [0; 3], strides };
+        }
+        // Rows are read whole.
+        let [planes, lines, columns] = voxels;
+        let columns = columns.start.min(0)..columns.end.max(width as isize);
+        let row = columns.len() * channels;
+        let strides = [lines.len() * row, row, channels];
+        let mut values = Scratch::take(planes.len() * strides[0]);
+        let before = columns.start.unsigned_abs() * channels;
+        let inside = |place: isize, side: usize| usize::try_from(place).ok().filter(|place| *place < side);
+        for (plane, z) in planes.clone().enumerate() {
+            for (line, y) in lines.clone().enumerate() {
+                let to = &mut values[plane * strides[0] + line * row..][..row];
+                let (Some(z), Some(y)) = (inside(z, depth), inside(y, height)) else {
+                    to.fill(0.0);
+                    continue;
+                };
+                let (left, rest) = to.split_at_mut(before);
+                let (middle, right) = rest.split_at_mut(width * channels);
+                left.fill(0.0);
+                right.fill(0.0);
+                (image.read)((n * depth + z) * height + y, middle);
+            }
+        }
+        Window { values: Values::Own(values), first: [planes.start, lines.start, columns.start], strides }
+    }
+
+    /// Where a voxel's values begin.
+    pub(super) fn at(&self, voxel: [isize; 3]) -> usize {
+        (0..3).map(|i| (voxel[i] - self.first[i]) as usize * self.strides[i]).sum()
+    }
+}
