@@ -6,6 +6,8 @@
 //! zeros and computes all of its output from there. A block computes several voxels times one or two vectors of output
 //! channels in registers, so that every weight loaded serves all voxels of the block and every input value all channels.
 
+mod single;
+
 use super::packed::Packed;
 use super::pad::Rows;
 use super::simd::{Lanes, STREAMED_BYTES, Target, Work, on_unit};
@@ -201,6 +203,8 @@ impl Work for Task<'_> {
         // SAFETY: the caller's. With many registers it is those for addresses that limit a block of one vector.
         unsafe {
             match (self.valid > L::COUNT, R1 >= 24) {
+                (_, true) if self.is_single(7) => self.single::<L, 10, 7>(),
+                (_, true) if self.is_single(3) => self.single::<L, 10, 3>(),
                 (true, _) => self.blocks::<L, R2, 2>(),
                 (false, true) => self.blocks::<L, R2, 1>(),
                 (false, false) => self.blocks::<L, R1, 1>(),
@@ -241,7 +245,8 @@ impl Task<'_> {
             unsafe {
                 let sums = block::<L, R, B>(&from, (&spans, len), weight, &bias);
                 for r in 0..count {
-                    store::<L, B>(&sums[r], self.target.at(to[r]), self, self.plan.store);
+                    let to = self.target.at(to[r]);
+                    store::<L, B>(&sums[r], to, self.valid, (self.plan.store, self.stream));
                 }
             }
             done += count;
@@ -289,13 +294,17 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
     }
 }
 
-/// Stores the channels of one group that exist.
+/// Stores the channels of one group that exist, past the caches if `stream` says so.
 ///
 /// # Safety
-/// `to` is valid for the task's `valid` values.
+/// `to` is valid for `valid` values.
 #[inline(always)]
-unsafe fn store<L: Lanes, const B: usize>(sums: &[L; B], to: *mut f32, task: &Task, store: Store) {
-    let valid = task.valid;
+unsafe fn store<L: Lanes, const B: usize>(
+    sums: &[L; B],
+    to: *mut f32,
+    valid: usize,
+    (store, stream): (Store, bool),
+) {
     // SAFETY: whole vectors only where all their channels exist; else through a buffer of 32 values.
     unsafe {
         let mut buffer = [0.0f32; 32];
@@ -307,7 +316,7 @@ unsafe fn store<L: Lanes, const B: usize>(sums: &[L; B], to: *mut f32, task: &Ta
         for b in 0..B {
             let at = at.add(b * L::COUNT);
             match store {
-                Store::Write if whole && task.stream => sums[b].stream(at),
+                Store::Write if whole && stream => sums[b].stream(at),
                 Store::Write => sums[b].store(at),
                 Store::Add => sums[b].add(L::load(at)).store(at),
             }
