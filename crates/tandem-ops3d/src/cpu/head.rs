@@ -19,15 +19,28 @@ impl Head<'_> {
 }
 
 on_every_path! {
-    /// The logits `(voxel, class)` of features `(voxel, channel)`.
-    fn forward(head: &Head, features: &[f32], logits: &mut [f32]) {
+    /// The logits of one class from features `(voxel, channel)`.
+    fn forward(head: &Head, class: usize, features: &[f32], logits: &mut [f32]) {
         let channels = head.channels();
-        for (x, y) in features.chunks_exact(channels).zip(logits.chunks_exact_mut(head.classes())) {
-            for ((y, weight), bias) in y.iter_mut().zip(head.weight.chunks_exact(channels)).zip(head.bias) {
-                *y = bias + dot(x, weight);
+        let (weight, bias) = (&head.weight[class * channels..][..channels], head.bias[class]);
+        match channels {
+            // Counts that the compiler knows.
+            8 => forward_of::<8>(weight, bias, features, logits),
+            16 => forward_of::<16>(weight, bias, features, logits),
+            _ => {
+                let voxels = logits.iter_mut().zip(features.chunks_exact(channels));
+                voxels.for_each(|(y, x)| *y = bias + dot(x, weight));
             }
         }
     }
+}
+
+#[inline(always)]
+fn forward_of<const C: usize>(weight: &[f32], bias: f32, features: &[f32], logits: &mut [f32]) {
+    let mut own = [0.0; C];
+    own.copy_from_slice(weight);
+    let (voxels, _) = features.as_chunks::<C>();
+    logits.iter_mut().zip(voxels).for_each(|(y, x)| *y = bias + dot(x, &own));
 }
 
 /// A dot product in eight sums: a fixed order that vector units follow.
@@ -46,21 +59,42 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 on_every_path! {
-    /// The gradient of the features is written, those of weight and bias are added to.
-    fn backward(head: &Head, features: &[f32], grad: &[f32], dx: &mut [f32], dw: &mut [f32], db: &mut [f32]) {
-        let (channels, classes) = (head.channels(), head.classes());
-        let voxels = features.chunks_exact(channels).zip(grad.chunks_exact(classes));
-        for ((x, grad), dx) in voxels.zip(dx.chunks_exact_mut(channels)) {
-            dx.fill(0.0);
-            for (class, grad) in grad.iter().enumerate() {
-                let weight = &head.weight[class * channels..][..channels];
-                let dw = &mut dw[class * channels..][..channels];
-                db[class] += grad;
-                for (((dx, dw), x), weight) in dx.iter_mut().zip(dw).zip(x).zip(weight) {
-                    *dx += grad * weight;
-                    *dw += grad * x;
+    /// From the gradient of one class's logits: that of the features `dx` and that of the class's weight are added to.
+    fn backward(head: &Head, class: usize, features: &[f32], grad: &[f32], dx: &mut [f32], dw: &mut [f32]) {
+        let channels = head.channels();
+        let weight = &head.weight[class * channels..][..channels];
+        match channels {
+            8 => backward_of::<8>(weight, features, grad, dx, dw),
+            16 => backward_of::<16>(weight, features, grad, dx, dw),
+            _ => {
+                let voxels = features.chunks_exact(channels).zip(dx.chunks_exact_mut(channels)).zip(grad);
+                for ((x, dx), grad) in voxels {
+                    for (((dx, dw), x), weight) in dx.iter_mut().zip(&mut *dw).zip(x).zip(weight) {
+                        *dx += grad * weight;
+                        *dw += grad * x;
+                    }
                 }
             }
         }
     }
+}
+
+#[inline(always)]
+fn backward_of<const C: usize>(
+    weight: &[f32],
+    features: &[f32],
+    grad: &[f32],
+    dx: &mut [f32],
+    dw: &mut [f32],
+) {
+    let (mut own, mut sums) = ([0.0f32; C], [0.0f32; C]);
+    own.copy_from_slice(weight);
+    let ((x, _), (dx, _)) = (features.as_chunks::<C>(), dx.as_chunks_mut::<C>());
+    for ((x, dx), grad) in x.iter().zip(dx).zip(grad) {
+        for c in 0..C {
+            dx[c] += grad * own[c];
+            sums[c] += grad * x[c];
+        }
+    }
+    dw.iter_mut().zip(sums).for_each(|(dw, sum)| *dw += sum);
 }

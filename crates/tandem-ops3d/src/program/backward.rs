@@ -196,22 +196,26 @@ pub(super) fn head_gradients<S: Kernels>(
     logits: &[f32],
 ) -> (Scratch<S>, Vec<[Vec<f32>; 2]>) {
     let [n, d, h, w, _] = tape.dims[x];
-    let (classes, row_len) = (head.classes(), tape.row_len(x));
-    let mut voxels = Scratch::<f32>::take(logits.len());
-    transpose(logits, n, [classes, d * h * w], &mut voxels);
+    let (classes, row_len, volume) = (head.classes(), tape.row_len(x), d * h * w);
     let mut gradient = Scratch::<S>::take(n * d * h * row_len);
     // A plane a task, each with sums of its own, added in order.
     let tasks = gradient.par_chunks_mut((h * row_len).max(1)).enumerate();
     let sums = tasks
         .map(|(plane, gradient)| {
             let mut sums = [vec![0.0; head.weight.len()], vec![0.0; classes]];
-            let mut both = [vec![0.0f32; row_len], vec![0.0f32; row_len]];
+            let [mut features, mut dx] = [vec![0.0f32; row_len], vec![0.0f32; row_len]];
             for (y, to) in gradient.chunks_mut(row_len).enumerate() {
                 let row = plane * h + y;
-                let ([features, dx], [dw, db]) = (&mut both, &mut sums);
-                tape.read_row(x, row, features);
-                head::backward(&head, features, &voxels[row * w * classes..][..w * classes], dx, dw, db);
-                rows::convert(dx, to);
+                tape.read_row(x, row, &mut features);
+                dx.fill(0.0);
+                for class in 0..classes {
+                    let first = (plane / d * classes + class) * volume + row % (d * h) * w;
+                    let (grad, [dw, db]) = (&logits[first..first + w], &mut sums);
+                    let dw = &mut dw[class * head.channels()..][..head.channels()];
+                    head::backward(&head, class, &features, grad, &mut dx, dw);
+                    db[class] += grad.iter().sum::<f32>();
+                }
+                rows::convert(&dx, to);
             }
             sums
         })

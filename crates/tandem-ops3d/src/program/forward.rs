@@ -14,6 +14,7 @@ use crate::cpu::transpose::transpose;
 use crate::norm::{follow, normalisation};
 use crate::storage::filled;
 use candle_core::{Result, bail};
+use rayon::prelude::*;
 use tandem_random::Draws;
 
 /// What a forward pass makes.
@@ -188,12 +189,24 @@ fn factors(mut draws: Draws, probability: f64, dims: [usize; 5]) -> Result<Vec<V
 /// The logits `(n, k, d, h, w)`.
 pub(super) fn run_head<S: Kernels>(tape: &Tape<S>, x: usize, head: Head) -> Vec<f32> {
     let [n, d, h, w, _] = tape.dims[x];
-    let classes = head.classes();
-    let mut voxels = Scratch::<f32>::take(n * d * h * w * classes);
-    for_rows(&mut voxels, w * classes, |row, logits| {
-        let mut features = vec![0.0f32; tape.row_len(x)];
-        tape.read_row(x, row, &mut features);
-        head::forward(&head, &features, logits);
-    });
-    filled(voxels.len(), |logits| transpose(&voxels, n, [d * h * w, classes], logits))
+    let (classes, plane) = (head.classes(), h * w);
+    filled(n * classes * d * plane, |logits| {
+        if logits.is_empty() {
+            return;
+        }
+        // A task is a plane of one image: the classes' planes lie apart.
+        let mut tasks: Vec<Vec<&mut [f32]>> = (0..n * d).map(|_| Vec::with_capacity(classes)).collect();
+        for (index, logits) in logits.chunks_mut(plane).enumerate() {
+            tasks[index / (classes * d) * d + index % d].push(logits);
+        }
+        tasks.into_par_iter().enumerate().for_each(|(index, mut classes)| {
+            let mut features = vec![0.0f32; tape.row_len(x)];
+            for y in 0..h {
+                tape.read_row(x, index * h + y, &mut features);
+                for (class, logits) in classes.iter_mut().enumerate() {
+                    head::forward(&head, class, &features, &mut logits[y * w..][..w]);
+                }
+            }
+        });
+    })
 }
