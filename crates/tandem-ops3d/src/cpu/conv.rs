@@ -27,7 +27,7 @@ pub(crate) fn respond(
             first..first + kernel[axis] as isize
         }),
         start: 0,
-        weight: Packed::new(weight, &Addresses { rows: &rows, outputs: &outputs, tap: &|_, _| Some(0) }),
+        weight: Packed::new(weight, &Addresses { rows: &rows, outputs: &outputs, tap: None }),
         bias: bias.map(<[f32]>::to_vec),
     };
     let output_step = [h * w * co, w * co, co];
@@ -136,15 +136,19 @@ fn spread_class(
     // Ascending response voxels meet descending taps: k = residue + stride * (taps - 1 - j).
     let tap = |axis: usize, j: usize| class[axis].residue + stride[axis] * (class[axis].taps - 1 - j);
     let volume: usize = kernel.iter().product();
+    // One voxel is reached by every tap of what it reads.
+    let single = voxels.joined == 1;
     let row = |position: usize| {
         let (span, voxel) = (position / voxels.read, position % voxels.read);
-        let start = (tap(0, span / th) * kernel[1] + tap(1, span % th)) * kernel[2];
+        let alone = if single { voxels.tap(shape, voxel, 0).unwrap_or_default() } else { 0 };
+        let start = (tap(0, span / th) * kernel[1] + tap(1, span % th)) * kernel[2] + alone;
         (0..co).map(move |c| (c * ci * volume + start, voxel))
     };
     let rows: Vec<_> = (0..td * th * voxels.read).flat_map(row).collect();
     let outputs: Vec<_> =
         (0..voxels.joined).flat_map(|voxel| (0..ci).map(move |c| (c * volume, voxel))).collect();
     let tap = |read: usize, voxel: usize| voxels.tap(shape, read, voxel);
+    let tap: Option<&(dyn Fn(usize, usize) -> Option<usize> + Sync)> = if single { None } else { Some(&tap) };
     // Position 0 would lie where the class's residue does.
     let first = |axis: usize| class[axis].residue as isize - shape.params.padding[axis] as isize;
     let start = (first(0) * height as isize + first(1)) * width as isize + voxels.start as isize;
@@ -154,7 +158,7 @@ fn spread_class(
         groups: voxels.groups,
         reads: [reads(td), reads(th), voxels.first..voxels.first + voxels.read as isize],
         start: start * ci as isize,
-        weight: Packed::new(weight, &Addresses { rows: &rows, outputs: &outputs, tap: &tap }),
+        weight: Packed::new(weight, &Addresses { rows: &rows, outputs: &outputs, tap }),
         bias: bias.map(|bias| bias.repeat(voxels.joined)),
     }
 }

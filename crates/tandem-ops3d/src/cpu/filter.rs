@@ -7,7 +7,7 @@
 use super::pad::Rows;
 use super::scratch::Scratch;
 use super::simd::{Lanes, Unit, Work, on_unit};
-use super::window::Window;
+use super::window::{Window, cut};
 use crate::conv_shape::ConvShape;
 use crate::storage::filled;
 use rayon::prelude::*;
@@ -28,8 +28,11 @@ pub(crate) fn weight_gradient(shape: &ConvShape, image: Rows<f32>, response: Row
     let co_padded = co.next_multiple_of(unit.lanes());
     let taps = kd * kh * kw;
     let size = taps * ci * co_padded;
-    let row_count = batch * depth * height;
-    let parts = part_count(row_count, size);
+    let ([sd, sh, _], width) = (shape.params.stride, shape.response[2]);
+    let row_bytes = (shape.image[2] * ci + width * co) * size_of::<f32>();
+    let blocks = cut(&[0..depth, 0..height], width, ([kd, kh], [sd, sh]), row_bytes);
+    let count = batch * blocks.len();
+    let parts = part_count(count, size);
     let mut sums = Scratch::take(parts * size);
     if size > 0 {
         let span_size = size / (kd * kh);
@@ -43,26 +46,23 @@ pub(crate) fn weight_gradient(shape: &ConvShape, image: Rows<f32>, response: Row
             sum.fill(0.0);
             let (part, first_span) = (index * task / size, index * task % size / span_size);
             let spans = first_span..first_span + task / span_size;
-            let [mut row, end] = [part, part + 1].map(|part| part * row_count / parts);
-            while row < end {
-                let (n, z, y) = (row / (depth * height), row / height % depth, row % height);
-                // Rows of one plane or whole planes, few enough to stay in the cache while all taps pass over them.
-                let most = (tile_voxels(ci) / shape.response[2].max(1)).clamp(1, end - row);
-                let planes = if y == 0 { (most / height).clamp(1, depth - z) } else { 1 };
-                let rows = [z..z + planes, y..height.min(y + most)];
-                let count = planes * rows[1].len();
+            for block in part * count / parts..(part + 1) * count / parts {
+                let (n, rows) = (block / blocks.len(), &blocks[block % blocks.len()]);
                 let own;
                 let windows = match &shared {
                     Some(shared) => &shared[n],
                     None => {
-                        own = windows(shape, image, response, n, &rows);
+                        own = windows(shape, image, response, n, rows);
                         &own
                     }
                 };
-                let tile = Tile::new(shape, windows, &rows, (spans.clone(), co_padded, sum));
-                // SAFETY: the tile's bounds were checked; the unit is this process's.
-                unsafe { on_unit(unit, tile) };
-                row += count;
+                // The response of a few rows stays in the first cache while all taps pass over it.
+                for starts in starts(shape, windows, rows).chunks((tile_voxels(ci) / width.max(1)).max(1)) {
+                    let tile = Tile { shape, windows, starts, spans: spans.clone(), co_padded, sum };
+                    tile.check_bounds();
+                    // SAFETY: the tile's bounds were checked; the unit is this process's.
+                    unsafe { on_unit(unit, tile) };
+                }
             }
         });
         add_parts(&mut sums, size);
@@ -87,6 +87,17 @@ fn windows<'a>(
         rows.start * stride - padding..(rows.end - 1) * stride - padding + shape.kernel[axis] as isize
     });
     [Window::of(image, n, &under), Window::of(response, n, &rows)]
+}
+
+/// The first image value under each row, and the row's own first value.
+fn starts(shape: &ConvShape, windows: &[Window; 2], rows: &[Range<usize>; 2]) -> Vec<[usize; 2]> {
+    let params = shape.params;
+    let start = |z: usize, y: usize| {
+        let place = [z as isize, y as isize, 0];
+        let under = [0, 1, 2].map(|i| place[i] * params.stride[i] as isize - params.padding[i] as isize);
+        [windows[0].at(under), windows[1].at(place)]
+    };
+    rows[0].clone().flat_map(|z| rows[1].clone().map(move |y| [z, y])).map(|[z, y]| start(z, y)).collect()
 }
 
 /// Adds all parts to the first, in order.
@@ -150,32 +161,13 @@ struct Tile<'a, 'b> {
     /// Of the image and of the response.
     windows: &'a [Window<'b>; 2],
     /// The first image value under each row, and the row's own first value.
-    starts: Vec<[usize; 2]>,
+    starts: &'a [[usize; 2]],
     spans: Range<usize>,
     co_padded: usize,
     sum: &'a mut [f32],
 }
 
-impl<'a, 'b> Tile<'a, 'b> {
-    fn new(
-        shape: &'a ConvShape,
-        windows: &'a [Window<'b>; 2],
-        rows: &[Range<usize>; 2],
-        (spans, co_padded, sum): (Range<usize>, usize, &'a mut [f32]),
-    ) -> Self {
-        let params = shape.params;
-        let start = |z: usize, y: usize| {
-            let place = [z as isize, y as isize, 0];
-            let under = [0, 1, 2].map(|i| place[i] * params.stride[i] as isize - params.padding[i] as isize);
-            [windows[0].at(under), windows[1].at(place)]
-        };
-        let start = &start;
-        let starts = rows[0].clone().flat_map(|z| rows[1].clone().map(move |y| start(z, y))).collect();
-        let tile = Tile { shape, windows, starts, spans, co_padded, sum };
-        tile.check_bounds();
-        tile
-    }
-
+impl Tile<'_, '_> {
     /// Values of a span.
     fn span_len(&self) -> usize {
         self.shape.kernel[2] * self.shape.ci
@@ -309,7 +301,7 @@ impl Tile<'_, '_> {
                     }
                 }
             }
-            for start in &self.starts {
+            for start in self.starts {
                 let mut image = offsets.map(|offset| image.add(start[0] + offset));
                 let mut response = response.add(start[1] + at.channel);
                 for _ in 0..width {

@@ -11,7 +11,7 @@ mod single;
 use super::packed::Packed;
 use super::pad::Rows;
 use super::simd::{Lanes, STREAMED_BYTES, Target, Work, on_unit};
-use super::window::{Voxels, Window};
+use super::window::{Voxels, Window, cut};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -49,9 +49,6 @@ pub(crate) enum Store {
     /// They are added to what the output holds.
     Add,
 }
-
-/// Groups that one task computes at the least: what they read stays in the second cache.
-const TASK_GROUPS: usize = 480;
 
 /// Bytes of weights up to which a task computes all channels: the weights stay in the second cache, and the input is read
 /// once. Larger weights are read once, block by block, by tasks that share their input.
@@ -97,20 +94,16 @@ pub(crate) fn gather(plan: &Gather, output: &mut [f32]) {
         });
         return;
     }
-    let groups = classes().map(|class| class.groups).max().unwrap_or(1).max(1);
-    let rows = TASK_GROUPS.div_ceil(groups).min(all[1].len());
-    let planes = (TASK_GROUPS / (groups * all[1].len())).clamp(1, all[0].len());
-    let [across, down] = [all[0].len().div_ceil(planes), all[1].len().div_ceil(rows)];
-    (0..batch * across * down).into_par_iter().for_each(|index| {
-        let (n, d, h) = (index / (across * down), index / down % across, index % down);
-        let part = |all: &Range<usize>, index: usize, len: usize| {
-            let start = all.start + index * len;
-            start..all.end.min(start + len)
-        };
-        let positions = [part(&all[0], d, planes), part(&all[1], h, rows)];
-        let window = Window::of(plan.input, n, &plan.reads(&positions));
+    let groups = classes().map(|class| class.groups).max().unwrap_or(0);
+    let one = plan.reads(&all.clone().map(|all| all.start..all.start + 1)).map(|read| read.len());
+    let [_, _, _, w, c] = plan.input.dims;
+    let steps = ([one[0], one[1]], [plan.step[0], plan.step[1]]);
+    let parts = cut(&all, groups, steps, w * c * size_of::<f32>());
+    (0..batch * parts.len()).into_par_iter().for_each(|index| {
+        let (n, positions) = (index / parts.len(), &parts[index % parts.len()]);
+        let window = Window::of(plan.input, n, &plan.reads(positions));
         for class in classes() {
-            (0..blocks).for_each(|block| run(n, class, &positions, block, &window));
+            (0..blocks).for_each(|block| run(n, class, positions, block, &window));
         }
     });
 }

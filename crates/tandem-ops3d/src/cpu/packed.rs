@@ -13,15 +13,15 @@ pub(crate) struct Packed {
     pub(super) unit: Unit,
 }
 
-/// Where weights lie in a parameter: each row and each output channel adds its part. A row and an output whose voxels meet
-/// in no tap have none.
+/// Where weights lie in a parameter: each row and each output adds its part. A row and an output whose voxels meet in no tap
+/// have none.
 pub(crate) struct Addresses<'a> {
     /// Address and voxel of each row, in the order of the spans.
     pub(crate) rows: &'a [(usize, usize)],
     /// Address and voxel of each output.
     pub(crate) outputs: &'a [(usize, usize)],
-    /// The tap by which a row's voxel reaches an output's.
-    pub(crate) tap: &'a (dyn Fn(usize, usize) -> Option<usize> + Sync),
+    /// The tap by which a row's voxel reaches an output's, where there are several of either.
+    pub(crate) tap: Option<&'a (dyn Fn(usize, usize) -> Option<usize> + Sync)>,
 }
 
 /// Rows that are packed at once: what they read for all outputs of a block stays in the first cache.
@@ -81,12 +81,15 @@ impl Addresses<'_> {
     fn read(&self, parameter: &[f32], rows: &[usize], outputs: &[(usize, usize)], to: &mut [f32]) {
         let starts: Vec<(usize, usize)> = rows.iter().map(|row| self.rows[*row]).collect();
         for (column, &(offset, output)) in outputs.iter().enumerate() {
-            let mut met = (usize::MAX, None);
-            for (&(start, voxel), to) in starts.iter().zip(to.chunks_exact_mut(WIDTH)) {
-                if met.0 != voxel {
-                    met = (voxel, (self.tap)(voxel, output));
+            let to = to.chunks_exact_mut(WIDTH).zip(&starts);
+            match self.tap {
+                None => {
+                    let from = &parameter[offset..];
+                    to.for_each(|(to, (start, _))| to[column] = from[*start]);
                 }
-                to[column] = met.1.map_or(0.0, |tap| parameter[start + offset + tap]);
+                Some(tap) => to.for_each(|(to, (start, voxel))| {
+                    to[column] = tap(*voxel, output).map_or(0.0, |tap| parameter[start + offset + tap]);
+                }),
             }
         }
     }

@@ -7,6 +7,49 @@ use std::ops::{Deref, Range};
 /// Voxels of an image `(n, d, h, w, c)` by their place along D, H and W; it may lie outside of the image.
 pub(super) type Voxels = [Range<isize>; 3];
 
+/// Bytes of a window that stays in the second cache beside weights and sums.
+const WINDOW_BYTES: usize = 768 << 10;
+/// Blocks that positions are cut into at the least, where there are enough of them: both cores are busy to the end.
+const BLOCKS: usize = 16;
+/// Voxels that are enough for a block.
+const MIN_VOXELS: usize = 240;
+/// What a block costs beside its input, in bytes that might be read instead.
+const BLOCK_COST: usize = 64 << 10;
+
+/// Cuts output positions along D and H, `groups` voxels in each row, into equal blocks whose input stays in the cache, so that
+/// as little as possible is read for two of them. A position reads `reads` voxels along either axis, `step` apart from the
+/// next position's, in rows of `row` bytes.
+pub(super) fn cut(
+    all: &[Range<usize>; 2],
+    groups: usize,
+    (reads, step): ([usize; 2], [usize; 2]),
+    row: usize,
+) -> Vec<[Range<usize>; 2]> {
+    let len = [0, 1].map(|axis| all[axis].len());
+    let most = (len[0] * len[1] * groups).div_ceil(BLOCKS).max(MIN_VOXELS);
+    let mut best = ([1, 1], usize::MAX);
+    for planes in 1..=len[0].min(16) {
+        for rows in 1..=len[1] {
+            let block = [planes, rows];
+            let [d, h] = [0, 1].map(|axis| (block[axis] - 1) * step[axis] + reads[axis].max(step[axis]));
+            if block != [1, 1] && (d * h * row > WINDOW_BYTES || planes * rows * groups > most) {
+                break;
+            }
+            let blocks = [0, 1].map(|axis| len[axis].div_ceil(block[axis]));
+            let cost = blocks[0] * blocks[1] * (d * h * row + BLOCK_COST);
+            if cost < best.1 {
+                best = (block, cost);
+            }
+        }
+    }
+    let parts = |axis: usize| {
+        let (all, count) = (&all[axis], len[axis].div_ceil(best.0[axis]));
+        let at = move |part: usize| all.start + part * all.len() / count;
+        (0..count).map(move |part| at(part)..at(part + 1))
+    };
+    parts(0).flat_map(|d| parts(1).map(move |h| [d.clone(), h])).collect()
+}
+
 /// Some voxels of one image of a batch.
 pub(super) struct Window<'a> {
     values: Values<'a>,
