@@ -85,7 +85,7 @@ struct Voxels {
 }
 
 /// Channels up to which voxels of several classes are worth joining although some then meet weights of zero.
-const JOINED_CHANNELS: usize = 32;
+const JOINED_CHANNELS: usize = 16;
 
 impl Voxels {
     /// All voxels of a row.

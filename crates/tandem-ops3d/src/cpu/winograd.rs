@@ -7,6 +7,7 @@
 //!
 //! The factors of the transforms are 0, 1 and 1/2: in f32 the result is within a few roundings of the direct sum's.
 
+mod deep;
 mod lines;
 mod product;
 #[cfg(test)]
@@ -41,7 +42,9 @@ pub(crate) fn pays(shape: &ConvShape) -> bool {
     }
     let tiles: usize = shape.response.iter().map(|side| side.div_ceil(2)).product();
     let enough = (shape.ci * shape.co / 128).max(64);
-    fits(shape) && shape.ci.min(shape.co) >= 8 && shape.batch * tiles >= enough
+    fits(shape)
+        && shape.ci.min(shape.co) >= 8
+        && (shape.batch * tiles >= enough || deep::pays(shape.batch * tiles, [shape.ci, shape.co]))
 }
 
 /// Whether a convolution is of this form.
@@ -111,6 +114,9 @@ fn run(
     if output.is_empty() {
         return;
     }
+    if deep::pays(rows.count() * rows.tiles(), [from, to]) {
+        return deep::run(rows, input, weight, (addresses, [from, to]), bias, (output, store));
+    }
     let unit = Unit::for_channels(to);
     let transformed = Transformed::new(weight, addresses, [from, to], unit);
     let mut biases = vec![0.0; transformed.padded];
@@ -171,7 +177,7 @@ impl Work for Task<'_> {
                 for row in 0..count {
                     let voxels = entered.values[entered.at(line, row)..].as_ptr();
                     let points = image[row * tiles * image_layout.stride..].as_mut_ptr();
-                    voxels::image::<L>(voxels, from, tiles, (points, image_layout));
+                    voxels::image::<L>(voxels, from, from, tiles, (points, image_layout));
                 }
                 for x in 0..AXIS {
                     let point = AXIS * line + x;
@@ -187,7 +193,7 @@ impl Work for Task<'_> {
                     voxels::response::<L>((points, response_layout), to, tiles, voxels);
                 }
             }
-            left.response::<L>(rows, self.range, (self.output, self.store));
+            left.response::<L>(rows, self.range, (self.output, self.store), 0..to, to);
         }
     }
 }

@@ -195,39 +195,45 @@ impl Lines {
         self.values[LINES * self.stride..].as_mut_ptr()
     }
 
-    /// Transforms a group's lines to rows of a response: `A' m`.
+    /// Transforms a group's lines to some channels of a response's rows, which has `all` of them: `A' m`.
     ///
     /// # Safety
-    /// As [`Self::image`]; the output holds the whole response, and nobody else touches this group's rows.
+    /// As [`Self::image`]; the output holds the whole response, and nobody else touches this group's rows and channels.
     #[inline(always)]
     pub(super) unsafe fn response<L: Lanes>(
         &mut self,
         rows: &TileRows,
         group: Range<usize>,
         (output, store): (Target, Store),
+        channels: Range<usize>,
+        all: usize,
     ) {
         let [depth, height, width] = rows.response();
-        let len = width * self.channels;
-        let stream = rows.outputs() * self.channels * size_of::<f32>() >= STREAMED_BYTES;
+        // Rows of all channels are written from end to end, others voxel by voxel.
+        let (runs, len) = if channels.len() == all { (1, width * all) } else { (width, channels.len()) };
+        let stream = rows.outputs() * all * size_of::<f32>() >= STREAMED_BYTES;
         for (index, row) in group.enumerate() {
             let [n, z, y] = rows.place(row);
             let spare = self.spare();
-            let to = std::array::from_fn(|i| {
-                let (z, y) = (z + i / 2, y + i % 2);
-                let at = ((n * depth + z) * height + y) * len;
-                // Outside of the output where the row does not exist: then it is not used.
-                if z < depth && y < height { output.at(at) } else { spare }
-            });
-            let from = self.values[self.at(0, index)..].as_ptr();
+            let first = self.values[self.at(0, index)..].as_ptr();
             let stride = self.stride;
-            // SAFETY: the caller's.
-            unsafe {
-                match store {
-                    Store::Write if stream => {
-                        for_vectors::<L, _>(len, PlanesBack::<STREAM> { from, stride, to });
+            for run in 0..runs {
+                let from = first.wrapping_add(run * self.channels);
+                let to = std::array::from_fn(|i| {
+                    let (z, y) = (z + i / 2, y + i % 2);
+                    let at = (((n * depth + z) * height + y) * width + run) * all + channels.start;
+                    // Outside of the output where the row does not exist: then it is not used.
+                    if z < depth && y < height { output.at(at) } else { spare }
+                });
+                // SAFETY: the caller's.
+                unsafe {
+                    match store {
+                        Store::Write if stream => {
+                            for_vectors::<L, _>(len, PlanesBack::<STREAM> { from, stride, to });
+                        }
+                        Store::Write => for_vectors::<L, _>(len, PlanesBack::<WRITE> { from, stride, to }),
+                        Store::Add => for_vectors::<L, _>(len, PlanesBack::<ADD> { from, stride, to }),
                     }
-                    Store::Write => for_vectors::<L, _>(len, PlanesBack::<WRITE> { from, stride, to }),
-                    Store::Add => for_vectors::<L, _>(len, PlanesBack::<ADD> { from, stride, to }),
                 }
             }
         }

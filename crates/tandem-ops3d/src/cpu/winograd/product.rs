@@ -23,7 +23,7 @@ pub(super) unsafe fn product<L: Lanes, const R1: usize, const R2: usize>(
             start[..width].copy_from_slice(&bias[channel..channel + width]);
         }
         let filters =
-            Filters { weight: weights.block(point, channel), inputs: weights.inputs, start: &start };
+            Filters { weight: weights.block(point, channel), inputs: weights.inputs, start: Some(&start) };
         let response = (&mut response[channel..], stride);
         // SAFETY: the caller's.
         unsafe {
@@ -38,12 +38,12 @@ pub(super) unsafe fn product<L: Lanes, const R1: usize, const R2: usize>(
 }
 
 /// The filters of one point to one block of channels.
-struct Filters<'a> {
+pub(super) struct Filters<'a> {
     /// `(input, output)`.
-    weight: &'a [f32],
-    inputs: usize,
-    /// What sums begin with.
-    start: &'a [f32; 32],
+    pub(super) weight: &'a [f32],
+    pub(super) inputs: usize,
+    /// What sums begin with; else they are added to.
+    pub(super) start: Option<&'a [f32; 32]>,
 }
 
 /// Blocks of `R` tiles; a last one of few in a block of `SHORT`.
@@ -51,7 +51,7 @@ struct Filters<'a> {
 /// # Safety
 /// As [`product`].
 #[inline(always)]
-unsafe fn blocks<L: Lanes, const R: usize, const SHORT: usize, const B: usize>(
+pub(super) unsafe fn blocks<L: Lanes, const R: usize, const SHORT: usize, const B: usize>(
     image: (&[f32], usize),
     filters: &Filters,
     tiles: usize,
@@ -87,11 +87,14 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
     unsafe {
         let image = image.as_ptr().add(tile * image_stride);
         let rows: [*const f32; R] = std::array::from_fn(|r| image.add(r * image_stride));
+        let to = response.add(tile * stride);
         let mut sums = [[L::splat(0.0); B]; R];
-        for b in 0..B {
-            let start = L::load(filters.start.as_ptr().add(b * L::COUNT));
-            for r in 0..R {
-                sums[r][b] = start;
+        for r in 0..R {
+            for b in 0..B {
+                sums[r][b] = L::load(match filters.start {
+                    Some(start) => start.as_ptr().add(b * L::COUNT),
+                    None => to.add(r * stride + b * L::COUNT),
+                });
             }
         }
         let mut weight = filters.weight.as_ptr();
@@ -108,7 +111,6 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
             }
             weight = weight.add(B * L::COUNT);
         }
-        let to = response.add(tile * stride);
         for r in 0..R {
             for b in 0..B {
                 sums[r][b].store(to.add(r * stride + b * L::COUNT));

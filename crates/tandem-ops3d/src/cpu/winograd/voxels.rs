@@ -49,7 +49,8 @@ impl Layout {
     }
 }
 
-/// A row of voxels to tiles: `B' d`. The last vector of a voxel reads into the next one; what it finds there meets no weight.
+/// A row of voxels to tiles, the first `taken` of their channels: `B' d`. The last vector of a voxel reads into the next one;
+/// what it finds there meets no weight.
 ///
 /// # Safety
 /// The row holds the tiles' voxels and a vector more, the target the tiles.
@@ -57,6 +58,7 @@ impl Layout {
 pub(super) unsafe fn image<L: Lanes>(
     line: *const f32,
     channels: usize,
+    taken: usize,
     tiles: usize,
     to: (*mut f32, Layout),
 ) {
@@ -64,8 +66,8 @@ pub(super) unsafe fn image<L: Lanes>(
     unsafe {
         // One vector a voxel: a loop that the compiler unrolls.
         match channels == L::COUNT {
-            true => image_of::<L>(line, L::COUNT, tiles, to),
-            false => image_of::<L>(line, channels, tiles, to),
+            true => image_of::<L>(line, L::COUNT, L::COUNT, tiles, to),
+            false => image_of::<L>(line, channels, taken, tiles, to),
         }
     }
 }
@@ -74,6 +76,7 @@ pub(super) unsafe fn image<L: Lanes>(
 unsafe fn image_of<L: Lanes>(
     line: *const f32,
     channels: usize,
+    taken: usize,
     tiles: usize,
     (to, layout): (*mut f32, Layout),
 ) {
@@ -82,7 +85,7 @@ unsafe fn image_of<L: Lanes>(
         for tile in 0..tiles {
             let from = line.add(2 * tile * channels);
             let to = to.add(tile * layout.stride);
-            for c in (0..channels).step_by(L::COUNT) {
+            for c in (0..taken).step_by(L::COUNT) {
                 let value = |voxel: usize| L::load(from.add(voxel * channels + c));
                 let points = enter([value(0), value(1), value(2), value(3)]);
                 for x in 0..AXIS {
@@ -93,7 +96,7 @@ unsafe fn image_of<L: Lanes>(
     }
 }
 
-/// A row of a response's gradient to tiles: `A y`.
+/// A row of a response's gradient to tiles, likewise: `A y`.
 ///
 /// # Safety
 /// As [`image`].
@@ -101,6 +104,7 @@ unsafe fn image_of<L: Lanes>(
 pub(super) unsafe fn gradient<L: Lanes>(
     line: *const f32,
     channels: usize,
+    taken: usize,
     tiles: usize,
     to: (*mut f32, Layout),
 ) {
@@ -108,8 +112,8 @@ pub(super) unsafe fn gradient<L: Lanes>(
     unsafe {
         // One vector a voxel: a loop that the compiler unrolls.
         match channels == L::COUNT {
-            true => gradient_of::<L>(line, L::COUNT, tiles, to),
-            false => gradient_of::<L>(line, channels, tiles, to),
+            true => gradient_of::<L>(line, L::COUNT, L::COUNT, tiles, to),
+            false => gradient_of::<L>(line, channels, taken, tiles, to),
         }
     }
 }
@@ -118,6 +122,7 @@ pub(super) unsafe fn gradient<L: Lanes>(
 unsafe fn gradient_of<L: Lanes>(
     line: *const f32,
     channels: usize,
+    taken: usize,
     tiles: usize,
     (to, layout): (*mut f32, Layout),
 ) {
@@ -126,7 +131,7 @@ unsafe fn gradient_of<L: Lanes>(
         for tile in 0..tiles {
             let from = line.add(2 * tile * channels);
             let to = to.add(tile * layout.stride);
-            for c in (0..channels).step_by(L::COUNT) {
+            for c in (0..taken).step_by(L::COUNT) {
                 let points = leave_transposed([L::load(from.add(c)), L::load(from.add(channels + c))]);
                 for x in 0..AXIS {
                     points[x].store(to.add(x * layout.point + c));

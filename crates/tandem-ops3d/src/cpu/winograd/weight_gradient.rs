@@ -3,10 +3,11 @@
 use super::super::filter::{add_parts, part_count};
 use super::super::pad::Rows;
 use super::super::scratch::Scratch;
-use super::super::simd::{Lanes, Unit, Work, on_unit};
+use super::super::simd::{Lanes, Target, Unit, Work, on_unit};
 use super::lines::{LINES, Lines, TileRows, Window};
 use super::voxels::{self, AXIS, Layout};
-use super::{GROUP_TILES, POINTS, image_frame};
+use super::weights::{Contract, Points};
+use super::{GROUP_TILES, POINTS, deep, image_frame};
 use crate::conv_shape::ConvShape;
 use crate::storage::filled;
 use rayon::prelude::*;
@@ -19,6 +20,11 @@ const SHARES: usize = 4;
 pub(crate) fn weight_gradient(shape: &ConvShape, image: Rows<f32>, response: Rows<f32>) -> Vec<f32> {
     let rows = TileRows::new(image.dims, image_frame(shape));
     let unit = Unit::for_channels(shape.co);
+    if deep::pays(rows.count() * rows.tiles(), [shape.ci, shape.co]) {
+        return filled(27 * shape.ci * shape.co, |gradient| {
+            deep::weight_gradient(&rows, [image, response], unit, gradient);
+        });
+    }
     let [ci, co] = [shape.ci, shape.co].map(|channels| channels.next_multiple_of(unit.lanes()));
     let size = POINTS * ci * co;
     let parts = part_count(rows.count(), size);
@@ -35,17 +41,15 @@ pub(crate) fn weight_gradient(shape: &ConvShape, image: Rows<f32>, response: Row
     });
     add_parts(&mut sums, size);
     filled(27 * shape.ci * shape.co, |gradient| {
-        // Sixteen outputs at a time: their sums lie in one line of the cache.
-        let row = 27 * shape.ci;
-        gradient.par_chunks_mut((SIDE_BY_SIDE * row).max(1)).enumerate().for_each(|(block, gradient)| {
-            for input in 0..shape.ci {
-                let sums = &sums[input * co + block * SIDE_BY_SIDE..];
-                let filters = contract(sums, ci * co);
-                for (output, gradient) in gradient.chunks_exact_mut(row).enumerate() {
-                    let filter = &mut gradient[27 * input..][..27];
-                    filter.iter_mut().zip(&filters).for_each(|(tap, values)| *tap = values[output]);
-                }
-            }
+        let target = Target::new(gradient);
+        let channels = [shape.ci, shape.co];
+        // A vector of outputs at a time.
+        (0..co / unit.lanes()).into_par_iter().for_each(|vector| {
+            let first = vector * unit.lanes();
+            let points = Points { sums: &sums[first..], stride: ci * co, row: co };
+            let outputs = first..shape.co.min(first + unit.lanes());
+            // SAFETY: the unit is this process's; the gradient has a place for every filter, which is written once.
+            unsafe { on_unit(unit, Contract { points, channels, inputs: 0..shape.ci, outputs, target }) }
         });
     })
 }
@@ -89,8 +93,8 @@ impl Work for Part<'_> {
                     for row in 0..group.len() {
                         let from = [0, 1].map(|i| lines[i].values[lines[i].at(line, row)..].as_ptr());
                         let to = [0, 1].map(|i| points[i][row * tiles * layouts[i].stride..].as_mut_ptr());
-                        voxels::image::<L>(from[0], shape.ci, tiles, (to[0], layouts[0]));
-                        voxels::gradient::<L>(from[1], shape.co, tiles, (to[1], layouts[1]));
+                        voxels::image::<L>(from[0], shape.ci, shape.ci, tiles, (to[0], layouts[0]));
+                        voxels::gradient::<L>(from[1], shape.co, shape.co, tiles, (to[1], layouts[1]));
                     }
                     for x in 0..AXIS {
                         let point = AXIS * (line - self.lines.start) + x;
@@ -109,7 +113,11 @@ impl Work for Part<'_> {
 /// # Safety
 /// The processor has the lanes' instructions; factors and sums have whole vectors.
 #[inline(always)]
-unsafe fn products<L: Lanes, const R2: usize>(factors: [(&[f32], usize); 2], tiles: usize, sums: &mut [f32]) {
+pub(super) unsafe fn products<L: Lanes, const R2: usize>(
+    factors: [(&[f32], usize); 2],
+    tiles: usize,
+    sums: &mut [f32],
+) {
     let [(_, inputs), (_, outputs)] = factors;
     for output in (0..outputs).step_by(2 * L::COUNT) {
         let two = outputs - output > L::COUNT;
@@ -172,46 +180,4 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
             }
         }
     }
-}
-
-/// Filters that are found at once.
-const SIDE_BY_SIDE: usize = 16;
-type Values = [f32; SIDE_BY_SIDE];
-
-/// The taps of filters to neighbouring outputs, `G' u` along each axis, from their points, which lie `stride` values apart.
-fn contract(points: &[f32], stride: usize) -> [Values; 27] {
-    let point = |index: usize| {
-        let mut values = [0.0; SIDE_BY_SIDE];
-        // The last filters may be fewer.
-        let from = &points[index * stride..];
-        let count = from.len().min(SIDE_BY_SIDE);
-        values[..count].copy_from_slice(&from[..count]);
-        values
-    };
-    let mut by_w = [[[0.0; SIDE_BY_SIDE]; 3]; 16];
-    for (line, by_w) in by_w.iter_mut().enumerate() {
-        *by_w = narrow([0, 1, 2, 3].map(|x| point(4 * line + x)));
-    }
-    let mut taps = [[0.0; SIDE_BY_SIDE]; 27];
-    for x in 0..3 {
-        let by_h = [0, 1, 2, 3].map(|z| narrow([0, 1, 2, 3].map(|y| by_w[4 * z + y][x])));
-        for y in 0..3 {
-            let by_d = narrow(by_h.map(|rows| rows[y]));
-            for (z, values) in by_d.into_iter().enumerate() {
-                taps[9 * z + 3 * y + x] = values;
-            }
-        }
-    }
-    taps
-}
-
-fn narrow([a, b, c, d]: [Values; 4]) -> [Values; 3] {
-    let mut out = [[0.0; SIDE_BY_SIDE]; 3];
-    for i in 0..SIDE_BY_SIDE {
-        let (sum, difference) = (0.5 * (b[i] + c[i]), 0.5 * (b[i] - c[i]));
-        out[0][i] = a[i] + sum;
-        out[1][i] = difference;
-        out[2][i] = sum + d[i];
-    }
-    out
 }

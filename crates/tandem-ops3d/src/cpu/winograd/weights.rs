@@ -4,6 +4,7 @@ use super::super::scratch::Scratch;
 use super::super::simd::{Lanes, Target, Unit, Work, on_unit};
 use super::POINTS;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Where the filter from one channel to another lies in a parameter.
 #[derive(Clone, Copy)]
@@ -60,45 +61,141 @@ impl Work for Filters<'_> {
     #[inline(always)]
     unsafe fn run<L: Lanes, const R1: usize, const R2: usize>(self) {
         let first = self.vector * L::COUNT;
-        let mut taps = [[0.0f32; 16]; 27];
-        for lane in 0..L::COUNT.min(self.to - first) {
-            let start = self.input * self.addresses.from + (first + lane) * self.addresses.to;
-            let filter = &self.weight[start..start + 27];
-            for (tap, value) in filter.iter().enumerate() {
-                taps[if self.addresses.flipped { 26 - tap } else { tap }][lane] = *value;
-            }
-        }
         // Blocks of two vectors; the last one may be a single vector.
         let block = first / (2 * L::COUNT) * 2 * L::COUNT;
         let width = (self.padded - block).min(2 * L::COUNT);
-        // SAFETY: a tap has sixteen values, at least a vector; the target has room for every filter.
+        let at = self.target.at(block * self.from + self.input * width + first - block);
+        let channels = [self.input, first];
+        // SAFETY: the caller's; the target has room for every filter.
         unsafe {
-            let half = L::splat(0.5);
-            let zero = L::splat(0.0);
-            let expand = |a: L, b: L, c: L| {
-                let ends = a.add(c);
-                [a, zero.add_product(ends.add(b), half), zero.add_product(ends.sub(b), half), c]
-            };
-            let mut by_w = [[zero; 4]; 9];
-            for row in 0..9 {
-                let tap = |i: usize| L::load(taps[3 * row + i].as_ptr());
-                by_w[row] = expand(tap(0), tap(1), tap(2));
+            transform::<L>(self.weight, self.addresses, channels, self.to, (at, self.padded * self.from))
+        };
+    }
+}
+
+/// `G g` of the filters from one input channel to a vector of output channels, of which there are `outputs`; points lie
+/// `stride` values apart.
+///
+/// # Safety
+/// The processor has the lanes' instructions; the target has room for all points.
+#[inline(always)]
+pub(super) unsafe fn transform<L: Lanes>(
+    weight: &[f32],
+    addresses: Addresses,
+    [input, first]: [usize; 2],
+    outputs: usize,
+    (target, stride): (*mut f32, usize),
+) {
+    let mut taps = [[0.0f32; 16]; 27];
+    for lane in 0..L::COUNT.min(outputs - first) {
+        let start = input * addresses.from + (first + lane) * addresses.to;
+        let filter = &weight[start..start + 27];
+        for (tap, value) in filter.iter().enumerate() {
+            taps[if addresses.flipped { 26 - tap } else { tap }][lane] = *value;
+        }
+    }
+    // SAFETY: a tap has sixteen values, at least a vector; the target is the caller's.
+    unsafe {
+        let half = L::splat(0.5);
+        let zero = L::splat(0.0);
+        let expand = |a: L, b: L, c: L| {
+            let ends = a.add(c);
+            [a, zero.add_product(ends.add(b), half), zero.add_product(ends.sub(b), half), c]
+        };
+        let mut by_w = [[zero; 4]; 9];
+        for row in 0..9 {
+            let tap = |i: usize| L::load(taps[3 * row + i].as_ptr());
+            by_w[row] = expand(tap(0), tap(1), tap(2));
+        }
+        for x in 0..4 {
+            let mut by_h = [[zero; 4]; 3];
+            for z in 0..3 {
+                by_h[z] = expand(by_w[3 * z][x], by_w[3 * z + 1][x], by_w[3 * z + 2][x]);
             }
-            for x in 0..4 {
-                let mut by_h = [[zero; 4]; 3];
-                for z in 0..3 {
-                    by_h[z] = expand(by_w[3 * z][x], by_w[3 * z + 1][x], by_w[3 * z + 2][x]);
-                }
-                for y in 0..4 {
-                    let by_d = expand(by_h[0][y], by_h[1][y], by_h[2][y]);
-                    for z in 0..4 {
-                        let point = 16 * z + 4 * y + x;
-                        let at =
-                            (point * self.padded + block) * self.from + self.input * width + first - block;
-                        by_d[z].store(self.target.at(at));
-                    }
+            for y in 0..4 {
+                let by_d = expand(by_h[0][y], by_h[1][y], by_h[2][y]);
+                for z in 0..4 {
+                    by_d[z].store(target.add((16 * z + 4 * y + x) * stride));
                 }
             }
         }
+    }
+}
+
+/// Sums of products: for each point a matrix `(input, output)`.
+#[derive(Clone, Copy)]
+pub(super) struct Points<'a> {
+    pub(super) sums: &'a [f32],
+    /// From one point, and from one input, to the next.
+    pub(super) stride: usize,
+    pub(super) row: usize,
+}
+
+/// The gradient of the filters from some inputs to some outputs: `G' u` along each axis.
+pub(super) struct Contract<'a> {
+    /// Whole vectors, which begin with the first of these channels.
+    pub(super) points: Points<'a>,
+    /// All channels, of the input and of the output.
+    pub(super) channels: [usize; 2],
+    pub(super) inputs: Range<usize>,
+    pub(super) outputs: Range<usize>,
+    /// `(output, input, tap)`.
+    pub(super) target: Target,
+}
+
+impl Work for Contract<'_> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes, const R1: usize, const R2: usize>(self) {
+        let Points { sums, stride, row } = self.points;
+        for first in (0..self.outputs.len()).step_by(L::COUNT) {
+            for input in 0..self.inputs.len() {
+                let mut taps = [[0.0f32; 16]; 27];
+                let points = &sums[input * row + first..];
+                assert!(63 * stride + L::COUNT <= points.len(), "filters lie outside of their sums");
+                // SAFETY: all points were found to exist; a tap has sixteen values, at least a vector.
+                unsafe {
+                    let zero = L::splat(0.0);
+                    let mut by_w = [[zero; 3]; 16];
+                    for line in 0..16 {
+                        let point = |x: usize| L::load(points.as_ptr().add((4 * line + x) * stride));
+                        by_w[line] = narrow([point(0), point(1), point(2), point(3)]);
+                    }
+                    for x in 0..3 {
+                        let mut by_h = [[zero; 3]; 4];
+                        for z in 0..4 {
+                            let line = |y: usize| by_w[4 * z + y][x];
+                            by_h[z] = narrow([line(0), line(1), line(2), line(3)]);
+                        }
+                        for y in 0..3 {
+                            let by_d = narrow([by_h[0][y], by_h[1][y], by_h[2][y], by_h[3][y]]);
+                            for z in 0..3 {
+                                by_d[z].store(taps[9 * z + 3 * y + x].as_mut_ptr());
+                            }
+                        }
+                    }
+                }
+                for lane in 0..L::COUNT.min(self.outputs.len() - first) {
+                    let filter: [f32; 27] = std::array::from_fn(|tap| taps[tap][lane]);
+                    let output = self.outputs.start + first + lane;
+                    let at = (output * self.channels[0] + self.inputs.start + input) * 27;
+                    // SAFETY: the caller's.
+                    unsafe { self.target.at(at).cast::<[f32; 27]>().write(filter) };
+                }
+            }
+        }
+    }
+}
+
+/// `G' u`.
+///
+/// # Safety
+/// The processor has the lanes' instructions.
+#[inline(always)]
+unsafe fn narrow<L: Lanes>([a, b, c, d]: [L; 4]) -> [L; 3] {
+    // SAFETY: the caller's.
+    unsafe {
+        let half = L::splat(0.5);
+        let (sum, difference) = (b.add(c), b.sub(c));
+        [a.add_product(sum, half), L::splat(0.0).add_product(difference, half), d.add_product(sum, half)]
     }
 }
