@@ -37,7 +37,7 @@ const PATCH: [usize; 3] = [96; 3];
 /// `data/Pancreas/Pre-processing.ipynb` in the released code of Wu et al., "Semi-supervised Left Atrium Segmentation with
 /// Mutual Consistency Training", MICCAI 2021.
 pub fn pancreas_mc_net(subject: Subject) -> Result<Subject> {
-    let scan = Resampled::new(subject, Interpolation::CubicSpline, f64::floor)?;
+    let scan = Resampled::new(subject, Interpolation::CubicSpline, dropped)?;
     let image = scan.image.mapv(|hu| {
         let [low, high] = WINDOW_HU;
         (hu.clamp(low, high) - low) / (high - low)
@@ -110,6 +110,11 @@ impl Resampled {
         let crop = box_around(&label).ok_or_else(|| AugmentError::EmptyLabel { id: self.id.clone() })?;
         cropped(self.id, image, Volume::new(label, self.geometry), crop)
     }
+}
+
+/// The whole voxels of a side. What a header's rounding takes from a whole number does not cost one.
+fn dropped(side: f64) -> f64 {
+    (side + 1e-6).floor()
 }
 
 /// The lowest value becomes 0, the highest 1.

@@ -80,7 +80,10 @@ struct SliceWriter<'a> {
 impl<'a> SliceWriter<'a> {
     fn new(image: &'a Volume<f32>, names: &'a SeriesNames) -> Result<Self, String> {
         let sound = names.uid.len() + APPENDED_CHARACTERS <= UID_CHARACTERS
-            && names.uid.split('.').all(|part| part == "0" || part.parse::<u128>().is_ok() && !part.starts_with(['0', '+']));
+            && names
+                .uid
+                .split('.')
+                .all(|part| part == "0" || part.parse::<u128>().is_ok() && !part.starts_with(['0', '+']));
         if !sound {
             return Err(format!(
                 "{:?} is no root of unique identifiers; give numbers with dots between, at most 55 characters",
@@ -235,7 +238,8 @@ mod tests {
     fn scan() -> Volume<f32> {
         let (s, c) = 20f64.to_radians().sin_cos();
         let direction = [[-c, -s, 0.0], [s, -c, 0.0], [0.0, 0.0, 1.0]];
-        let grid = Geometry::new([0.7031251, 0.8, 1.5], [180.25, 171.3333333333, -412.125], direction).unwrap();
+        let grid =
+            Geometry::new([0.7031251, 0.8, 1.5], [180.25, 171.3333333333, -412.125], direction).unwrap();
         let hu = |(i, j, k): (usize, usize, usize)| (37 * i + 29 * j + 211 * k) as f32 - 1024.0;
         Volume::new(Array3::from_shape_fn([5, 4, 3], hu), grid)
     }
@@ -302,7 +306,17 @@ mod tests {
 
     #[test]
     fn decimals_are_as_exact_as_sixteen_characters_are() {
-        for value in [0.0, -1.0, 0.859375, -412.125, 1.0 / 3.0, -171.33333333333334, -1e-17, 6.123233995736766e-17, 1e300] {
+        for value in [
+            0.0,
+            -1.0,
+            0.859375,
+            -412.125,
+            1.0 / 3.0,
+            -171.33333333333334,
+            -1e-17,
+            6.123233995736766e-17,
+            1e300,
+        ] {
             let text = decimal(value);
             assert!(text.len() <= 16, "{text}");
             let read: f64 = text.parse().unwrap();

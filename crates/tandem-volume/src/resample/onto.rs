@@ -92,11 +92,7 @@ pub fn label_onto(
 }
 
 /// The voxels with axes that run as those of `target`, and how to bring them there.
-fn planned<T: Clone>(
-    volume: &Volume<T>,
-    target: &Geometry,
-    shape: [usize; 3],
-) -> Result<(Array3<T>, Onto)> {
+fn planned<T: Clone>(volume: &Volume<T>, target: &Geometry, shape: [usize; 3]) -> Result<(Array3<T>, Onto)> {
     let volume = volume.reoriented(Orientation::of(target))?;
     let plan = Onto::new(volume.geometry(), volume.shape(), target, shape)?;
     Ok((volume.into_parts().0, plan))
