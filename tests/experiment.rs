@@ -31,6 +31,11 @@ pub(crate) fn run(program: &Program, out: &str, more: &[&str]) -> Ended {
     run_with(program, out, more, &[])
 }
 
+/// Runs another definition of the workspace, made as tiny.
+pub(crate) fn run_definition(program: &Program, name: &str, out: &str, more: &[&str]) -> Ended {
+    program.run(&arguments(&definition(name), out, more))
+}
+
 /// Runs it with variables set.
 pub(crate) fn run_with(program: &Program, out: &str, more: &[&str], variables: &[(&str, &str)]) -> Ended {
     let mut command = program.command(&arguments(&definition("la-8pct"), out, more));
@@ -95,7 +100,7 @@ fn every_method_runs_and_every_definition_is_read() {
         assert_eq!(steps(&program.path(method)).len(), 2);
     }
     for name in ["la-16pct", "la-100pct"] {
-        program.run(&arguments(&definition(name), name, &["--set", "training.iterations=1"])).succeeded();
+        run_definition(&program, name, name, &["--set", "training.iterations=1"]).succeeded();
     }
 }
 

@@ -7,6 +7,7 @@ mod scans;
 mod experiment;
 mod hostile_input;
 mod inspect;
+mod pancreas;
 mod precision;
 mod predict;
 mod prepare_data;

@@ -2,7 +2,8 @@
 """Resampling as scipy and SimpleITK do it: makes crates/tandem-volume/tests/golden/resample.json and compares the two.
 
 usage: resample.py [FILE]      needs scipy (1.17), SimpleITK (2.5), numpy
-The scan is 9 x 8 x 7 voxels of noise at 1 x 1.5 x 2 mm; `fine` is a finer grid, `coarse` one that is coarser along i and k.
+The scan is 9 x 8 x 7 voxels of noise at 1 x 1.5 x 2 mm; `fine` is a finer grid, `coarse` one that is coarser along i and k, and
+`sampled` the same without smoothing.
 """
 import json
 import sys
@@ -17,6 +18,7 @@ GRIDS = {
     "fine": dict(spacing=(0.71, 0.93, 1.37), origin=(0.31, 0.62, 1.13), shape=(10, 9, 7)),
     "coarse": dict(spacing=(2.23, 1.5, 3.19), origin=(0.47, 0.29, 0.73), shape=(4, 6, 4)),
 }
+GRIDS["sampled"] = dict(GRIDS["coarse"], smooth=False)
 i, j, k = np.indices(SHAPE)
 IMAGE = ((i * 7919 + j * 104729 + k * 1299709) % 1000) / 10.0
 LABEL = (i // 3 + j // 4 + k // 3) % 4
@@ -25,7 +27,7 @@ LABEL = (i // 3 + j // 4 + k // 3) % 4
 def smoothed(volume, grid):
     for axis in range(3):
         ratio = grid["spacing"][axis] / SPACING[axis]
-        if ratio > 1:
+        if ratio > 1 and grid.get("smooth", True):
             sigma = np.sqrt((ratio**2 - 1) / (8 * np.log(2)))
             volume = gaussian_filter1d(volume, sigma, axis=axis, mode="nearest")
     return volume

@@ -27,5 +27,5 @@ mod transform;
 
 pub use crop::{Crop, RandomCrop};
 pub use error::{AugmentError, Result};
-pub use preprocess::{la_benchmark, z_score};
+pub use preprocess::{la_benchmark, pancreas_coranet, pancreas_mc_net, z_score};
 pub use transform::{Patch, RandomTransform, Transform};

@@ -1,4 +1,5 @@
-//! Synthetic LGE-like scans of a left atrium in a box of other anatomy.
+//! Synthetic scans: LGE-like MRI of a left atrium in a box of other anatomy ([`generate`]), and CT of a pancreas among its
+//! neighbours ([`generate_abdomen`]).
 //!
 //! A phantom is drawn in millimetres, so that it can be asked for at any spacing: first the organs (smooth unions of
 //! ellipsoids and of tubes along curved centre lines), their pose and a low-frequency deformation, then intensities,
@@ -11,19 +12,24 @@
 //! some scans blood hardly differs from muscle. What a phantom is not: real anatomy, or a stand-in for real data in
 //! any claim about patients.
 
+mod abdomen;
 mod anatomy;
 mod contrast;
 mod field;
 mod grid;
+mod paint;
+mod pose;
 mod render;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod variation;
 
 use serde::{Deserialize, Serialize};
 use tandem_volume::{Geometry, Subject, Volume};
 
 use crate::{AugmentError, Result, z_score};
+pub use abdomen::{ABDOMEN_SPACING_MM, generate_abdomen};
 use anatomy::Anatomy;
 use contrast::Contrast;
 use grid::Grid;
@@ -63,20 +69,32 @@ impl PhantomParams {
 /// # Errors
 /// Where a spacing is out of range.
 pub fn generate(params: &PhantomParams) -> Result<Subject> {
-    let spacing = params.spacing_mm;
-    if !spacing.iter().all(|mm| (0.3..=5.0).contains(mm)) {
-        return Err(AugmentError::PhantomSpacing { spacing });
-    }
+    let spacing = checked_spacing(params.spacing_mm)?;
     let anatomy = Anatomy::draw(params.seed, params.index);
     let contrast = Contrast::draw(params.seed, params.index);
     let bounds = anatomy.field_of_view(params.seed, params.index);
     let grid = Grid::covering(bounds, spacing.map(|mm| mm as f32));
     let (image, label) = Renderer::new(params, &anatomy, &contrast, &grid).render();
     let image = z_score(&image)?.mapv_into(|score| contrast.mean + contrast.deviation * score);
-    // Right to left, front to back, feet to head, seen from RAS+ world axes.
-    let direction = [[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]];
-    let first = grid.point([0; 3]).map(f64::from);
-    let geometry = Geometry::new(spacing, [-first[0], -first[1], first[2]], direction)?;
+    let geometry = Geometry::new(spacing, origin_of(&grid), direction_of_frame())?;
     let label = Volume::new(label, geometry.clone());
     Ok(Subject::new(format!("phantom-{:03}", params.index), Volume::new(image, geometry), Some(label))?)
+}
+
+fn checked_spacing(spacing: [f64; 3]) -> Result<[f64; 3]> {
+    if !spacing.iter().all(|mm| (0.3..=5.0).contains(mm)) {
+        return Err(AugmentError::PhantomSpacing { spacing });
+    }
+    Ok(spacing)
+}
+
+/// Right to left, front to back, feet to head, seen from RAS+ world axes.
+fn direction_of_frame() -> [[f64; 3]; 3] {
+    [[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]]
+}
+
+/// The first voxel of a grid in RAS+, in mm.
+fn origin_of(grid: &Grid) -> [f64; 3] {
+    let [x, y, z] = grid.point([0; 3]).map(f64::from);
+    [-x, -y, z]
 }

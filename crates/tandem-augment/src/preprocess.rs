@@ -6,6 +6,10 @@ use tandem_volume::{Subject, Volume};
 
 use crate::{AugmentError, Crop, Patch, Result, Transform};
 
+mod pancreas;
+
+pub use pancreas::{pancreas_coranet, pancreas_mc_net};
+
 /// The patch that the LA benchmark leaves room for, in voxels.
 const LA_PATCH: [usize; 3] = [112, 112, 80];
 /// Margins of the LA benchmark around the label, in voxels; the upper end is excluded.
@@ -51,7 +55,16 @@ pub fn la_benchmark(subject: Subject, draws: &mut Draws) -> Result<Subject> {
     };
     let (label, label_geometry) = label.into_parts();
     let label = binary(&id, label)?;
-    let crop = la_crop(&label, draws).ok_or_else(|| AugmentError::EmptyLabel { id: id.clone() })?;
+    let margin = || LA_MARGIN.start + draws.below(LA_MARGIN.len());
+    let crop =
+        crop_in_plane(&label, LA_PATCH, margin).ok_or_else(|| AugmentError::EmptyLabel { id: id.clone() })?;
+    cropped(id, Volume::new(image, geometry), Volume::new(label, label_geometry), crop)
+}
+
+/// Image and label map cut to a box, each of which keeps its place in the patient.
+fn cropped(id: String, image: Volume<f32>, label: Volume<u8>, crop: Crop) -> Result<Subject> {
+    let (image, geometry) = image.into_parts();
+    let (label, label_geometry) = label.into_parts();
     let (image, label) = crop.apply(Patch::new(image, Some(label))?).into_parts();
     let start = crop.start.map(|s| s as f64);
     let image = Volume::new(image, geometry.starting_at(start)?);
@@ -67,18 +80,19 @@ fn binary(id: &str, label: Array3<u8>) -> Result<Array3<u8>> {
     Ok(label.mapv_into(|value| value.min(1)))
 }
 
-/// The benchmark's box around a label; `None` where there is no foreground.
-fn la_crop(label: &Array3<u8>, draws: &mut Draws) -> Option<Crop> {
+/// A box around a label with a `margin` at each end of i and j, and more where the label is smaller than `patch`; all of k.
+/// `None` where there is no foreground.
+///
+/// As the released codes of UA-MT and MC-Net have it: the extent is one less than the number of voxels, the upper margin
+/// counts from the last voxel of the label, and ends of slices are excluded.
+fn crop_in_plane(label: &Array3<u8>, patch: [usize; 3], mut margin: impl FnMut() -> usize) -> Option<Crop> {
     let (low, high) = bounding_box(label)?;
     let (i, j, k) = label.dim();
     let (mut start, mut size) = ([0; 3], [i, j, k]);
     for axis in 0..2 {
-        // As the released code has it: the extent is one less than the number of voxels, the upper margin counts from
-        // the last voxel of the label, and ends of slices are excluded.
-        let extra = LA_PATCH[axis].saturating_sub(high[axis] - low[axis]) / 2;
-        let mut margin = || LA_MARGIN.start + draws.below(LA_MARGIN.len()) + extra;
-        let from = low[axis].saturating_sub(margin());
-        let to = (high[axis] + margin()).min(size[axis]);
+        let extra = patch[axis].saturating_sub(high[axis] - low[axis]) / 2;
+        let from = low[axis].saturating_sub(margin() + extra);
+        let to = (high[axis] + margin() + extra).min(size[axis]);
         start[axis] = from as i64;
         size[axis] = to - from;
     }

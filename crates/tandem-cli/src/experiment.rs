@@ -122,7 +122,7 @@ fn start(
             folder.display()
         );
     }
-    if !data.is_prepared() && prepare_data::phantoms(home, stop)?.is_none() {
+    if !data.is_prepared() && prepare_data::phantoms(&data.name, home, stop)?.is_none() {
         return Ok(None);
     }
     let setup = Setup { config, prepared: &data.folder, folder: &folder, device };
@@ -198,10 +198,10 @@ fn choose_data(config: &Config, home: &Home) -> Result<Data> {
     if let Some(data) = names.iter().map(named).find(Data::is_prepared) {
         return Ok(data);
     }
-    let phantom = names.iter().find(|name| *name == "phantom").map(named);
+    let phantom = names.iter().find(|name| prepare_data::is_made(name)).map(named);
     phantom.with_context(|| {
-        let (names, folder) = (names.join(", "), home.prepared());
-        format!("{} holds none of {names}; prepare one: prepare-data la --source DIR", folder.display())
+        let (first, names, folder) = (&names[0], names.join(", "), home.prepared());
+        format!("{} holds none of {names}; prepare one: prepare-data {first} --source DIR", folder.display())
     })
 }
 
@@ -214,6 +214,11 @@ fn describe_data(dataset: &str) -> String {
         "la" => "la: left atrium, LGE-MRI of patients".to_owned(),
         "phantom" => {
             "phantom: synthetic scans, not of patients (for real ones: prepare-data la --source DIR)"
+                .to_owned()
+        }
+        "pancreas" => "pancreas: CT of patients (NIH Pancreas-CT)".to_owned(),
+        "pancreas-phantom" => {
+            "pancreas-phantom: synthetic scans, not of patients (for real ones: prepare-data pancreas --source DIR)"
                 .to_owned()
         }
         other => other.to_owned(),

@@ -2,7 +2,8 @@
 //!
 //! Files are told from others by their content, and slices are put in order by their position, never by name. Read are
 //! grey images of 8 or 16 bits, uncompressed (little and big endian), RLE, JPEG (lossless, and lossy of 8 bits) and
-//! JPEG 2000. What a grid with right angles and even spacing cannot hold is a [`SeriesFault`] with its numbers.
+//! JPEG 2000. What a grid with right angles and even spacing cannot hold is a [`SeriesFault`] with its numbers. A CT is written
+//! by [`write_series`].
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,9 +20,11 @@ mod frame;
 mod rle;
 mod slice;
 mod stack;
+mod write;
 
 pub use fault::SeriesFault;
 use slice::Slice;
+pub use write::{SeriesNames, write_series};
 
 /// The slices of one series in a folder, as their headers describe them.
 #[derive(Clone, Debug)]

@@ -6,8 +6,8 @@ mod organs;
 
 use tandem_random::Draws;
 
-use super::field::Field;
-use super::shape::{Matrix, Point, Shape, along, rotation, times};
+use super::pose::Pose;
+use super::shape::Point;
 pub(super) use atrium::{Atrium, BLEND_MM, blended};
 pub(super) use organs::Organ;
 
@@ -18,39 +18,27 @@ const SEARCH_STEP: f32 = 2.5;
 /// The box has the depth of the benchmark's scans, and room for its patch in the plane, in mm.
 const DEPTH: f32 = 55.0;
 const PATCH: f32 = 70.0;
-/// Distance of the nodes of the deformation, and its amplitude, in mm.
-const BEND_STEP: f32 = 24.0;
-const BEND: f64 = 3.0;
 
 /// The anatomy of one scan.
 pub(super) struct Anatomy {
     pub(super) atrium: Atrium,
     /// In the order in which they are painted.
     pub(super) organs: Vec<Organ>,
-    turn: Matrix,
-    bend: [Field; 3],
-    bend_mm: f32,
+    pose: Pose,
 }
 
 impl Anatomy {
     pub(super) fn draw(seed: u64, index: u64) -> Self {
         let draws = |purpose| Draws::new(seed, purpose, 0, index);
-        let mut pose = draws("phantom-pose");
-        let turn = rotation([0.14, 0.14, 0.2].map(|sd| (sd * bounded(&mut pose)) as f32));
-        let bend_mm = pose.uniform_in(0.5 * BEND, BEND) as f32;
-        // Turned, the scan still fits.
-        let bounds = [[-110.0; 3], [110.0; 3]];
-        let bend = [(); 3].map(|()| Field::draw(bounds, BEND_STEP, &mut pose));
+        let pose = Pose::draw(&mut draws("phantom-pose"));
         let atrium = Atrium::draw(&mut draws("phantom-atrium"));
         let organs = organs::draw(&atrium, &mut draws("phantom-organs"));
-        Anatomy { atrium, organs, turn, bend, bend_mm }
+        Anatomy { atrium, organs, pose }
     }
 
     /// Where in the anatomy a point of the scan lies.
     pub(super) fn place(&self, p: Point) -> Point {
-        let p = times(&self.turn, p);
-        let [x, y, z] = &self.bend;
-        along(p, [x.at(p), y.at(p), z.at(p)], self.bend_mm)
+        self.pose.place(p)
     }
 
     /// The corners of the scan's box in mm: around the label in the plane, with margins as the LA benchmark's; of one
@@ -85,24 +73,4 @@ impl Anatomy {
         }
         [low, high]
     }
-}
-
-/// A normal number, kept within two standard deviations: anatomy varies, but not without end.
-fn bounded(draws: &mut Draws) -> f64 {
-    draws.normal().clamp(-2.0, 2.0)
-}
-
-/// `mean`, times a factor whose logarithm has deviation `spread`.
-fn about(mean: f64, spread: f64, draws: &mut Draws) -> f32 {
-    (mean * (spread * bounded(draws)).exp()) as f32
-}
-
-/// `point`, moved by a deviation of `mm` along each axis.
-fn near(point: Point, mm: f64, draws: &mut Draws) -> Point {
-    point.map(|x| x + (mm * bounded(draws)) as f32)
-}
-
-/// A straight tube of one radius.
-fn rod(from: Point, to: Point, radius: f32) -> Shape {
-    Shape::tube([(from, radius), (to, radius)])
 }

@@ -9,6 +9,7 @@ use super::anatomy::{Anatomy, BLEND_MM, Organ, blended};
 use super::contrast::{Contrast, Tissue};
 use super::field::Field;
 use super::grid::Grid;
+use super::paint::{mix, painted, step};
 use super::shape::{FAR, Point, Shape, along, dot, minus};
 
 /// Steps of the lattices of the fields, in mm.
@@ -129,7 +130,7 @@ impl<'a> Renderer<'a> {
                     // Small vessels.
                     inside = mix(inside, 0.8 * contrast.vein, step(self.specks.at(p) - 1.3, 0.4));
                 }
-                signal = self.paint(signal, distance, organ.wall_mm, [inside, wall]);
+                signal = painted(signal, distance, organ.wall_mm, [inside, wall], self.edge);
             }
         }
         let distance = blended(nearby.parts.iter().copied(), place);
@@ -138,12 +139,6 @@ impl<'a> Renderer<'a> {
             signal = self.paint_atrium(signal, [p, place], [distance, to_veins]);
         }
         (signal * (1.0 + contrast.texture * texture), distance < 0.0)
-    }
-
-    /// Paints a solid with a wall around it over what was there.
-    fn paint(&self, under: f32, distance: f32, wall_mm: f32, [inside, wall]: [f32; 2]) -> f32 {
-        let under = if wall_mm > 0.0 { mix(under, wall, step(wall_mm - distance, self.edge)) } else { under };
-        mix(under, inside, step(-distance, self.edge))
     }
 
     /// Paints the atrium with all its veins. Neither the cut of a vein nor the opening into the ventricle has a border
@@ -169,14 +164,4 @@ impl<'a> Renderer<'a> {
         let (real, imaginary) = (contrast.noise * real.noise_at(p), contrast.noise * imaginary.noise_at(p));
         ((signal * bias + real).powi(2) + imaginary.powi(2)).sqrt()
     }
-}
-
-fn mix(a: f32, b: f32, share: f32) -> f32 {
-    a + share * (b - a)
-}
-
-/// A smooth step from 0 to 1 between `-half_width` and `half_width`.
-fn step(x: f32, half_width: f32) -> f32 {
-    let t = (0.5 + 0.5 * x / half_width).clamp(0.0, 1.0);
-    t * t * (3.0 - 2.0 * t)
 }

@@ -52,14 +52,14 @@ impl Phantom {
     }
 }
 
-fn moments(values: &[f64]) -> (f64, f64) {
+pub(super) fn moments(values: &[f64]) -> (f64, f64) {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
     (mean, (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count).sqrt())
 }
 
 /// Voxels of the largest piece of the foreground, by its faces.
-fn largest_piece(label: &Array3<u8>) -> usize {
+pub(super) fn largest_piece(label: &Array3<u8>) -> usize {
     let mut left = label.mapv(|class| class == 1);
     let starts: Vec<_> = label.indexed_iter().map(|(at, _)| at).collect();
     let mut largest = 0;

@@ -1,6 +1,6 @@
 //! The left atrium scans of the 2018 Atrial Segmentation Challenge, in the three layouts that they are found in.
 
-use super::lists;
+use super::{Scan, lists};
 use crate::intensities;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
@@ -39,16 +39,6 @@ pub(crate) struct ScanFolder {
 struct Files {
     image: String,
     label: Option<String>,
-}
-
-/// A scan that was read and preprocessed.
-pub(crate) struct Scan {
-    /// Image and label map.
-    pub(crate) subject: Subject,
-    /// The files that it was made from.
-    pub(crate) sources: Vec<Source>,
-    /// What was done to this scan only.
-    pub(crate) note: Option<String>,
 }
 
 impl ScanFolder {

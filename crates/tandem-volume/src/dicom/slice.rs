@@ -8,30 +8,30 @@ use super::frame::{Bits, Encoding};
 use crate::{Error, Result};
 
 /// An attribute that is read, and its name in the standard.
-type Attribute = (Tag, &'static str);
+pub(super) type Attribute = (Tag, &'static str);
 
 /// What kind of object the file holds.
-const MEDIA_CLASS: Tag = Tag(0x0002, 0x0002);
+pub(super) const MEDIA_CLASS: Tag = Tag(0x0002, 0x0002);
 const TRANSFER_SYNTAX: Attribute = (data_set::TRANSFER_SYNTAX, "TransferSyntaxUID");
-const MODALITY: Attribute = (Tag(0x0008, 0x0060), "Modality");
-const SERIES_DESCRIPTION: Attribute = (Tag(0x0008, 0x103e), "SeriesDescription");
-const SLICE_THICKNESS: Attribute = (Tag(0x0018, 0x0050), "SliceThickness");
+pub(super) const MODALITY: Attribute = (Tag(0x0008, 0x0060), "Modality");
+pub(super) const SERIES_DESCRIPTION: Attribute = (Tag(0x0008, 0x103e), "SeriesDescription");
+pub(super) const SLICE_THICKNESS: Attribute = (Tag(0x0018, 0x0050), "SliceThickness");
 const SPACING_BETWEEN_SLICES: Attribute = (Tag(0x0018, 0x0088), "SpacingBetweenSlices");
-const SERIES_UID: Attribute = (Tag(0x0020, 0x000e), "SeriesInstanceUID");
-const POSITION: Attribute = (Tag(0x0020, 0x0032), "ImagePositionPatient");
-const ORIENTATION: Attribute = (Tag(0x0020, 0x0037), "ImageOrientationPatient");
-const SAMPLES: Attribute = (Tag(0x0028, 0x0002), "SamplesPerPixel");
-const PHOTOMETRIC: Attribute = (Tag(0x0028, 0x0004), "PhotometricInterpretation");
+pub(super) const SERIES_UID: Attribute = (Tag(0x0020, 0x000e), "SeriesInstanceUID");
+pub(super) const POSITION: Attribute = (Tag(0x0020, 0x0032), "ImagePositionPatient");
+pub(super) const ORIENTATION: Attribute = (Tag(0x0020, 0x0037), "ImageOrientationPatient");
+pub(super) const SAMPLES: Attribute = (Tag(0x0028, 0x0002), "SamplesPerPixel");
+pub(super) const PHOTOMETRIC: Attribute = (Tag(0x0028, 0x0004), "PhotometricInterpretation");
 const FRAMES: Attribute = (Tag(0x0028, 0x0008), "NumberOfFrames");
-const ROWS: Attribute = (Tag(0x0028, 0x0010), "Rows");
-const COLUMNS: Attribute = (Tag(0x0028, 0x0011), "Columns");
-const PIXEL_SPACING: Attribute = (Tag(0x0028, 0x0030), "PixelSpacing");
-const BITS_ALLOCATED: Attribute = (Tag(0x0028, 0x0100), "BitsAllocated");
-const BITS_STORED: Attribute = (Tag(0x0028, 0x0101), "BitsStored");
-const HIGH_BIT: Attribute = (Tag(0x0028, 0x0102), "HighBit");
-const REPRESENTATION: Attribute = (Tag(0x0028, 0x0103), "PixelRepresentation");
-const INTERCEPT: Attribute = (Tag(0x0028, 0x1052), "RescaleIntercept");
-const SLOPE: Attribute = (Tag(0x0028, 0x1053), "RescaleSlope");
+pub(super) const ROWS: Attribute = (Tag(0x0028, 0x0010), "Rows");
+pub(super) const COLUMNS: Attribute = (Tag(0x0028, 0x0011), "Columns");
+pub(super) const PIXEL_SPACING: Attribute = (Tag(0x0028, 0x0030), "PixelSpacing");
+pub(super) const BITS_ALLOCATED: Attribute = (Tag(0x0028, 0x0100), "BitsAllocated");
+pub(super) const BITS_STORED: Attribute = (Tag(0x0028, 0x0101), "BitsStored");
+pub(super) const HIGH_BIT: Attribute = (Tag(0x0028, 0x0102), "HighBit");
+pub(super) const REPRESENTATION: Attribute = (Tag(0x0028, 0x0103), "PixelRepresentation");
+pub(super) const INTERCEPT: Attribute = (Tag(0x0028, 0x1052), "RescaleIntercept");
+pub(super) const SLOPE: Attribute = (Tag(0x0028, 0x1053), "RescaleSlope");
 
 /// What is shown of a header, in the order of the standard: text, and words of 16 bits.
 const SHOWN: [(Attribute, Kind); 20] = [

@@ -144,6 +144,29 @@ impl Source {
         }
         Ok(Source { file: name.into(), sha256: Some(hexadecimal(&hash.finalize())) })
     }
+
+    /// The source `name` whose content are the files in the folder at `path`, which are the slices of one scan: SHA-256
+    /// over a line for each, its digest and its name, in the order of the names (as `sha256sum *` prints them).
+    ///
+    /// # Errors
+    /// Where the folder or a file cannot be read.
+    pub fn of_folder(name: impl Into<String>, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(Error::io(path))? {
+            let entry = entry.map_err(Error::io(path))?;
+            if entry.path().is_file() {
+                files.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
+            }
+        }
+        files.sort();
+        let mut hash = Sha256::new();
+        for (name, path) in &files {
+            let digest = Source::of_file(name, path)?.sha256.unwrap_or_default();
+            hash.update(format!("{digest}  {name}\n"));
+        }
+        Ok(Source { file: name.into(), sha256: Some(hexadecimal(&hash.finalize())) })
+    }
 }
 
 /// Statistics of all voxels of a prepared image, in the image's unit.
@@ -199,6 +222,16 @@ mod tests {
         // The one-block example of FIPS 180-2.
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(Source::of_file("images/a.nii", file.path()).unwrap().sha256.as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_folder_is_hashed_by_its_files_in_the_order_of_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("b"), "abc").unwrap();
+        std::fs::write(folder.path().join("a"), "").unwrap();
+        // Printed by `sha256sum * | sha256sum` in such a folder.
+        let expected = "bf6e2103d6cbead28abb7d3fec372bc25d03a35b1647e83e090248eb08d0adae";
+        assert_eq!(Source::of_folder("scan", folder.path()).unwrap().sha256.as_deref(), Some(expected));
     }
 
     #[test]

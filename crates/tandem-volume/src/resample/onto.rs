@@ -50,9 +50,24 @@ pub fn image_onto(
     shape: [usize; 3],
     interpolation: Interpolation,
 ) -> Result<Volume<f32>> {
-    let image = image.reoriented(Orientation::of(target))?;
-    let plan = Onto::new(image.geometry(), image.shape(), target, shape)?;
-    Ok(Volume::new(plan.apply(image.into_parts().0, interpolation), target.clone()))
+    let (image, plan) = planned(image, target, shape)?;
+    Ok(Volume::new(plan.apply(image, interpolation), target.clone()))
+}
+
+/// As [`image_onto`], but a new voxel is the value at its centre also where the grid becomes coarser: nothing is smoothed,
+/// so fine detail may alias. Published pipelines that resample with ITK or scipy do so.
+///
+/// # Errors
+/// As for [`image_onto`].
+pub fn image_sampled_onto(
+    image: &Volume<f32>,
+    target: &Geometry,
+    shape: [usize; 3],
+    interpolation: Interpolation,
+) -> Result<Volume<f32>> {
+    let (image, plan) = planned(image, target, shape)?;
+    let plan = Onto { ratio: [1.0; 3], ..plan };
+    Ok(Volume::new(plan.apply(image, interpolation), target.clone()))
 }
 
 /// Resamples a label map onto the grid `target` of `shape` voxels, by physical position; a position outside the label
@@ -66,15 +81,21 @@ pub fn label_onto(
     shape: [usize; 3],
     interpolation: LabelInterpolation,
 ) -> Result<Volume<u8>> {
-    let label = label.reoriented(Orientation::of(target))?;
-    let plan = Onto::new(label.geometry(), label.shape(), target, shape)?;
+    let (label, plan) = planned(label, target, shape)?;
     let labels = match interpolation {
-        LabelInterpolation::Nearest => plan.nearest(label.array()),
+        LabelInterpolation::Nearest => plan.nearest(&label),
         LabelInterpolation::Linear => {
-            largest_share(label.array(), shape, |region| plan.apply(region, Interpolation::Linear))
+            largest_share(&label, shape, |region| plan.apply(region, Interpolation::Linear))
         }
     };
     Ok(Volume::new(labels, target.clone()))
+}
+
+/// The voxels with axes that run as those of `target`, and how to bring them there.
+fn planned<T: Clone>(volume: &Volume<T>, target: &Geometry, shape: [usize; 3]) -> Result<(Array3<T>, Onto)> {
+    let volume = volume.reoriented(Orientation::of(target))?;
+    let plan = Onto::new(volume.geometry(), volume.shape(), target, shape)?;
+    Ok((volume.into_parts().0, plan))
 }
 
 /// How an array is brought to another grid with parallel axes.

@@ -3,7 +3,7 @@
 use tandem_random::Draws;
 
 use super::super::shape::{FAR, Point, Shape, along, dot, minus, rotation, smooth_union, unit};
-use super::{about, bounded, near};
+use super::super::variation::{about, bounded, near};
 
 /// How far parts of the atrium blend into each other, in mm.
 pub(in super::super) const BLEND_MM: f32 = 6.0;

@@ -4,8 +4,8 @@ use tandem_random::Draws;
 
 use super::super::contrast::Tissue;
 use super::super::shape::{Matrix, Point, Shape, along, minus, rotation, unit};
+use super::super::variation::{about, near, rod};
 use super::atrium::{Atrium, surface};
-use super::{about, near, rod};
 
 /// Long enough to leave the scan at both ends, in mm.
 const LONG: f32 = 70.0;

@@ -12,10 +12,15 @@ struct Golden {
 }
 
 impl Golden {
+    /// One grid that is finer, and one that is coarser along two axes.
     fn read() -> [Golden; 2] {
+        ["fine", "coarse"].map(Golden::named)
+    }
+
+    fn named(name: &str) -> Golden {
         let text = include_str!("../../../tests/golden/resample.json");
         let mut grids: std::collections::BTreeMap<String, Golden> = serde_json::from_str(text).unwrap();
-        ["fine", "coarse"].map(|name| grids.remove(name).unwrap())
+        grids.remove(name).unwrap()
     }
 
     fn grid(&self) -> Geometry {
@@ -54,6 +59,19 @@ fn scans_and_label_maps_are_those_of_scipy() {
         }
         let found = label_onto(&label(), &golden.grid(), golden.shape, LabelInterpolation::Linear).unwrap();
         assert_eq!(found.array().as_slice(), Some(&golden.label[..]));
+    }
+}
+
+#[test]
+fn sampled_scans_are_not_smoothed() {
+    let golden = Golden::named("sampled");
+    for (interpolation, expected) in
+        [(Interpolation::Linear, &golden.linear), (Interpolation::CubicSpline, &golden.cubic)]
+    {
+        let found = image_sampled_onto(&image(), &golden.grid(), golden.shape, interpolation).unwrap();
+        let apart = |(found, expected): (&f32, &f32)| (found - expected).abs();
+        let largest = found.array().iter().zip(expected).map(apart).fold(0.0, f32::max);
+        assert!(largest < 5e-5, "{interpolation:?}: {largest}");
     }
 }
 
