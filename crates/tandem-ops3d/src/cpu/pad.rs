@@ -8,9 +8,9 @@ use std::ops::Deref;
 
 /// An image as a kernel reads it.
 pub(crate) enum Image<'a, T: Element> {
-    /// In the frame of its convolution.
+    /// In the frame of its convolution, for kernels on matrix tiles.
     Framed(Padded<'a, T>),
-    /// As it is, for kernels that read each row a few times and put it in a frame as they go.
+    /// As it is, for kernels that read each row a few times and put it between zeros as they go.
     Rows(Rows<'a, T>),
 }
 

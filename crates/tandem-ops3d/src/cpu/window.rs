@@ -109,8 +109,9 @@ impl<'a> Window<'a> {
         Window { values: Values::Own(values), first: [planes.start, lines.start, columns.start], strides }
     }
 
-    /// Where a voxel's values begin.
+    /// Where a voxel's values begin, which does not lie before the window's first.
     pub(super) fn at(&self, voxel: [isize; 3]) -> usize {
+        assert!((0..3).all(|i| voxel[i] >= self.first[i]), "a kernel reads before its window");
         (0..3).map(|i| (voxel[i] - self.first[i]) as usize * self.strides[i]).sum()
     }
 }
