@@ -23,7 +23,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use tandem_volume::{Geometry, Subject, Volume};
 
-use crate::{AugmentError, Result, z_score};
+use crate::{AugmentError, Result, z_score_in_place};
 use anatomy::Anatomy;
 use contrast::Contrast;
 use grid::Grid;
@@ -71,8 +71,9 @@ pub fn generate(params: &PhantomParams) -> Result<Subject> {
     let contrast = Contrast::draw(params.seed, params.index);
     let bounds = anatomy.field_of_view(params.seed, params.index);
     let grid = Grid::covering(bounds, spacing.map(|mm| mm as f32));
-    let (image, label) = Renderer::new(params, &anatomy, &contrast, &grid).render();
-    let image = z_score(&image)?.mapv_into(|score| contrast.mean + contrast.deviation * score);
+    let (mut image, label) = Renderer::new(params, &anatomy, &contrast, &grid).render();
+    z_score_in_place(&mut image)?;
+    image.mapv_inplace(|score| contrast.mean + contrast.deviation * score);
     // Right to left, front to back, feet to head, seen from RAS+ world axes.
     let direction = [[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]];
     let first = grid.point([0; 3]).map(f64::from);

@@ -13,6 +13,9 @@ use crate::specimen::Specimen;
 /// The longest that a read may take.
 const LIMIT: Duration = Duration::from_secs(1);
 
+/// How often a read that takes longer is tried: other programs may have held it up.
+const ATTEMPTS: usize = 3;
+
 /// The budget that readers are given here: small, so that a reader which does not keep to it is noticed.
 const BUDGET: u64 = 64 << 20;
 
@@ -43,12 +46,17 @@ impl Folder {
     /// Panics where that breaks a law of readers or takes long.
     pub(crate) fn read(&self, bytes: &[u8], what: &str) -> Result<[usize; 3], Error> {
         self.write(bytes).expect("a damaged file");
-        let started = Instant::now();
-        let read = std::panic::catch_unwind(|| read_every_way(&self.scan, BUDGET))
-            .unwrap_or_else(|_| panic!("{} {what}: the reader panicked, see above", self.path.display()));
-        let taken = started.elapsed();
-        assert!(taken < LIMIT, "{} {what}: took {taken:?}", self.path.display());
-        read
+        let mut fastest = Duration::MAX;
+        for _ in 0..ATTEMPTS {
+            let started = Instant::now();
+            let read = std::panic::catch_unwind(|| read_every_way(&self.scan, BUDGET))
+                .unwrap_or_else(|_| panic!("{} {what}: the reader panicked, see above", self.path.display()));
+            fastest = fastest.min(started.elapsed());
+            if fastest < LIMIT {
+                return read;
+            }
+        }
+        panic!("{} {what}: took {fastest:?}", self.path.display());
     }
 
     /// Over the old content, which is cut off last: some file systems flush a file to disk that is emptied first.
