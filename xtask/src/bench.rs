@@ -1,16 +1,18 @@
-//! Times and peak memory of Tandem and PyTorch, case by case in turn.
+//! Times and peak memory of Tandem and PyTorch, and of readers of scans, case by case in turn.
 //!
-//! The cases and our side of each are the program `tandem-bench`, PyTorch's side is `tests/peers/bench_torch.py`; each
-//! measurement is a process of its own. Results go to `target/bench/bench.json` and, where everything was measured, into
-//! docs/performance.md.
+//! The cases and our side of each are the program `tandem-bench`, PyTorch's side is `tests/peers/bench_torch.py`, that of
+//! nibabel and SimpleITK `tests/peers/bench_read.py`; each measurement is a process of its own. Results go to
+//! `target/bench/bench.json` and, where everything was measured, into docs/performance.md.
 
 mod machine;
 mod peer;
+mod readers;
 mod record;
 mod tables;
 
 use anyhow::{Context, Result, bail};
 use peer::Peer;
+use readers::Readers;
 use regex_lite::Regex;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -18,15 +20,17 @@ use std::process::Command;
 use std::time::Instant;
 
 const USAGE: &str = "\
-usage: cargo xtask bench [--peer PYTHON] [--only REGEX]
-  --peer PYTHON   measure PyTorch too, by this interpreter
-  --only REGEX    only the cases whose `CASE PRECISION` matches, such as '^dual-48.* f32'; the table is printed, and
-                  docs/performance.md stays as it is
+usage: cargo xtask bench [--peer PYTHON] [--readers PYTHON] [--only REGEX]
+  --peer PYTHON     measure PyTorch too, by this interpreter
+  --readers PYTHON  measure nibabel and SimpleITK too, by this interpreter
+  --only REGEX      only the cases whose `CASE PRECISION` matches, such as '^dual-48.* f32'; the table is printed, and
+                    docs/performance.md stays as it is
 ";
 
 #[derive(Debug, Default)]
 struct Options {
     peer: Option<PathBuf>,
+    readers: Option<PathBuf>,
     only: Option<Regex>,
 }
 
@@ -36,6 +40,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         return Ok(());
     };
     let peer = options.peer.map(|python| Peer::new(python, root)).transpose()?;
+    let readers = options.readers.map(|python| Readers::new(python, root)).transpose()?;
     let ours = crate::tandem::build(root, "tandem-bench", "tandem-bench")?;
     let folder = ours.ancestors().nth(2).context("the program lies in no target folder")?.join("bench");
     std::fs::create_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
@@ -55,19 +60,26 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let mut measured = Vec::new();
     for (index, case) in cases.iter().enumerate() {
         let own = lines(Command::new(&ours).args(arguments_of(case)?).envs(threads(case)))?;
-        let theirs = match &peer {
-            Some(peer) if case["peer"] == true => peer.best(case)?,
+        let theirs = match (&peer, &readers) {
+            (_, Some(readers)) if case["kind"] == "scans" => readers.best(case)?,
+            (Some(peer), _) if case["peer"] == true => peer.best(case)?,
             _ => Vec::new(),
         };
         for result in own {
-            let same = theirs.iter().find(|theirs| theirs["case"] == result["case"]);
-            if let Some(version) = same.map(|theirs| &theirs["torch"]) {
-                machine["torch"] = version.clone();
+            let mut same: Vec<Option<&Value>> =
+                theirs.iter().filter(|theirs| theirs["case"] == result["case"]).map(Some).collect();
+            if same.is_empty() {
+                same.push(None);
             }
-            let record = record::new(case, &result, same, &machine);
-            let minutes = started.elapsed().as_secs() / 60;
-            println!("[{}/{}, {minutes} min] {}", index + 1, cases.len(), record::summary(&record));
-            measured.push(record);
+            for theirs in same {
+                if let Some(version) = theirs.and_then(|theirs| theirs.get("torch")) {
+                    machine["torch"] = version.clone();
+                }
+                let record = record::new(case, &result, theirs, &machine);
+                let minutes = started.elapsed().as_secs() / 60;
+                println!("[{}/{}, {minutes} min] {}", index + 1, cases.len(), record::summary(&record));
+                measured.push(record);
+            }
         }
         // After every case, so that a run that is broken off leaves what it has.
         write_json(&file, &Value::Array(record::merged(earlier.clone(), measured.clone())))?;
@@ -98,6 +110,7 @@ impl Options {
             let mut value = || arguments.next().with_context(|| format!("{argument} needs a value\n{USAGE}"));
             match argument.as_str() {
                 "--peer" => options.peer = Some(value()?.into()),
+                "--readers" => options.readers = Some(value()?.into()),
                 "--only" => options.only = Some(Regex::new(value()?).context("--only")?),
                 "--help" | "-h" => return Ok(None),
                 other => bail!("unknown argument {other}\n{USAGE}"),
@@ -169,8 +182,9 @@ mod tests {
 
     #[test]
     fn arguments_are_read_and_wrong_ones_are_named() {
-        let options = parse(&["--only", "dual", "--peer", "python3"]).unwrap().unwrap();
+        let options = parse(&["--only", "dual", "--peer", "python3", "--readers", "py"]).unwrap().unwrap();
         assert_eq!(options.peer.unwrap(), Path::new("python3"));
+        assert_eq!(options.readers.unwrap(), Path::new("py"));
         assert!(parse(&["--help"]).unwrap().is_none());
         assert!(parse(&["--peer"]).unwrap_err().to_string().contains("--peer needs a value"));
         assert!(parse(&["--all"]).unwrap_err().to_string().contains("--all"));

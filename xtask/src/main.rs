@@ -18,7 +18,7 @@ use std::process::ExitCode;
 const OWN_VERBS: &str = "\
 Verbs of xtask itself:
   ci        every gate, cheapest first: format, tidy, clippy, docs, each crate alone, tests
-  bench     times and memory beside PyTorch's: bench [--peer PYTHON] [--only REGEX]
+  bench     times and memory beside PyTorch's: bench [--peer PYTHON] [--readers PYTHON] [--only REGEX]
   tidy      the rules of the house: who may import whom, file sizes and names, links in the docs
   soak      the long version of a test: soak hostile reads ten times the damaged files of every format
 

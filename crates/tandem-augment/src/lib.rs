@@ -20,6 +20,7 @@
 
 mod crop;
 mod error;
+mod moments;
 pub mod phantom;
 mod preprocess;
 pub mod testing;
@@ -27,5 +28,5 @@ mod transform;
 
 pub use crop::{Crop, RandomCrop};
 pub use error::{AugmentError, Result};
-pub use preprocess::{la_benchmark, pancreas_coranet, pancreas_mc_net, z_score};
+pub use preprocess::{la_benchmark, pancreas_coranet, pancreas_mc_net, z_score, z_score_in_place};
 pub use transform::{Patch, RandomTransform, Transform};

@@ -28,7 +28,7 @@ mod variation;
 use serde::{Deserialize, Serialize};
 use tandem_volume::{Geometry, Subject, Volume};
 
-use crate::{AugmentError, Result, z_score};
+use crate::{AugmentError, Result, z_score_in_place};
 pub use abdomen::{ABDOMEN_SPACING_MM, generate_abdomen};
 use anatomy::Anatomy;
 use contrast::Contrast;
@@ -74,8 +74,9 @@ pub fn generate(params: &PhantomParams) -> Result<Subject> {
     let contrast = Contrast::draw(params.seed, params.index);
     let bounds = anatomy.field_of_view(params.seed, params.index);
     let grid = Grid::covering(bounds, spacing.map(|mm| mm as f32));
-    let (image, label) = Renderer::new(params, &anatomy, &contrast, &grid).render();
-    let image = z_score(&image)?.mapv_into(|score| contrast.mean + contrast.deviation * score);
+    let (mut image, label) = Renderer::new(params, &anatomy, &contrast, &grid).render();
+    z_score_in_place(&mut image)?;
+    image.mapv_inplace(|score| contrast.mean + contrast.deviation * score);
     let geometry = Geometry::new(spacing, origin_of(&grid), direction_of_frame())?;
     let label = Volume::new(label, geometry.clone());
     Ok(Subject::new(format!("phantom-{:03}", params.index), Volume::new(image, geometry), Some(label))?)

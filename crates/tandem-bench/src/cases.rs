@@ -3,7 +3,9 @@
 use crate::layers::{Layer, distinct};
 use anyhow::{Result, bail};
 use serde::Serialize;
+use std::path::PathBuf;
 use tandem_networks::{ARCHITECTURES, NetworkConfig, layers};
+use tandem_reference::reference;
 
 /// Something to measure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -67,6 +69,10 @@ pub(crate) enum Kind {
     },
     /// Both networks' sliding window over a whole scan.
     Inference(Scan),
+    /// All scans of a folder, opened, decoded and z-scored.
+    Scans { folder: PathBuf },
+    /// A random patch of a prepared scan.
+    Crops { patch: [usize; 3] },
     /// One convolution, forward, and forward and backward.
     Layer(Layer),
     /// What the machine can do at most.
@@ -102,7 +108,7 @@ const SIZES: [[usize; 3]; 5] = [[48, 48, 32], [64, 64, 48], [96, 96, 64], FULL, 
 /// Batch of the layers.
 const LAYER_BATCH: usize = 2;
 
-/// All cases, each in f32 and bf16.
+/// All cases, those of networks and layers in f32 and in bf16. Scans are only there with the reference data.
 pub(crate) fn all() -> Result<Vec<Case>> {
     let mut found = vec![Case::new("limits".to_owned(), Kind::Limits)];
     let (one, four) = (Size::new(FULL, 16, 1), Size::new(FULL, 16, 4));
@@ -135,9 +141,13 @@ pub(crate) fn all() -> Result<Vec<Case>> {
         let name = format!("layer-{}", layer.name);
         found.push(Case { peer: true, ..Case::new(name, Kind::Layer(layer)) });
     }
+    if let Some(folder) = reference("la/images") {
+        found.push(Case::new("read-la80".to_owned(), Kind::Scans { folder }));
+    }
+    found.push(Case::new(format!("crop-{}", sides_name(FULL)), Kind::Crops { patch: FULL }));
     let both = |case: Case| {
         let narrow = Case { precision: Precision::Bf16, ..case.clone() };
-        let measured_once = case.kind == Kind::Limits;
+        let measured_once = matches!(case.kind, Kind::Limits | Kind::Scans { .. } | Kind::Crops { .. });
         std::iter::once(case).chain((!measured_once).then_some(narrow))
     };
     Ok(found.into_iter().flat_map(both).collect())
@@ -154,7 +164,7 @@ impl Case {
             Kind::Forward { network, size } => (vec![*network], size, false),
             Kind::Step { network, size } => (vec![*network], size, true),
             Kind::Dual { size } => (ARCHITECTURES.to_vec(), size, true),
-            Kind::Inference(_) | Kind::Layer(_) | Kind::Limits => bail!("{prefix} is no pass of a network"),
+            _ => bail!("{prefix} is no pass of a network"),
         };
         let config = NetworkConfig { filters: size.filters, ..Default::default() };
         let mut flop = 0;

@@ -10,6 +10,7 @@ mod layers;
 mod limits;
 mod measure;
 mod networks;
+mod reading;
 mod supervised;
 
 use anyhow::{Context, Result, bail};
@@ -60,6 +61,8 @@ fn measure(case: &Case) -> Result<()> {
         Kind::Step { network, size } => networks::step(network, size, case.precision, &report),
         Kind::Dual { size } => networks::dual(size, case.precision, &report),
         Kind::Inference(scan) => inference::run(scan, case.precision, &report),
+        Kind::Scans { folder } => reading::scans(folder, &report),
+        Kind::Crops { patch } => reading::crops(*patch, &report),
         Kind::Layer(layer) => layers::run(layer, case.precision, &report),
         Kind::Limits => limits::run(),
     }

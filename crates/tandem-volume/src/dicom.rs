@@ -31,11 +31,14 @@ pub use write::{SeriesNames, write_series};
 pub struct Series {
     folder: PathBuf,
     slices: Vec<Slice>,
+    /// A slice of another series that belongs to this one, it seems.
+    stray: Option<Slice>,
 }
 
 /// The series in a folder, the one with most slices first. Folders inside it are not looked into.
 ///
-/// Files of other kinds are passed over, and so are DICOM files without an image (reports, plans, directories).
+/// Files of other kinds are passed over, and so are DICOM files without an image (reports, plans, directories). A series
+/// from which a slice strayed, by a damaged Series Instance UID, is listed, but not read.
 ///
 /// # Errors
 /// Where the folder or a file cannot be read, or the header of an image is damaged or lacks what places its voxels.
@@ -55,8 +58,18 @@ pub fn series_in(folder: impl AsRef<Path>) -> Result<Vec<Series>> {
             by_uid.entry(slice.series.clone()).or_default().push(slice);
         }
     }
-    let mut series: Vec<Series> =
-        by_uid.into_values().map(|slices| Series { folder: folder.to_owned(), slices }).collect();
+    let (singles, several): (Vec<_>, Vec<_>) =
+        by_uid.into_values().partition(|slices: &Vec<Slice>| slices.len() == 1);
+    let strays: Vec<&Slice> = singles.iter().flatten().collect();
+    let mut series: Vec<Series> = several
+        .into_iter()
+        .map(|slices| {
+            let stray = stack::stray(&slices, &strays).cloned();
+            Series { folder: folder.to_owned(), slices, stray }
+        })
+        .collect();
+    let alone = |slices| Series { folder: folder.to_owned(), slices, stray: None };
+    series.extend(singles.into_iter().map(alone));
     series.sort_by_key(|series| std::cmp::Reverse(series.slice_count()));
     Ok(series)
 }
@@ -120,8 +133,8 @@ impl Series {
     fn summary(&self) -> String {
         format!(
             "{} ({} {:?}, {} slices)",
-            self.uid(),
-            self.modality(),
+            self.uid().escape_debug(),
+            self.modality().escape_debug(),
             self.description(),
             self.slice_count()
         )
@@ -131,7 +144,8 @@ impl Series {
     /// units that each slice's rescale slope and intercept lead to (HU in CT).
     ///
     /// # Errors
-    /// [`Error::Series`] where the slices make no grid with even spacing and right angles; and where a file is
+    /// [`Error::Series`] where the slices make no grid with even spacing and right angles, or one of them seems to be in
+    /// another series by mistake; and where a file is
     /// damaged, cut short, or encoded in a way that is not read.
     pub fn read(&self) -> Result<Volume<f32>> {
         Ok(self.stored(Budget::default())?.into_image())
@@ -140,8 +154,13 @@ impl Series {
     /// The voxels in f32, since each slice has its own scaling.
     fn stored(&self, budget: Budget) -> Result<Stored> {
         const SIZE: usize = size_of::<f32>();
-        let (slices, geometry) = stack::arrange(self.slices.clone(), &self.folder)?;
-        let first = &slices[0];
+        if let Some(stray) = &self.stray {
+            let (file, uid, series) = (stray.file_name(), stray.series.clone(), self.uid().to_owned());
+            let fault = Box::new(SeriesFault::StraySlice { file, uid, series });
+            return Err(Error::Series { folder: self.folder.clone(), fault });
+        }
+        let (slices, geometry) = stack::arrange(&self.slices, &self.folder)?;
+        let first = slices[0];
         let shape = [first.columns, first.rows, slices.len()];
         let mut bytes = vec![0; budget.stored_bytes(shape, SIZE, &first.path)? as usize];
         let decoded: Vec<Result<()>> = bytes

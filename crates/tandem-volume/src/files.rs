@@ -19,7 +19,7 @@ use crate::{Error, Result, Volume, metaimage, nifti, nrrd};
 /// Where the file is missing, damaged, cut short, larger than [`READ_LIMIT`](crate::READ_LIMIT), or holds anything but one
 /// 3-D grid of scalars.
 pub fn read_image(path: impl AsRef<Path>) -> Result<Volume<f32>> {
-    Ok(read(path.as_ref())?.into_image())
+    Ok(read(path.as_ref(), Budget::default())?.into_image())
 }
 
 /// Reads a label map from the formats of [`read_image`].
@@ -27,7 +27,7 @@ pub fn read_image(path: impl AsRef<Path>) -> Result<Volume<f32>> {
 /// # Errors
 /// As for [`read_image`], and where a voxel is not a whole number in 0..=255.
 pub fn read_label(path: impl AsRef<Path>) -> Result<Volume<u8>> {
-    read(path.as_ref())?.into_label(path.as_ref())
+    read(path.as_ref(), Budget::default())?.into_label(path.as_ref())
 }
 
 /// Writes a scan in f32 as NIfTI-1 (`.nii`, `.nii.gz`) or gzipped NRRD (`.nrrd`), aside first and then renamed.
@@ -85,9 +85,9 @@ fn ending(name: &str) -> Option<(&str, &'static str, Format)> {
     Some((&name[..name.len() - ending.len()], ending, format))
 }
 
-pub(crate) fn read(path: &Path) -> Result<Stored> {
+/// The grid in a file or a folder of slices; what is taken for it keeps to `budget`.
+pub(crate) fn read(path: &Path, budget: Budget) -> Result<Stored> {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-    let budget = Budget::default();
     if path.is_dir() {
         return read_folder(path, budget);
     }

@@ -1,14 +1,19 @@
 //! Plain files and those packed with gzip or zlib read alike, with what goes wrong told apart.
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
+use libdeflater::Decompressor;
 
 use crate::{Error, Result};
 
 /// The most bytes that one byte of a gzip file can stand for (deflate's limit), and some.
 pub(crate) const HIGHEST_RATIO: u64 = 1_100;
+
+/// A packed file of so many bytes is held beside what it unpacks to; of a longer one that may take half the unpacked bytes, for
+/// which there is room where voxels are decoded later.
+const AT_ONCE: u64 = 32 << 20;
 
 /// What may follow the last voxel of a packed file: more is a bomb, or the wrong header.
 const SLACK: u64 = 16 << 20;
@@ -28,6 +33,49 @@ pub(crate) fn check_length(compressed: bool, expected: u64, found: u64, path: &P
         ));
     }
     Ok(())
+}
+
+/// `count` bytes of the file at `path`, behind `skip` others, once it is unpacked from byte `start` on.
+///
+/// # Errors
+/// Where the file is missing, cut short or damaged, or goes on for long behind these bytes.
+pub(crate) fn read(path: &Path, start: u64, packing: Packing, skip: u64, count: u64) -> Result<Vec<u8>> {
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    let length = file.metadata().map_err(Error::io(path))?.len().saturating_sub(start);
+    let expected = skip.saturating_add(count);
+    check_length(packing != Packing::Plain, expected, length, path)?;
+    file.seek(SeekFrom::Start(start)).map_err(Error::io(path))?;
+    if packing != Packing::Plain && length <= AT_ONCE.max(expected / 2) {
+        let mut packed = Vec::with_capacity(length as usize);
+        (&mut file).take(length).read_to_end(&mut packed).map_err(Error::io(path))?;
+        if let Some(mut bytes) = unpacked(&packed, packing, expected) {
+            bytes.drain(..skip as usize);
+            return Ok(bytes);
+        }
+        file.seek(SeekFrom::Start(start)).map_err(Error::io(path))?;
+    }
+    let mut reader = Reader::with_packing(BufReader::with_capacity(1 << 16, file), packing, path);
+    reader.skip(skip)?;
+    let bytes = reader.read_exactly(count, expected)?;
+    reader.finish()?;
+    Ok(bytes)
+}
+
+/// The `expected` bytes that `packed` stands for, where it stands for these alone and is sound. What else there can be is
+/// for [`Reader`] to take or to explain.
+fn unpacked(packed: &[u8], packing: Packing, expected: u64) -> Option<Vec<u8>> {
+    // A gzip file ends with the length of its last part.
+    if packing == Packing::Gzip && packed.last_chunk() != Some(&(expected as u32).to_le_bytes()) {
+        return None;
+    }
+    let mut bytes = vec![0; usize::try_from(expected).ok()?];
+    let mut decompressor = Decompressor::new();
+    let found = match packing {
+        Packing::Plain => return None,
+        Packing::Gzip => decompressor.gzip_decompress(packed, &mut bytes),
+        Packing::Zlib => decompressor.zlib_decompress(packed, &mut bytes),
+    };
+    (found == Ok(bytes.len())).then_some(bytes)
 }
 
 /// Reads a file from front to end, unpacked where it is a gzip file.
@@ -71,8 +119,17 @@ impl Reader {
         Reader { source, path: path.to_owned(), position: 0 }
     }
 
-    pub(crate) fn is_compressed(&self) -> bool {
-        !matches!(self.source, Source::Plain(_))
+    /// How the file is packed.
+    pub(crate) fn packing(&self) -> Packing {
+        match self.source {
+            Source::Plain(_) => Packing::Plain,
+            Source::Gzip(_) => Packing::Gzip,
+            Source::Zlib(_) => Packing::Zlib,
+        }
+    }
+
+    fn is_compressed(&self) -> bool {
+        self.packing() != Packing::Plain
     }
 
     fn source(&mut self) -> &mut dyn Read {
@@ -174,6 +231,30 @@ mod tests {
         let mut reader = Reader::new(File::open(&path).unwrap(), &path)?;
         assert_eq!(reader.read_exactly(10, 10)?, [0; 10]);
         reader.finish()
+    }
+
+    #[test]
+    fn what_is_unpacked_at_once_is_what_a_stream_gives() {
+        let bytes: Vec<u8> = (0..100_000u32).map(|n| (n % 251) as u8).collect();
+        let sound = packed(&bytes);
+        assert_eq!(unpacked(&sound, Packing::Gzip, 100_000).as_deref(), Some(&bytes[..]));
+        // For the stream: another length, two parts, damage.
+        assert!(unpacked(&sound, Packing::Gzip, 99_999).is_none());
+        let parts = [packed(&bytes[..60_000]), packed(&bytes[60_000..])].concat();
+        assert!(unpacked(&parts, Packing::Gzip, 100_000).is_none());
+        let mut damaged = sound.clone();
+        damaged[sound.len() - 8] ^= 1;
+        assert!(unpacked(&damaged, Packing::Gzip, 100_000).is_none());
+        let dir = tempfile::tempdir().unwrap();
+        for (name, file) in [("one.gz", &sound), ("parts.gz", &parts)] {
+            let path = dir.path().join(name);
+            std::fs::write(&path, file).unwrap();
+            assert_eq!(read(&path, 0, Packing::Gzip, 7, 99_993).unwrap(), bytes[7..], "{name}");
+        }
+        let path = dir.path().join("damaged.gz");
+        std::fs::write(&path, damaged).unwrap();
+        let message = read(&path, 0, Packing::Gzip, 0, 100_000).unwrap_err().to_string();
+        assert!(message.contains("damaged.gz: the packed file is damaged"), "{message}");
     }
 
     #[test]

@@ -17,8 +17,12 @@ use crate::{Error, Result, gzip};
 /// Where the file is missing, damaged or larger than [`READ_LIMIT`](crate::READ_LIMIT), `image` is missing or not 3-D, or
 /// `label` differs in shape or has values that are not whole numbers in 0..=255.
 pub fn read_subject(path: impl AsRef<Path>) -> Result<(Array3<f32>, Option<Array3<u8>>)> {
-    let path = path.as_ref();
-    let (image, label) = read(path, Budget::default())?;
+    read_within(path.as_ref(), Budget::default())
+}
+
+/// As [`read_subject`]; what is taken for it keeps to `budget`.
+pub(crate) fn read_within(path: &Path, budget: Budget) -> Result<(Array3<f32>, Option<Array3<u8>>)> {
+    let (image, label) = read(path, budget)?;
     let label = label.map(|label| whole_numbers(&label.values, path)).transpose()?;
     Ok((image.values.mapv(|value| value as f32), label))
 }

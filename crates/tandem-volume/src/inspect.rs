@@ -61,12 +61,16 @@ pub struct Values {
 /// # Errors
 /// As for [`read_image`](crate::read_image) and [`hdf5::read_subject`].
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
-    let path = path.as_ref();
+    within(path.as_ref(), Budget::default())
+}
+
+/// As [`inspect()`]; what is taken for it keeps to `budget`.
+pub(crate) fn within(path: &Path, budget: Budget) -> Result<Inspection> {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
     if ending.is_some_and(|ending| ending == "h5" || ending == "hdf5") {
-        return of_hdf5(path);
+        return of_hdf5(path, budget);
     }
-    let stored = files::read(path)?;
+    let stored = files::read(path, budget)?;
     Ok(Inspection {
         shape: stored.shape,
         grid: Some(Grid::of(&stored.geometry)),
@@ -78,8 +82,8 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     })
 }
 
-fn of_hdf5(path: &Path) -> Result<Inspection> {
-    let (image, label) = hdf5::read(path, Budget::default())?;
+fn of_hdf5(path: &Path, budget: Budget) -> Result<Inspection> {
+    let (image, label) = hdf5::read(path, budget)?;
     let layout = |grid: &hdf5::Grid| match &grid.chunks {
         Some(chunks) => format!("chunks of {chunks:?}"),
         None => "contiguous".to_owned(),

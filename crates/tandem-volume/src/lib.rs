@@ -23,6 +23,7 @@ pub mod prepared;
 pub mod resample;
 mod stored;
 mod subject;
+pub mod testing;
 mod text_header;
 mod volume;
 

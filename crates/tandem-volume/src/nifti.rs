@@ -31,8 +31,8 @@ pub(crate) fn read(path: &Path, budget: Budget) -> Result<Stored> {
     let header = Header::parse(&start[..found], path)?;
     budget.stored_bytes(header.shape, header.scalar.size(), path)?;
     let bytes = match &pair {
-        Some((_, voxels)) if header.is_pair => read_voxels(open(voxels)?, &header, voxels)?,
-        None if !header.is_pair => read_voxels(open(path)?, &header, path)?,
+        Some((_, voxels)) if header.is_pair => read_voxels(&header, voxels)?,
+        None if !header.is_pair => read_voxels(&header, path)?,
         Some(_) => {
             return Err(Error::file(
                 path,
@@ -71,15 +71,10 @@ fn open(path: &Path) -> Result<gzip::Reader> {
     gzip::Reader::new(File::open(path).map_err(Error::io(path))?, path)
 }
 
-/// The voxels of the file at `path`, which `reader` reads from its start.
-fn read_voxels(mut reader: gzip::Reader, header: &Header, path: &Path) -> Result<Vec<u8>> {
-    let expected = header.data_offset + header.data_bytes;
-    let found = std::fs::metadata(path).map_err(Error::io(path))?.len();
-    gzip::check_length(reader.is_compressed(), expected, found, path)?;
-    reader.skip(header.data_offset)?;
-    let bytes = reader.read_exactly(header.data_bytes, expected)?;
-    reader.finish()?;
-    Ok(bytes)
+/// The voxels of the file at `path`, which may be a gzip file.
+fn read_voxels(header: &Header, path: &Path) -> Result<Vec<u8>> {
+    let packing = open(path)?.packing();
+    gzip::read(path, 0, packing, header.data_offset, header.data_bytes)
 }
 
 /// The header and the voxels of a pair; `None` for the name of a single file. Either part may be gzipped.

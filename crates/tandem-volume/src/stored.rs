@@ -2,6 +2,7 @@
 use std::path::Path;
 
 use ndarray::Array3;
+use rayon::prelude::*;
 
 use crate::{Error, Geometry, Result, Volume};
 
@@ -33,13 +34,17 @@ impl Scalar {
 }
 
 /// A voxel type of this crate's own files.
-pub(crate) trait Voxel: Copy + Default {
+pub(crate) trait Voxel: Copy + Default + Send + Sync {
     /// How files store it.
     const SCALAR: Scalar;
     /// Appends the values' bytes, little endian.
     fn encode(values: &[Self], bytes: &mut Vec<u8>);
-    /// Decodes as many values as there are.
-    fn decode(bytes: &[u8], endian: Endian, values: &mut [Self]);
+    /// The array `[i, j, k]` of a file's bytes: `row` gives those along i, by k and j.
+    fn decoded<'a>(
+        row: impl Fn(usize, usize) -> &'a [u8] + Sync,
+        endian: Endian,
+        shape: [usize; 3],
+    ) -> Array3<Self>;
 }
 
 impl Voxel for f32 {
@@ -47,12 +52,15 @@ impl Voxel for f32 {
     fn encode(values: &[Self], bytes: &mut Vec<u8>) {
         bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     }
-    fn decode(bytes: &[u8], endian: Endian, values: &mut [Self]) {
-        for (value, bytes) in values.iter_mut().zip(bytes.as_chunks().0) {
-            *value = match endian {
-                Endian::Little => f32::from_le_bytes(*bytes),
-                Endian::Big => f32::from_be_bytes(*bytes),
-            };
+    fn decoded<'a>(
+        row: impl Fn(usize, usize) -> &'a [u8] + Sync,
+        endian: Endian,
+        shape: [usize; 3],
+    ) -> Array3<f32> {
+        let row = |k, j| row(k, j).as_chunks().0;
+        match endian {
+            Endian::Little => from_rows(row, shape, f32::from_le_bytes),
+            Endian::Big => from_rows(row, shape, f32::from_be_bytes),
         }
     }
 }
@@ -62,8 +70,12 @@ impl Voxel for u8 {
     fn encode(values: &[Self], bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(values);
     }
-    fn decode(bytes: &[u8], _: Endian, values: &mut [Self]) {
-        values.copy_from_slice(bytes);
+    fn decoded<'a>(
+        row: impl Fn(usize, usize) -> &'a [u8] + Sync,
+        _: Endian,
+        shape: [usize; 3],
+    ) -> Array3<u8> {
+        from_rows(row, shape, |value| value)
     }
 }
 
@@ -100,32 +112,67 @@ pub(crate) struct About {
     pub(crate) mended: Vec<String>,
 }
 
+/// Evaluates `$body` with `$decode`, a function from the bytes of a value to the value in its own type.
+macro_rules! with_decoder {
+    ($stored:expr, $decode:ident => $body:expr) => {{
+        macro_rules! of {
+            ($kind:ty) => {
+                match $stored.endian {
+                    Endian::Little => {
+                        let $decode = <$kind>::from_le_bytes;
+                        $body
+                    }
+                    Endian::Big => {
+                        let $decode = <$kind>::from_be_bytes;
+                        $body
+                    }
+                }
+            };
+        }
+        match $stored.scalar {
+            Scalar::U8 => of!(u8),
+            Scalar::I8 => of!(i8),
+            Scalar::U16 => of!(u16),
+            Scalar::I16 => of!(i16),
+            Scalar::U32 => of!(u32),
+            Scalar::I32 => of!(i32),
+            Scalar::U64 => of!(u64),
+            Scalar::I64 => of!(i64),
+            Scalar::F32 => of!(f32),
+            Scalar::F64 => of!(f64),
+        }
+    }};
+}
+
 impl Stored {
     /// The scan, in f32.
     pub(crate) fn into_image(self) -> Volume<f32> {
-        let mut values = vec![0.0f32; self.bytes.len() / self.scalar.size()];
-        if self.scalar == Scalar::F32 && self.scaling.is_none() {
+        let array = match self.scaling {
             // Not by way of f64, so that the bits stay, those of a NaN too.
-            f32::decode(&self.bytes, self.endian, &mut values);
-        } else {
-            let (slope, intercept) = self.scaling.unwrap_or((1.0, 0.0));
-            self.for_each(|index, value| values[index] = (value * slope + intercept) as f32);
-        }
-        Volume::new(from_i_fastest(&values, self.shape), self.geometry)
+            None if self.scalar == Scalar::F32 => {
+                let [ni, nj, nk] = self.shape;
+                f32::decoded(rows(&self.bytes, [ni * size_of::<f32>(), nj, nk]), self.endian, self.shape)
+            }
+            scaling => {
+                let (slope, intercept) = scaling.unwrap_or((1.0, 0.0));
+                with_decoder!(self, decode => from_rows(rows(self.bytes.as_chunks().0, self.shape), self.shape, |bytes| {
+                    (decode(bytes) as f64 * slope + intercept) as f32
+                }))
+            }
+        };
+        Volume::new(array, self.geometry)
     }
 
     /// The label map; `path` is for the message where a value is no label.
     pub(crate) fn into_label(self, path: &Path) -> Result<Volume<u8>> {
-        let mut values = vec![0u8; self.bytes.len() / self.scalar.size()];
         let (slope, intercept) = self.scaling.unwrap_or((1.0, 0.0));
         let mut wrong = None;
         self.for_each(|index, value| {
             let value = value * slope + intercept;
-            let label = value as u8; // saturates, NaN becomes 0
-            if f64::from(label) != value {
+            // `as` saturates, and makes 0 of NaN.
+            if f64::from(value as u8) != value {
                 wrong.get_or_insert((index, value));
             }
-            values[index] = label;
         });
         if let Some((index, value)) = wrong {
             let [ni, nj, _] = self.shape;
@@ -138,34 +185,17 @@ impl Stored {
                 ),
             ));
         }
-        Ok(Volume::new(from_i_fastest(&values, self.shape), self.geometry))
+        let array = with_decoder!(self, decode => from_rows(rows(self.bytes.as_chunks().0, self.shape), self.shape, |bytes| {
+            (decode(bytes) as f64 * slope + intercept) as u8
+        }));
+        Ok(Volume::new(array, self.geometry))
     }
 
     /// Calls `visit` with every value in file order, unscaled.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(usize, f64)) {
-        macro_rules! each {
-            ($kind:ty) => {{
-                for (index, bytes) in self.bytes.as_chunks().0.iter().enumerate() {
-                    let value = match self.endian {
-                        Endian::Little => <$kind>::from_le_bytes(*bytes),
-                        Endian::Big => <$kind>::from_be_bytes(*bytes),
-                    };
-                    visit(index, value as f64);
-                }
-            }};
-        }
-        match self.scalar {
-            Scalar::U8 => each!(u8),
-            Scalar::I8 => each!(i8),
-            Scalar::U16 => each!(u16),
-            Scalar::I16 => each!(i16),
-            Scalar::U32 => each!(u32),
-            Scalar::I32 => each!(i32),
-            Scalar::U64 => each!(u64),
-            Scalar::I64 => each!(i64),
-            Scalar::F32 => each!(f32),
-            Scalar::F64 => each!(f64),
-        }
+        with_decoder!(self, decode => for (index, bytes) in self.bytes.as_chunks().0.iter().enumerate() {
+            visit(index, decode(*bytes) as f64);
+        });
     }
 }
 
@@ -177,39 +207,69 @@ pub(crate) fn byte_count(shape: [usize; 3], size: usize) -> Option<usize> {
         .filter(|&bytes| bytes <= isize::MAX as usize)
 }
 
-/// An array `[i, j, k]` of values that a file stores with i fastest.
-pub(crate) fn from_i_fastest<T: Copy>(values: &[T], shape: [usize; 3]) -> Array3<T> {
+/// The row along i of a file's values, i fastest, by k and j.
+fn rows<'a, S>(values: &'a [S], [ni, nj, _]: [usize; 3]) -> impl Fn(usize, usize) -> &'a [S] {
+    move |k, j| &values[(k * nj + j) * ni..][..ni]
+}
+
+/// The array `[i, j, k]` of what `convert` makes of a file's values: `row` gives those along i, by k and j.
+fn from_rows<'a, S: Copy + Sync + 'a, T: Copy + Default + Send>(
+    row: impl Fn(usize, usize) -> &'a [S] + Sync,
+    shape: [usize; 3],
+    convert: impl Fn(S) -> T + Sync,
+) -> Array3<T> {
     let [ni, nj, nk] = shape;
-    Array3::from_shape_vec((ni, nj, nk), reverse_axes(values, [nk, nj, ni]))
-        .expect("reverse_axes keeps the number of values, which is the product of the shape")
+    Array3::from_shape_vec((ni, nj, nk), reversed(row, [nk, nj, ni], convert))
+        .expect("as many values as the product of the shape")
 }
 
 /// The values of an array `[i, j, k]` with i fastest, as files store them.
-pub(crate) fn to_i_fastest<T: Copy>(array: &Array3<T>) -> Vec<T> {
+pub(crate) fn to_i_fastest<T: Copy + Default + Send + Sync>(array: &Array3<T>) -> Vec<T> {
     let (ni, nj, nk) = array.dim();
     let array = array.as_standard_layout();
-    reverse_axes(array.as_slice().expect("a standard layout is one slice"), [ni, nj, nk])
+    let values = array.as_slice().expect("a standard layout is one slice");
+    reversed(|i, j| &values[(i * nj + j) * nk..][..nk], [ni, nj, nk], |value| value)
 }
 
-/// Reverses the axes of a row-major array of sides `[a, b, c]`: the last axis was the fastest, the first one becomes
-/// it. Works by tiles that fit the cache, since one of the two sides is always walked with a large stride.
-fn reverse_axes<T: Copy>(values: &[T], [a, b, c]: [usize; 3]) -> Vec<T> {
-    const TILE: usize = 32;
-    assert_eq!(values.len(), a * b * c, "the number of values is the product of the sides");
-    let mut reversed = values.to_vec();
-    for z0 in (0..c).step_by(TILE) {
+/// Reverses the axes of an array of sides `[a, b, c]` and converts its values: the last axis was the fastest, the first
+/// one becomes it. `row` gives the values along the last axis.
+///
+/// Works by blocks that fit the cache, since one of the two sides is always walked with a large stride.
+fn reversed<'a, S: Copy + Sync + 'a, T: Copy + Default + Send>(
+    row: impl Fn(usize, usize) -> &'a [S] + Sync,
+    [a, b, c]: [usize; 3],
+    convert: impl Fn(S) -> T + Sync,
+) -> Vec<T> {
+    const SIDE: usize = 64;
+    /// Fewer values than this are not worth another thread.
+    const FEW: usize = 1 << 16;
+    let mut values = vec![T::default(); a * b * c];
+    if values.is_empty() {
+        return values;
+    }
+    let reverse_part = |(part, values): (usize, &mut [T])| {
+        let (z0, depth) = (part * SIDE, values.len() / (b * a));
+        let mut block = [[T::default(); SIDE]; SIDE];
         for y in 0..b {
-            for x0 in (0..a).step_by(TILE) {
-                for z in z0..(z0 + TILE).min(c) {
-                    let row = &mut reversed[(z * b + y) * a..][..a];
-                    for x in x0..(x0 + TILE).min(a) {
-                        row[x] = values[(x * b + y) * c + z];
-                    }
+            for x0 in (0..a).step_by(SIDE) {
+                let width = SIDE.min(a - x0);
+                for (x, to) in block[..width].iter_mut().enumerate() {
+                    let from = &row(x0 + x, y)[z0..z0 + depth];
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to = convert(*from));
+                }
+                for z in 0..depth {
+                    let to = &mut values[(z * b + y) * a + x0..][..width];
+                    to.iter_mut().zip(&block).for_each(|(to, row)| *to = row[z]);
                 }
             }
         }
+    };
+    if values.len() < FEW {
+        values.chunks_mut(SIDE * b * a).enumerate().for_each(reverse_part);
+    } else {
+        values.par_chunks_mut(SIDE * b * a).enumerate().for_each(reverse_part);
     }
-    reversed
+    values
 }
 
 #[cfg(test)]
@@ -281,7 +341,7 @@ mod tests {
     fn i_is_fastest_in_files_and_k_in_arrays() {
         let shape = [37, 3, 41]; // larger than a tile, and no multiple of it
         let file: Vec<u32> = (0..37 * 3 * 41).collect();
-        let array = from_i_fastest(&file, shape);
+        let array = from_rows(rows(&file, shape), shape, |value| value);
         for ((i, j, k), &value) in array.indexed_iter() {
             assert_eq!(value as usize, i + 37 * (j + 3 * k));
         }

@@ -1,6 +1,6 @@
 //! What NRRD and MetaImage share: a header of lines, and voxels behind it or in a file beside it.
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
 use crate::gzip::{self, Packing};
@@ -77,22 +77,14 @@ pub(crate) enum Start {
 impl Placement {
     /// The voxels, `count` bytes of them, which the caller's budget holds.
     pub(crate) fn read(&self, count: u64) -> Result<Vec<u8>> {
-        let path = &self.path;
-        let mut file = File::open(path).map_err(Error::io(path))?;
-        let length = file.metadata().map_err(Error::io(path))?.len();
         let (byte, skip) = match self.start {
             Start::At { byte, skip } => (byte, skip),
-            Start::AtEnd => (length.saturating_sub(count), 0),
+            Start::AtEnd => {
+                let length = std::fs::metadata(&self.path).map_err(Error::io(&self.path))?.len();
+                (length.saturating_sub(count), 0)
+            }
         };
-        let expected = skip.saturating_add(count);
-        gzip::check_length(self.packing != Packing::Plain, expected, length.saturating_sub(byte), path)?;
-        file.seek(SeekFrom::Start(byte)).map_err(Error::io(path))?;
-        let mut reader =
-            gzip::Reader::with_packing(BufReader::with_capacity(1 << 16, file), self.packing, path);
-        reader.skip(skip)?;
-        let bytes = reader.read_exactly(count, expected)?;
-        reader.finish()?;
-        Ok(bytes)
+        gzip::read(&self.path, byte, self.packing, skip, count)
     }
 }
 

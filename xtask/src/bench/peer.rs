@@ -110,6 +110,7 @@ impl Peer {
             let seconds = result["seconds"].as_f64().unwrap_or(f64::NAN);
             eprintln!("    {}: PyTorch {seconds:.4} s ({})", text(&result, "case"), named(setting));
             result["setting"] = setting.clone();
+            result["peer"] = json!("PyTorch");
             result["setting_name"] = json!(named(setting));
             keep_faster(best, result);
         }
@@ -117,8 +118,8 @@ impl Peer {
     }
 }
 
-fn keep_faster(best: &mut Vec<Value>, result: Value) {
-    match best.iter_mut().find(|kept| kept["case"] == result["case"]) {
+pub(super) fn keep_faster(best: &mut Vec<Value>, result: Value) {
+    match best.iter_mut().find(|kept| kept["case"] == result["case"] && kept["peer"] == result["peer"]) {
         None => best.push(result),
         Some(kept) if result["seconds"].as_f64() < kept["seconds"].as_f64() => *kept = result,
         Some(_) => {}

@@ -17,6 +17,7 @@ pub(super) fn new(case: &Value, ours: &Value, peer: Option<&Value>, machine: &Va
         "threads": case["threads"],
         "ours_s": ours["seconds"],
         "ours_fastest_s": ours["fastest"],
+        "peer": peer["peer"],
         "peer_s": peer["seconds"],
         "peer_fastest_s": peer["fastest"],
         "ratio": seconds(peer).zip(seconds(ours)).map(|(peer, ours)| peer / ours),
@@ -40,12 +41,8 @@ fn limit(precision: &str, machine: &Value) -> Option<f64> {
 pub(super) fn merged(earlier: Vec<Value>, new: Vec<Value>) -> Vec<Value> {
     let same = |a: &Value, b: &Value| a["case"] == b["case"] && a["precision"] == b["precision"];
     let mut all = earlier;
-    for record in new {
-        match all.iter_mut().find(|old| same(old, &record)) {
-            Some(old) => *old = record,
-            None => all.push(record),
-        }
-    }
+    all.retain(|old| !new.iter().any(|record| same(old, record)));
+    all.extend(new);
     all
 }
 
@@ -60,7 +57,8 @@ pub(super) fn summary(record: &Value) -> String {
     );
     if let (Some(peer), Some(ratio)) = (record["peer_s"].as_f64(), record["ratio"].as_f64()) {
         let setting = text(record, "peer_setting");
-        words += &format!("; PyTorch {peer:.4} s, {} MiB ({setting}): {ratio:.2}", record["peer_mib"]);
+        let name = text(record, "peer");
+        words += &format!("; {name} {peer:.4} s, {} MiB ({setting}): {ratio:.2}", record["peer_mib"]);
     }
     words
 }

@@ -21,7 +21,8 @@ pub(super) fn markdown(machine: &Value, records: &[Value]) -> String {
     };
     let is_scaling = |case: &str| case.starts_with("threads") || case.starts_with("size-");
     let mut out = format!("{}\n\n", machine_line(machine));
-    out += &networks(&of(&|kind, case| kind != "layer" && !is_scaling(case)));
+    let is_network = |kind: &str| !["layer", "scans", "crops"].contains(&kind);
+    out += &networks(&of(&|kind, case| is_network(kind) && !is_scaling(case)));
     out += &networks(&of(&|_, case| case.starts_with("threads")));
     out += &sizes(&of(&|_, case| case.starts_with("size-")));
     for precision in ["f32", "bf16"] {
@@ -29,6 +30,7 @@ pub(super) fn markdown(machine: &Value, records: &[Value]) -> String {
         layers.retain(|record| record["precision"] == precision);
         out += &layer_table(precision, &layers);
     }
+    out += &reading(&of(&|kind, _| ["scans", "crops"].contains(&kind)));
     out += &limits(machine, &of(&|kind, _| kind == "layer"));
     out
 }
@@ -90,6 +92,22 @@ fn sizes(records: &[&Value]) -> String {
         ]
     });
     table(&["Case", "", "Tandem s", "microseconds a voxel", "Tandem MiB"], rows.collect())
+}
+
+/// A line a peer.
+fn reading(records: &[&Value]) -> String {
+    let rows = records.iter().map(|record| {
+        vec![
+            format!("`{}`", text(record, "case")),
+            milliseconds(&record["ours_s"]),
+            number(&record["ours_mib"], 0),
+            record["peer_setting"].as_str().unwrap_or("-").to_owned(),
+            milliseconds(&record["peer_s"]),
+            number(&record["peer_mib"], 0),
+            number(&record["ratio"], 2),
+        ]
+    });
+    table(&["Case", "Tandem ms", "MiB", "Peer", "ms", "MiB", "peer / Tandem"], rows.collect())
 }
 
 /// A line a layer: forward, then forward and backward.
@@ -190,9 +208,11 @@ mod tests {
             record("size-dual-1", "dual"),
             record("layer-a-forward", "layer"),
             record("layer-a-both", "layer"),
+            record("read-a", "scans"),
         ];
         let found = markdown(&json!({ "fma_gflops": 100.0, "threads": 2 }), &records);
         assert!(found.contains("| `dual-1` | f32 | 0.500 | 1.000 | 2.00 | 70 |"), "{found}");
+        assert!(found.contains("| `read-a` | 500.00 | - | - | 1000.00 | - | 2.00 |"), "{found}");
         assert!(found.contains("| `size-dual-1` | f32 | 0.500 | 500.000 |"), "{found}");
         assert!(found.contains("| `a` | 35.00 | 500.00 | 1000.00 | 2.00 | 70 | - | 500.00 |"), "{found}");
         assert!(found.contains("best convolution, f32: `layer-a-"), "{found}");

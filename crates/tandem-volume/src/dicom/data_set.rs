@@ -56,6 +56,9 @@ pub(super) struct DataSet<'a> {
     pub(super) pixel_data: Option<PixelData>,
     /// The last element, those that hold sequences among them.
     pub(super) last: Tag,
+    /// Whether every element has a higher number than the one before, as the standard wants: where a length lies, what
+    /// follows is no sequence of elements.
+    pub(super) is_in_order: bool,
 }
 
 impl<'a> DataSet<'a> {
@@ -69,7 +72,8 @@ impl<'a> DataSet<'a> {
             transfer_syntax: String::new(),
             is_big_endian: false,
             pixel_data: None,
-            last: TRANSFER_SYNTAX,
+            last: Tag(0, 0),
+            is_in_order: true,
         };
         while walk.next_group() == Some(2) {
             set.take(&mut walk).ok_or(walk.at)?;
@@ -87,6 +91,10 @@ impl<'a> DataSet<'a> {
     /// Takes in the next element.
     fn take(&mut self, walk: &mut Walk) -> Option<()> {
         let (tag, kind, length) = walk.element()?;
+        if tag.0 == ITEM.0 {
+            return None; // what only sequences hold
+        }
+        self.is_in_order &= tag > self.last;
         self.last = tag;
         match (tag, length) {
             (PIXEL_DATA, UNDEFINED) => self.pixel_data = Some(PixelData::Fragments(walk.fragments()?)),

@@ -56,6 +56,19 @@ pub enum SeriesFault {
         /// Its distance from the line in mm.
         shift_mm: f64,
     },
+    /// A slice with a Series Instance UID of its own belongs to the series by all else.
+    #[error(
+        "{file} is the only slice of the series {uid:?}, but fits into {series:?} by its grid and place, so its \
+         SeriesInstanceUID (0020,000E) is probably damaged; correct it, or move the file to a folder of its own"
+    )]
+    StraySlice {
+        /// The slice.
+        file: String,
+        /// Its Series Instance UID.
+        uid: String,
+        /// That of the series.
+        series: String,
+    },
     /// Two slices lie in one place.
     #[error(
         "{first} and {second} lie at the same position ({position_mm:.3} mm along the slice normal); the series holds \

@@ -153,10 +153,17 @@ struct Header<'a> {
 impl Header<'_> {
     /// Whether the file is about something else than an image: a report, a plan, the directory of a disc.
     fn is_without_image(&self) -> Result<bool> {
-        if [ROWS, COLUMNS, BITS_ALLOCATED].iter().any(|(tag, _)| self.set.has(*tag)) {
+        let describes = [ROWS, COLUMNS, BITS_ALLOCATED].iter().any(|(tag, _)| self.set.has(*tag));
+        if describes || self.set.pixel_data.is_some() {
             return Ok(false);
         }
         let is_directory = self.set.text(MEDIA_CLASS).as_deref() == Some("1.2.840.10008.1.3.10");
+        if !self.set.is_in_order {
+            return Err(self.error(
+                "the file has no Rows (0028,0010), and its elements are out of order; it is damaged, so copy it again"
+                    .into(),
+            ));
+        }
         if !is_directory && self.set.last < BITS_ALLOCATED.0 {
             let last = self.set.last;
             return Err(self.error(format!(

@@ -17,27 +17,55 @@ const TILTED: f64 = 1e-3;
 /// The largest difference of two direction cosines that still counts as none.
 const TURNED: f64 = 1e-4;
 
-/// Sorts the slices of a series along their normal, and gives their grid in RAS+.
-pub(super) fn arrange(slices: Vec<Slice>, folder: &Path) -> Result<(Vec<Slice>, Geometry)> {
+/// The slices of a series in order along their normal, and their grid in RAS+.
+pub(super) fn arrange<'a>(slices: &'a [Slice], folder: &Path) -> Result<(Vec<&'a Slice>, Geometry)> {
     let refuse = |fault| Error::Series { folder: folder.to_owned(), fault: Box::new(fault) };
     let first = &slices[0];
-    let [row, column] = first.axes;
-    let normal = cross(row, column);
+    let ([row, column], normal) = (first.axes, normal(first));
     let directions = [0, 1, 2].map(|n| [row[n], column[n], normal[n]]);
     Geometry::new([1.0; 3], first.position, directions)
         .map_err(|error| Error::file(&first.path, format!("ImageOrientationPatient (0020,0037): {error}")))?;
     for other in &slices[1..] {
         alike(first, other).map_err(refuse)?;
     }
-    let mut placed: Vec<(f64, Slice)> =
-        slices.into_iter().map(|slice| (dot(slice.position, normal), slice)).collect();
-    placed.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let placed = placed(slices, normal);
     check_places(&placed, normal).map_err(refuse)?;
-    let slices: Vec<Slice> = placed.into_iter().map(|(_, slice)| slice).collect();
+    let slices: Vec<&Slice> = placed.into_iter().map(|(_, slice)| slice).collect();
     let step = step(&slices, normal)?;
-    let affine = affine(&slices[0], step);
+    let affine = affine(slices[0], step);
     let geometry = Geometry::from_affine(affine).map_err(|error| Error::file(folder, error.to_string()))?;
     Ok((slices, geometry))
+}
+
+/// The first of some slices, each the only one of its series, that belongs to the series of `slices` by its grid, its kind and
+/// its place: with it, or with all such slices, the series is evenly spaced.
+pub(super) fn stray<'a>(slices: &[Slice], singles: &[&'a Slice]) -> Option<&'a Slice> {
+    let first = &slices[0];
+    let normal = normal(first);
+    let of_a_kind = |single: &&&Slice| {
+        single.modality == first.modality
+            && single.description == first.description
+            && alike(first, single).is_ok()
+    };
+    let singles: Vec<&Slice> = singles.iter().filter(of_a_kind).copied().collect();
+    let completes = |some: &[&'a Slice]| {
+        let together = slices.iter().chain(some.iter().copied());
+        check_places(&placed(together, normal), normal).is_ok()
+    };
+    let one = singles.iter().find(|&&single| completes(&[single]));
+    one.or_else(|| singles.first().filter(|_| completes(&singles))).copied()
+}
+
+fn normal(slice: &Slice) -> [f64; 3] {
+    let [row, column] = slice.axes;
+    cross(row, column)
+}
+
+/// Slices sorted by their distance along the normal.
+fn placed<'a>(slices: impl IntoIterator<Item = &'a Slice>, normal: [f64; 3]) -> Vec<(f64, &'a Slice)> {
+    let mut placed: Vec<_> = slices.into_iter().map(|slice| (dot(slice.position, normal), slice)).collect();
+    placed.sort_by(|a, b| a.0.total_cmp(&b.0));
+    placed
 }
 
 /// Refuses slices that differ in what one grid shares.
@@ -70,7 +98,7 @@ fn alike(first: &Slice, other: &Slice) -> Result<(), SeriesFault> {
 }
 
 /// Refuses places that are not even along the normal; `placed` is sorted by the distance along it.
-fn check_places(placed: &[(f64, Slice)], normal: [f64; 3]) -> Result<(), SeriesFault> {
+fn check_places(placed: &[(f64, &Slice)], normal: [f64; 3]) -> Result<(), SeriesFault> {
     let steps: Vec<f64> = placed.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
     let names = |n: usize| (placed[n].1.file_name(), placed[n + 1].1.file_name());
     if let Some(n) = steps.iter().position(|&step| step < SAME_PLACE_MM) {
@@ -80,7 +108,7 @@ fn check_places(placed: &[(f64, Slice)], normal: [f64; 3]) -> Result<(), SeriesF
     let Some(largest) = (0..steps.len()).max_by(|&a, &b| steps[a].total_cmp(&steps[b])) else {
         return Ok(()); // one slice
     };
-    let [start, end] = [&placed[0], &placed[placed.len() - 1]];
+    let [start, end] = [placed[0], placed[placed.len() - 1]];
     let way = minus(end.1.position, start.1.position);
     let along = end.0 - start.0;
     let beside = [0, 1, 2].map(|n| way[n] - along * normal[n]);
@@ -124,7 +152,7 @@ fn check_places(placed: &[(f64, Slice)], normal: [f64; 3]) -> Result<(), SeriesF
 }
 
 /// From one slice to the next, in mm.
-fn step(slices: &[Slice], normal: [f64; 3]) -> Result<[f64; 3]> {
+fn step(slices: &[&Slice], normal: [f64; 3]) -> Result<[f64; 3]> {
     match slices {
         [one] => {
             let spacing = one.claimed_spacing.filter(|&spacing| spacing > 0.0).ok_or_else(|| {

@@ -136,6 +136,63 @@ fn a_folder_of_several_series_is_listed_and_one_is_picked() {
     assert!(message(dir.path()).contains("several series are the largest"));
 }
 
+/// A folder where the slices `ks` have the Series Instance UIDs 1.2.3.5, 1.2.3.6 ..., which are not that of the series.
+fn with_strays(present: &[usize], ks: &[usize]) -> TempDir {
+    folder("explicit", present, |k, bytes| {
+        if let Some(n) = ks.iter().position(|&stray| stray == k) {
+            let uid = format!("UI\x08\x001.2.3.{}\0", 5 + n);
+            replace(bytes, b"UI\x08\x001.2.3.4\0", uid.as_bytes());
+        }
+    })
+}
+
+#[test]
+fn a_slice_with_a_damaged_uid_is_named() {
+    // At either end, in a gap, between two, and two at once; `5 - k` is the file's number.
+    for (present, strays, file) in [
+        (&ALL[..], &[0][..], "5.dcm"),
+        (&ALL, &[4], "1.dcm"),
+        (&ALL, &[2], "3.dcm"),
+        (&[1, 2, 3], &[2], "3.dcm"),
+        (&ALL, &[3, 4], "2.dcm"),
+        (&[0, 1, 2, 3], &[1, 2], "4.dcm"),
+    ] {
+        let dir = with_strays(present, strays);
+        let SeriesFault::StraySlice { file: found, uid, series } = fault(dir.path()) else {
+            panic!("{strays:?}");
+        };
+        assert_eq!((found.as_str(), uid.as_str(), series.as_str()), (file, "1.2.3.5", "1.2.3.4"));
+        assert!(
+            message(dir.path()).contains("SeriesInstanceUID (0020,000E) is probably damaged; correct it")
+        );
+        assert!(read_series(dir.path(), Some("1.2.3.4")).is_err());
+        assert_eq!(read_series(dir.path(), Some("1.2.3.5")).unwrap().shape(), [16, 12, 1]);
+    }
+}
+
+#[test]
+fn a_single_slice_of_another_scan_is_no_stray() {
+    // In the place of another slice; far off; of another kind, name or grid.
+    let copied = with_strays(&[0, 1, 2], &[]);
+    let again = with_strays(&[1], &[1]);
+    fs::copy(again.path().join("4.dcm"), copied.path().join("again.dcm")).unwrap();
+    assert_eq!(read_series(copied.path(), None).unwrap().shape(), [16, 12, 3]);
+    let far = with_strays(&[0, 1, 4], &[4]);
+    assert_eq!(read_series(far.path(), None).unwrap().shape(), [16, 12, 2]);
+    for (old, new) in [
+        (&b"CS\x02\0CT"[..], &b"CS\x02\0PT"[..]),
+        (b"fixture", b"locator"),
+        (b"DS\x08\x000.75\\0.5", b"DS\x08\x000.75\\0.6"),
+    ] {
+        let dir = with_strays(&ALL, &[4]);
+        let path = dir.path().join("1.dcm");
+        let mut bytes = fs::read(&path).unwrap();
+        replace(&mut bytes, old, new);
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(read_series(dir.path(), None).unwrap().shape(), [16, 12, 4], "{new:?}");
+    }
+}
+
 #[test]
 fn missing_slices_are_counted() {
     let dir = folder("explicit", &[0, 1, 2, 4], |_, _| {});

@@ -3,10 +3,10 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-use ndarray::Array3;
+use ndarray::{Array3, AxisDescription, Slice};
 
 use crate::nifti::{self, Header};
-use crate::stored::{Voxel, byte_count, from_i_fastest};
+use crate::stored::{Voxel, byte_count};
 use crate::{Error, Geometry, Result};
 
 /// An opened file of voxels of type `T`, read plane by plane: the file stores i fastest and k slowest.
@@ -59,23 +59,31 @@ impl<T: Voxel> Planes<T> {
                 "no patch of {size:?} voxels can be read; every side needs 1 or more"
             )));
         }
-        let [i, j, k] = [0, 1, 2].map(|axis| Overlap::new(start[axis], size[axis], self.shape()[axis]));
-        let mut patch = vec![T::default(); size.iter().product()];
-        if i.count > 0 && j.count > 0 && k.count > 0 {
-            let side = self.shape()[0];
-            // From the first wanted voxel of the plane to the last one: a few unwanted voxels cost less than a read
-            // for every row.
-            let mut slab = vec![0; ((j.count - 1) * side + i.count) * size_of::<T>()];
-            for plane in 0..k.count {
-                self.read_slab([i.file, j.file, k.file + plane], &mut slab)?;
-                for row in 0..j.count {
-                    let bytes = &slab[row * side * size_of::<T>()..][..i.count * size_of::<T>()];
-                    let to = ((k.patch + plane) * size[1] + j.patch + row) * size[0] + i.patch;
-                    T::decode(bytes, self.header.endian, &mut patch[to..to + i.count]);
-                }
-            }
+        let overlaps = &[0, 1, 2].map(|axis| Overlap::new(start[axis], size[axis], self.shape()[axis]));
+        let [i, j, k] = overlaps;
+        let shared = [i.count, j.count, k.count];
+        if shared.contains(&0) {
+            return Ok(Array3::default(size));
         }
-        Ok(from_i_fastest(&patch, size))
+        let side = self.shape()[0];
+        // Of a plane, all from the first wanted voxel to the last one: a few unwanted voxels cost less than a read for
+        // every row.
+        let slab_bytes = ((j.count - 1) * side + i.count) * size_of::<T>();
+        let mut slabs = vec![0; k.count * slab_bytes];
+        for (plane, slab) in slabs.chunks_mut(slab_bytes).enumerate() {
+            self.read_slab([i.file, j.file, k.file + plane], slab)?;
+        }
+        let row = |plane: usize, row: usize| {
+            &slabs[plane * slab_bytes + row * side * size_of::<T>()..][..i.count * size_of::<T>()]
+        };
+        let inside = T::decoded(row, self.header.endian, shared);
+        if shared == size {
+            return Ok(inside);
+        }
+        let mut patch = Array3::default(size);
+        let shares = |axis: AxisDescription| overlaps[axis.axis.index()].in_patch();
+        patch.slice_each_axis_mut(shares).assign(&inside);
+        Ok(patch)
     }
 
     /// Reads the voxels from `[i, j, k]` on.
@@ -115,5 +123,10 @@ impl Overlap {
             patch: (first - start).clamp(0, size) as usize,
             count: (end - first) as usize,
         }
+    }
+
+    /// What is shared, in the patch.
+    fn in_patch(&self) -> Slice {
+        Slice::from(self.patch..self.patch + self.count)
     }
 }

@@ -7,7 +7,7 @@ use crate::specimen::{self, Specimen};
 /// Checks that the file with `bytes` in the specimen's place is refused for the reason `expected`.
 fn refused(specimen: &Specimen, bytes: &[u8], what: &str, expected: &str) {
     match Folder::new(specimen).read(bytes, what) {
-        Ok(()) => panic!("{} with {what} was read", specimen.name),
+        Ok(_) => panic!("{} with {what} was read", specimen.name),
         Err(error) => {
             let error = error.to_string();
             assert!(error.contains(expected), "{} with {what}: {error} lacks {expected:?}", specimen.name);
@@ -159,18 +159,16 @@ fn bombs_stop_at_what_the_header_promises() {
     refused(&gzip, &encoder.finish().unwrap(), "a bomb behind the voxels", "goes on for more than");
     let plain = specimen::nifti_1();
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    let large: Vec<u8> = [1000i16; 3].iter().flat_map(|side| side.to_le_bytes()).collect();
+    let large: Vec<u8> = [200i16; 3].iter().flat_map(|side| side.to_le_bytes()).collect();
     encoder.write_all(&patched(&plain, 42, &large)).unwrap();
     refused(&gzip, &encoder.finish().unwrap(), "a claim that no packing holds", "packed ones can hold");
 }
 
 #[test]
 fn hdf5_claims_are_checked() {
-    for (name, expected) in
-        [("inflated.h5", "more memory than the limit"), ("empty_chunks.h5", "more than the file can hold")]
-    {
+    for name in ["inflated.h5", "empty_chunks.h5"] {
         let specimen = specimen::hdf5(name);
-        refused(&specimen, &specimen.bytes, name, expected);
+        refused(&specimen, &specimen.bytes, name, "more memory than the limit");
     }
 }
 

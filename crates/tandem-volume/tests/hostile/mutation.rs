@@ -42,28 +42,22 @@ impl Generator {
     pub(crate) fn mutated(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
         for _ in 0..=self.below(4) {
-            self.injure(&mut bytes);
+            if !bytes.is_empty() {
+                self.injure(&mut bytes);
+            }
         }
         bytes
     }
 
     fn injure(&mut self, bytes: &mut Vec<u8>) {
-        if bytes.is_empty() {
-            return;
-        }
-        let reach = if self.below(4) == 0 { bytes.len() } else { bytes.len().min(600) };
-        let at = self.below(reach);
-        match self.below(8) {
+        let at = self.place(bytes);
+        match self.below(11) {
             0 => bytes[at] ^= 1 << self.below(8),
             1 => bytes[at] = self.next() as u8,
             2 => bytes.truncate(at),
-            3 => {
-                let end = (at + 1 + self.below(40)).min(bytes.len());
-                bytes.drain(at..end);
-            }
+            3 => _ = bytes.drain(at..self.end_of_chunk(bytes, at)),
             4 => {
-                let end = (at + 1 + self.below(40)).min(bytes.len());
-                let again = bytes[at..end].to_vec();
+                let again = bytes[at..self.end_of_chunk(bytes, at)].to_vec();
                 bytes.splice(at..at, again);
             }
             5 => {
@@ -71,20 +65,74 @@ impl Generator {
                 bytes.splice(at..at, noise);
             }
             6 => {
-                let size = [2, 4, 8][self.below(3)];
-                let at = at / size * size;
-                let end = (at + size).min(bytes.len());
-                let mut number = NUMBERS[self.below(NUMBERS.len())][..size].to_vec();
-                if self.below(2) == 0 {
-                    number.reverse();
-                }
-                bytes[at..end].copy_from_slice(&number[..end - at]);
+                // A chunk from elsewhere over what is here.
+                let from = self.place(bytes);
+                let chunk = bytes[from..self.end_of_chunk(bytes, from)].to_vec();
+                let end = (at + chunk.len()).min(bytes.len());
+                bytes.splice(at..end, chunk);
             }
-            _ => self.replace_word(bytes, at),
+            7 => self.replace_number(bytes, at),
+            8 => self.change_number(bytes, at),
+            9 => self.replace_word(bytes, at),
+            _ => self.change_digits(bytes, at),
         }
     }
 
-    /// Puts a word in place of the one around `at`.
+    /// A place in `bytes`, mostly in the header.
+    fn place(&mut self, bytes: &[u8]) -> usize {
+        let reach = if self.below(4) == 0 { bytes.len() } else { bytes.len().min(600) };
+        self.below(reach)
+    }
+
+    fn end_of_chunk(&mut self, bytes: &[u8], at: usize) -> usize {
+        (at + 1 + self.below(40)).min(bytes.len())
+    }
+
+    /// Puts one of [`NUMBERS`] over the field around `at`.
+    fn replace_number(&mut self, bytes: &mut [u8], at: usize) {
+        let field = self.field(bytes, at);
+        let mut number = NUMBERS[self.below(NUMBERS.len())][..field.len()].to_vec();
+        if self.below(2) == 0 {
+            number.reverse();
+        }
+        field.copy_from_slice(&number);
+    }
+
+    /// Makes the whole number around `at`, a length perhaps, a little or much larger or smaller.
+    fn change_number(&mut self, bytes: &mut [u8], at: usize) {
+        let field = self.field(bytes, at);
+        let big = self.below(2) == 0;
+        let mut number = [0; 8];
+        number[..field.len()].copy_from_slice(field);
+        if big {
+            number[..field.len()].reverse();
+        }
+        let changed = self.changed(u64::from_le_bytes(number)).to_le_bytes();
+        field.copy_from_slice(&changed[..field.len()]);
+        if big {
+            field.reverse();
+        }
+    }
+
+    /// The two, four or eight bytes around `at`, as far as there are so many.
+    fn field<'a>(&mut self, bytes: &'a mut [u8], at: usize) -> &'a mut [u8] {
+        let size = [2, 4, 8][self.below(3)];
+        let start = at / size * size;
+        let end = (start + size).min(bytes.len());
+        &mut bytes[start..end]
+    }
+
+    fn changed(&mut self, number: u64) -> u64 {
+        match self.below(5) {
+            0 => number.wrapping_add(1),
+            1 => number.wrapping_sub(1),
+            2 => number.wrapping_mul(2),
+            3 => number / 2,
+            _ => number.wrapping_add(1 << self.below(40)),
+        }
+    }
+
+    /// Puts one of [`WORDS`] in place of the word around `at`.
     fn replace_word(&mut self, bytes: &mut Vec<u8>, at: usize) {
         let is_end = |byte: &u8| b" \n(),=:".contains(byte);
         let start = bytes[..at].iter().rposition(is_end).map_or(0, |end| end + 1);
@@ -93,5 +141,18 @@ impl Generator {
         let end = end.min(start + 40);
         let word = WORDS[self.below(WORDS.len())];
         bytes.splice(start..end, word.bytes());
+    }
+
+    /// Changes the next number of digits from `at` on, if there is one.
+    fn change_digits(&mut self, bytes: &mut Vec<u8>, at: usize) {
+        let Some(start) = bytes[at..].iter().position(u8::is_ascii_digit).map(|ahead| at + ahead) else {
+            return;
+        };
+        let digits = bytes[start..].iter().take(18).take_while(|byte| byte.is_ascii_digit());
+        let (number, end) =
+            digits.fold((0, start), |(n, end), byte| (10 * n + u64::from(byte - b'0'), end + 1));
+        let sign = ["", "-", "0.", "1e"][self.below(4)];
+        let changed = format!("{sign}{}", self.changed(number));
+        bytes.splice(start..end, changed.bytes());
     }
 }

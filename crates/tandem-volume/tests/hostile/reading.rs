@@ -4,13 +4,23 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use tandem_volume::{Error, hdf5, inspect, read_image, read_label};
+use tandem_volume::Error;
+use tandem_volume::testing::read_every_way;
 use tempfile::TempDir;
 
 use crate::specimen::Specimen;
 
 /// The longest that a read may take.
 const LIMIT: Duration = Duration::from_secs(1);
+
+/// How often a read that takes longer is tried: other programs may have held it up.
+const ATTEMPTS: usize = 3;
+
+/// The budget that readers are given here: small, so that a reader which does not keep to it is noticed.
+const BUDGET: u64 = 64 << 20;
+
+/// What the whole process may hold beside the budget.
+const BESIDE: u64 = 64 << 20;
 
 /// A folder with a specimen's other files, where damaged copies of it are written and read.
 pub(crate) struct Folder {
@@ -31,21 +41,22 @@ impl Folder {
         Folder { _dir: dir, path, scan }
     }
 
-    /// Reads `bytes` as the specimen's file in every way that there is.
+    /// Reads `bytes` as the specimen's file in every way that there is; the voxels along i, j, k.
     ///
-    /// Panics where that takes long, finds a grid that no scan has, or ends with an error that does not name the file and
-    /// a remedy.
-    pub(crate) fn read(&self, bytes: &[u8], what: &str) -> Result<(), Error> {
+    /// Panics where that breaks a law of readers or takes long.
+    pub(crate) fn read(&self, bytes: &[u8], what: &str) -> Result<[usize; 3], Error> {
         self.write(bytes).expect("a damaged file");
-        let started = Instant::now();
-        let read = std::panic::catch_unwind(|| self.read_all())
-            .unwrap_or_else(|_| panic!("{} {what}: the reader panicked", self.path.display()));
-        let taken = started.elapsed();
-        assert!(taken < LIMIT, "{} {what}: took {taken:?}", self.path.display());
-        if let Err(error) = &read {
-            self.check_message(&error.to_string(), what);
+        let mut fastest = Duration::MAX;
+        for _ in 0..ATTEMPTS {
+            let started = Instant::now();
+            let read = std::panic::catch_unwind(|| read_every_way(&self.scan, BUDGET))
+                .unwrap_or_else(|_| panic!("{} {what}: the reader panicked, see above", self.path.display()));
+            fastest = fastest.min(started.elapsed());
+            if fastest < LIMIT {
+                return read;
+            }
         }
-        read
+        panic!("{} {what}: took {fastest:?}", self.path.display());
     }
 
     /// Over the old content, which is cut off last: some file systems flush a file to disk that is emptied first.
@@ -54,39 +65,13 @@ impl Folder {
         file.write_all(bytes)?;
         file.set_len(bytes.len() as u64)
     }
-
-    fn read_all(&self) -> Result<(), Error> {
-        let path = &self.scan;
-        let found = inspect(path)?;
-        if found.format == "HDF5" {
-            return hdf5::read_subject(path).map(drop);
-        }
-        let grid = found.grid.expect("all but HDF5 have a grid");
-        assert!(grid.spacing.iter().all(|&spacing| spacing.is_finite() && spacing > 0.0));
-        assert!(grid.affine.iter().flatten().all(|value| value.is_finite()));
-        let image = read_image(path)?;
-        assert_eq!(image.shape(), found.shape);
-        // A label map may have voxels that a scan may not.
-        if let Err(error) = read_label(path) {
-            self.check_message(&error.to_string(), "as a label map");
-        }
-        Ok(())
-    }
-
-    /// One line that begins with a file of this folder and ends with a remedy, behind a semicolon.
-    fn check_message(&self, message: &str, what: &str) {
-        let folder = self.path.parent().expect("a folder").display().to_string();
-        assert!(message.starts_with(&folder), "{what}: no file is named: {message}");
-        let remedy = message.rsplit_once("; ").map(|(_, remedy)| remedy).unwrap_or_default();
-        assert!(remedy.len() > 8, "{what}: no remedy is named: {message}");
-        assert!(!message.contains('\n'), "{what}: more than one line: {message}");
-    }
 }
 
-/// Panics where this process has ever held more memory than small files can need.
+/// Panics where this process, which reads in several threads, has ever held more than one reader may.
 pub(crate) fn check_memory() {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return };
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says the peak");
     let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number of kB");
-    assert!(kilobytes < 1 << 20, "a reader took {} MiB for a small file", kilobytes >> 10);
+    let allowed = (BUDGET + BESIDE) >> 10;
+    assert!(kilobytes < allowed, "readers of small files took {} of {} MiB", kilobytes >> 10, allowed >> 10);
 }
