@@ -20,6 +20,8 @@
 
 mod crop;
 mod error;
+mod foreground;
+mod normalise;
 pub mod phantom;
 mod preprocess;
 pub mod testing;
@@ -27,5 +29,7 @@ mod transform;
 
 pub use crop::{Crop, RandomCrop};
 pub use error::{AugmentError, Result};
+pub use foreground::foreground;
+pub use normalise::normalise;
 pub use preprocess::{la_benchmark, z_score};
 pub use transform::{Patch, RandomTransform, Transform};

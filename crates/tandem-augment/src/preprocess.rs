@@ -86,7 +86,7 @@ fn la_crop(label: &Array3<u8>, draws: &mut Draws) -> Option<Crop> {
 }
 
 /// The first and the last voxel of the foreground along each axis.
-fn bounding_box(label: &Array3<u8>) -> Option<([usize; 3], [usize; 3])> {
+pub(crate) fn bounding_box(label: &Array3<u8>) -> Option<([usize; 3], [usize; 3])> {
     let mut found: Option<([usize; 3], [usize; 3])> = None;
     for ((i, j, k), _) in label.indexed_iter().filter(|(_, class)| **class != 0) {
         let at = [i, j, k];

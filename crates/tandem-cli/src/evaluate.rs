@@ -2,7 +2,7 @@
 
 use crate::device::{self, DeviceName};
 use crate::output::say;
-use crate::prepare_data::la::ScanFolder;
+use crate::prepare_data::la::LeftAtria;
 use crate::progress::CaseProgress;
 use crate::{interrupt, run_folder, table};
 use anyhow::{Context, Result, bail};
@@ -131,7 +131,7 @@ fn write(scores: &Scores, out: &Path) -> Result<()> {
 /// Scans to be scored: prepared, or still as they came.
 enum Cases {
     Prepared(PreparedSet),
-    Folder(ScanFolder),
+    Folder(LeftAtria),
 }
 
 impl Cases {
@@ -139,7 +139,7 @@ impl Cases {
         if folder.join("manifest.json").exists() {
             return Ok(Cases::Prepared(PreparedSet::open(folder)?));
         }
-        Ok(Cases::Folder(ScanFolder::open(folder)?))
+        Ok(Cases::Folder(LeftAtria::open(folder)?))
     }
 
     fn are_those_of(&self, run: &RunRecord) -> bool {
@@ -150,7 +150,7 @@ impl Cases {
     fn splits(&self) -> Vec<(String, Split)> {
         match self {
             Cases::Prepared(set) => set.manifest().cases.iter().map(|c| (c.id.clone(), c.split)).collect(),
-            Cases::Folder(folder) => folder.splits().to_vec(),
+            Cases::Folder(folder) => folder.splits(),
         }
     }
 

@@ -147,14 +147,10 @@ fn values(dataset: &Dataset, scalar: Scalar) -> hdf5_reader::error::Result<Array
 }
 
 fn whole_numbers(label: &Array3<f64>, path: &Path) -> Result<Array3<u8>> {
-    if let Some((voxel, value)) = label.indexed_iter().find(|&(_, &value)| f64::from(value as u8) != value) {
-        return Err(Error::file(
-            path,
-            format!(
-                "`label` has the value {value} at voxel {voxel:?}, but labels are whole numbers in 0..=255; is this the \
-                 label map?"
-            ),
-        ));
+    if let Some(((i, j, k), &value)) =
+        label.indexed_iter().find(|&(_, &value)| f64::from(value as u8) != value)
+    {
+        return Err(Error::Label { path: path.to_owned(), voxel: [i, j, k], value });
     }
     Ok(label.mapv(|value| value as u8))
 }

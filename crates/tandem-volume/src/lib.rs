@@ -3,7 +3,8 @@
 //! A [`Volume`] is an array `[i, j, k]` in the file's voxel axes with its [`Geometry`]; a [`Subject`] is an image with
 //! or without a label map on one grid. [`read_image`], [`read_label`], [`write_image`] and [`write_label`] know the
 //! file formats, and with the feature `dicom` folders of DICOM slices; [`inspect()`] says what is in a file; [`resample`]
-//! changes the spacing or the grid; [`prepared`] is the folder of cases that training reads patches from.
+//! changes the spacing or the grid; [`layout`] finds the scans of a
+//! folder; [`prepared`] is the folder of cases that training reads patches from.
 #![forbid(unsafe_code)]
 
 mod budget;
@@ -15,6 +16,7 @@ mod geometry;
 mod gzip;
 pub mod hdf5;
 pub mod inspect;
+pub mod layout;
 mod metaimage;
 mod nifti;
 mod nrrd;

@@ -14,7 +14,7 @@ mod planes;
 mod writer;
 
 pub use case::{PreparedCase, PreparedSet};
-pub use manifest::{CaseRecord, Intensity, Manifest, Source, Split};
+pub use manifest::{CaseRecord, Intensity, Manifest, Normalisation, Source, Split};
 pub use writer::{NewCase, Writer};
 
 #[cfg(test)]

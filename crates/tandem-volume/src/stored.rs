@@ -130,13 +130,7 @@ impl Stored {
         if let Some((index, value)) = wrong {
             let [ni, nj, _] = self.shape;
             let voxel = [index % ni, index / ni % nj, index / (ni * nj)];
-            return Err(Error::file(
-                path,
-                format!(
-                    "voxel {voxel:?} has the value {value}, but labels are whole numbers in 0..=255; is this the label \
-                     map?"
-                ),
-            ));
+            return Err(Error::Label { path: path.to_owned(), voxel, value });
         }
         Ok(Volume::new(from_i_fastest(&values, self.shape), self.geometry))
     }

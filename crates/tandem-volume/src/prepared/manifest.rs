@@ -22,6 +22,9 @@ pub struct Manifest {
     pub dataset: String,
     /// Where the scans come from and what was done to them, for people.
     pub description: String,
+    /// How the raw intensities of each channel were normalised; empty where the dataset has its own way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub normalisation: Vec<Normalisation>,
     /// The cases, in the order of their list (the first ones are the labelled ones of an experiment).
     pub cases: Vec<CaseRecord>,
 }
@@ -102,6 +105,21 @@ pub struct CaseRecord {
     /// What was done to this case only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// How raw intensities become those that networks see: a new scan needs the same.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Normalisation {
+    /// Less the scan's mean, divided by its standard deviation, over all voxels.
+    ZScore,
+    /// Cut off at both ends, and scaled so that these become 0 and 1.
+    Window {
+        /// The intensity that becomes 0, in the scan's unit.
+        low: f64,
+        /// The intensity that becomes 1, in the scan's unit.
+        high: f64,
+    },
 }
 
 /// The list that a case belongs to.

@@ -3,9 +3,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::case::PreparedSet;
-use super::manifest::{CaseRecord, FORMAT, Intensity, Manifest, Source, Split, check_id};
+use super::manifest::{CaseRecord, FORMAT, Intensity, Manifest, Normalisation, Source, Split, check_id};
 use crate::files::aside;
 use crate::{Error, Result, Subject, nifti};
+
+/// The file that says what the folder holds.
+const MANIFEST: &str = "manifest.json";
 
 /// Writes a prepared folder aside; [`Writer::finish`] renames it into place. A writer that is dropped before that
 /// leaves nothing behind.
@@ -53,8 +56,33 @@ impl Writer {
         Ok(Writer {
             dir,
             aside,
-            manifest: Manifest { format: FORMAT, dataset, description, cases: Vec::new() },
+            manifest: Manifest {
+                format: FORMAT,
+                dataset,
+                description,
+                normalisation: Vec::new(),
+                cases: Vec::new(),
+            },
         })
+    }
+
+    /// Says how the intensities of each channel were normalised, so that new scans can be.
+    pub fn with_normalisation(mut self, normalisation: Vec<Normalisation>) -> Self {
+        self.manifest.normalisation = normalisation;
+        self
+    }
+
+    /// Writes a file of that name beside the manifest, for people and other programs; nothing here reads it.
+    ///
+    /// # Errors
+    /// Where the name is not plain or is taken, or the file cannot be written.
+    pub fn add_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        check_id(name).map_err(Error::Argument)?;
+        let path = self.aside.0.join(name);
+        if path.exists() || name == MANIFEST {
+            return Err(Error::Argument(format!("the file {name:?} is there twice; name every file once")));
+        }
+        fs::write(&path, bytes).map_err(Error::io(&path))
     }
 
     /// Writes a case and its entry in the manifest.
@@ -104,7 +132,7 @@ impl Writer {
         if self.manifest.cases.is_empty() {
             return Err(Error::Argument(format!("no case was prepared for {}", self.dir.display())));
         }
-        let path = self.aside.0.join("manifest.json");
+        let path = self.aside.0.join(MANIFEST);
         let mut text = serde_json::to_string_pretty(&self.manifest)
             .map_err(|error| Error::file(&path, format!("the manifest cannot be written ({error})")))?;
         text.push('\n');

@@ -1,0 +1,50 @@
+//! Which scans of a folder belong to which list, and in which order.
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::{Fault, Found, ScanFiles};
+use crate::prepared::Split;
+use crate::{Error, Result};
+
+const TRAIN: &str = "train.list";
+const TEST: &str = "test.list";
+
+/// The scans of `train.list` and then of `test.list` in `folder`, in the lists' order, and the ids that neither names.
+/// Where there is no list, all scans by id, those for the test last.
+pub(super) fn arrange(folder: &Path, found: &mut Found) -> Result<(Vec<ScanFiles>, Vec<String>)> {
+    let Some(train) = read(&folder.join(TRAIN))? else {
+        if folder.join(TEST).exists() {
+            return Err(Error::file(folder, format!("the folder has a {TEST} but no {TRAIN}; add one")));
+        }
+        let mut scans: Vec<ScanFiles> = std::mem::take(&mut found.scans).into_values().collect();
+        scans.sort_by_key(|scan| scan.split == Split::Test);
+        return Ok((scans, Vec::new()));
+    };
+    let test = read(&folder.join(TEST))?.unwrap_or_default();
+    let lists = [(TRAIN, Split::Train, train), (TEST, Split::Test, test)];
+    let mut scans: Vec<ScanFiles> = Vec::new();
+    for (list, split, ids) in lists {
+        for id in ids {
+            match found.scans.remove(&id) {
+                Some(scan) => scans.push(ScanFiles { split, ..scan }),
+                None if scans.iter().any(|scan| scan.id == id) => {
+                    found.faults.push(Fault::ListedTwice { list, id });
+                }
+                None => found.faults.push(Fault::MissingScan { list, id }),
+            }
+        }
+    }
+    Ok((scans, std::mem::take(&mut found.scans).into_keys().collect()))
+}
+
+/// One id a line; empty lines do not count. `None` where there is no such list.
+fn read(path: &Path) -> Result<Option<Vec<String>>> {
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            Ok(Some(text.lines().map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect()))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io(path)(error)),
+    }
+}
