@@ -141,6 +141,16 @@ fn an_nnunet_folder_goes_from_check_data_to_a_finished_run() {
         "{fingerprint}"
     );
     run(&program, "liver");
+    // A new scan is cut off at the run's window; one that was prepared is not cut off again.
+    let scan = "Dataset007_Liver/imagesTs/liver_4_0000.nii.gz";
+    let raw = program.run(&["predict", "run", scan, "-o", "raw"]).succeeded();
+    assert!(raw.stdout.contains("cut off at the run's window"), "{raw:?}");
+    let prepared = program
+        .run(&["predict", "run", "data/prepared/liver/images/liver_4.nii", "-o", "prepared"])
+        .succeeded();
+    assert!(!prepared.stdout.contains("cut off"), "{prepared:?}");
+    let label = |path: &str| tandem_volume::read_label(program.path(path)).unwrap();
+    assert_eq!(label("raw/liver_4_0000.nii.gz"), label("prepared/liver_4.nii.gz"));
 }
 
 #[test]

@@ -215,6 +215,7 @@ mod tests {
             training_scans: 3,
             all_scans: 5,
             lists,
+            normalisation: Vec::new(),
         };
         let train = ["a", "b", "c"].map(|id| (id.to_owned(), Split::Train));
         let tests = ["d", "e"].map(|id| (id.to_owned(), Split::Test));

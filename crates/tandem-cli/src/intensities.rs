@@ -1,8 +1,9 @@
 //! Whether a scan's intensities are z-scores already, as in the benchmark's files, or raw.
 
 use anyhow::Result;
-use tandem_augment::z_score;
+use tandem_augment::{normalise, z_score};
 use tandem_volume::Volume;
+use tandem_volume::prepared::Normalisation;
 
 /// What z-scores of a scan, or of a crop of it, look like: some values below zero, mean and standard deviation small.
 /// The benchmark's crops have means around 0.9 and deviations around 0.96.
@@ -33,6 +34,20 @@ pub(crate) fn normalised(image: Volume<f32>) -> Result<(Volume<f32>, Option<Stri
 pub(crate) fn z_scored(image: Volume<f32>) -> Result<(Volume<f32>, Option<String>)> {
     let scores = z_score(image.array())?;
     Ok((Volume::new(scores, image.geometry().clone()), Some("z-scored over the whole scan".to_owned())))
+}
+
+/// Whether the intensities lie in the range that a window is scaled to.
+pub(crate) fn are_windowed(image: &Volume<f32>) -> bool {
+    image.array().iter().all(|value| (0.0..=1.0).contains(value))
+}
+
+/// The scan in the window that a run's training data were brought to.
+///
+/// # Errors
+/// Where a voxel is not finite.
+pub(crate) fn windowed(image: Volume<f32>, window: Normalisation) -> Result<(Volume<f32>, Option<String>)> {
+    let scaled = normalise(image.array(), window)?;
+    Ok((Volume::new(scaled, image.geometry().clone()), Some("cut off at the run's window".to_owned())))
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 use crate::device::{self, DeviceName};
 use crate::output::say;
 use crate::progress::Progress;
-use crate::{intensities, interrupt};
+use crate::{intensities, interrupt, run_folder};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use tandem_training::{DeviceChoice, Predictor, TrainedRun};
+use tandem_volume::prepared::Normalisation;
 use tandem_volume::{Volume, read_image, stem, write_label};
 
 /// Segments scans with the networks of a run. Each label map lies on its scan's own grid.
@@ -35,17 +36,18 @@ pub(crate) struct Arguments {
 /// What the intensities of a scan are.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Intensities {
-    /// Raw unless they look like z-scores; which, is said.
+    /// Raw unless they look like those that the run was trained on; which, is said.
     Auto,
     /// As the run's training data: taken as they are.
     Prepared,
-    /// Raw: z-scored over the whole scan.
+    /// Raw: normalised as the run's training data, or z-scored over the whole scan.
     Raw,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let outputs = outputs(&arguments.scans, &arguments.out)?;
     let choice = DeviceChoice::from(arguments.device);
+    let how = run_folder::record(&arguments.run)?.normalisation.first().copied();
     let run = TrainedRun::open(&arguments.run, &device::open(choice)?)?;
     let predictor = run.predictor()?;
     std::fs::create_dir_all(&arguments.out)
@@ -55,14 +57,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         if stop.load(Ordering::SeqCst) {
             return Ok(ExitCode::from(interrupt::EXIT_CODE));
         }
-        segment(&predictor, scan, output, arguments.intensities)?;
+        segment(&predictor, scan, output, (arguments.intensities, how))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn segment(predictor: &Predictor, scan: &Path, output: &Path, intensities: Intensities) -> Result<()> {
+fn segment(
+    predictor: &Predictor,
+    scan: &Path,
+    output: &Path,
+    (intensities, how): (Intensities, Option<Normalisation>),
+) -> Result<()> {
     let (image, note) =
-        normalised(read_image(scan)?, intensities).with_context(|| format!("{}", scan.display()))?;
+        normalised(read_image(scan)?, intensities, how).with_context(|| format!("{}", scan.display()))?;
     let mut progress: Option<Progress> = None;
     let mut windows = |done: usize, total: usize| {
         progress.get_or_insert_with(|| Progress::new("segmenting", total as u64)).at(done as u64, "");
@@ -78,11 +85,26 @@ fn segment(predictor: &Predictor, scan: &Path, output: &Path, intensities: Inten
     Ok(())
 }
 
-fn normalised(image: Volume<f32>, intensities: Intensities) -> Result<(Volume<f32>, Option<String>)> {
-    match intensities {
-        Intensities::Auto => intensities::normalised(image),
-        Intensities::Prepared => Ok((image, None)),
-        Intensities::Raw => intensities::z_scored(image),
+/// The scan as the run's networks know scans; `how` its training data were normalised, where the run says so.
+fn normalised(
+    image: Volume<f32>,
+    intensities: Intensities,
+    how: Option<Normalisation>,
+) -> Result<(Volume<f32>, Option<String>)> {
+    match (intensities, how) {
+        (Intensities::Prepared, _) => Ok((image, None)),
+        (Intensities::Auto, Some(window @ Normalisation::Window { .. })) => {
+            if intensities::are_windowed(&image) {
+                Ok((image, None))
+            } else {
+                intensities::windowed(image, window)
+            }
+        }
+        (Intensities::Raw, Some(window @ Normalisation::Window { .. })) => {
+            intensities::windowed(image, window)
+        }
+        (Intensities::Auto, _) => intensities::normalised(image),
+        (Intensities::Raw, _) => intensities::z_scored(image),
     }
 }
 

@@ -141,6 +141,7 @@ mod tests {
             training_scans: 80,
             all_scans: 100,
             lists: Lists { labelled: ids(0..8), unlabelled: ids(8..64), validation: ids(64..80) },
+            normalisation: Vec::new(),
         };
         let log = [
             KernelsRecord { steps: 0, kernels: kernels("amx") },

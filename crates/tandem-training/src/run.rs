@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use tandem_volume::prepared::{PreparedSet, Split};
+use tandem_volume::prepared::{Normalisation, PreparedSet, Split};
 
 /// The resolved settings of a run folder.
 pub(crate) const CONFIG: &str = "config.json";
@@ -48,7 +48,7 @@ pub struct Setup<'a> {
 }
 
 /// What a run says of itself in `run.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunRecord {
     /// Version of this program.
@@ -74,6 +74,10 @@ pub struct RunRecord {
     pub all_scans: usize,
     /// Which cases are labelled, unlabelled, and validate.
     pub lists: Lists,
+    /// How the raw intensities of each channel were normalised: a new scan needs the same. Empty where the dataset has its
+    /// own way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub normalisation: Vec<Normalisation>,
 }
 
 /// What a run tells while it works.
@@ -288,6 +292,7 @@ impl Plan {
             training_scans: own.manifest().cases.iter().filter(|case| case.split == Split::Train).count(),
             all_scans: if own.manifest().dataset == "la" { 100 } else { own.manifest().cases.len() },
             lists,
+            normalisation: own.manifest().normalisation.clone(),
         };
         Ok((Plan { config, record, folder: folder.to_owned(), device, own, dataset, sampler }, trainer))
     }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::prepared::Split;
+use crate::prepared::{Split, check_id};
 use crate::{Error, Geometry, Result, Volume, hdf5, read_image, read_label};
 
 mod dataset_json;
@@ -110,7 +110,19 @@ impl ScanFolder {
             return Err(Error::file(folder, "there is no such folder; give the folder of the scans"));
         }
         let (layout, mut found) = find(folder)?;
+        if found.scans.is_empty() && found.faults.is_empty() {
+            let needs = "its dataset.json is there, but none of the images that it describes";
+            return Err(Error::file(
+                folder,
+                format!("{needs}; copy them, or give the folder that holds them"),
+            ));
+        }
         let (scans, unlisted) = lists::arrange(folder, &mut found)?;
+        let misnamed = scans.iter().filter_map(|scan| {
+            let file = scan.images[0].clone();
+            check_id(&scan.id).err().map(|problem| Fault::Name { file, problem })
+        });
+        found.faults.extend(misnamed);
         let Found { channels, labels, faults, .. } = found;
         Ok(ScanFolder { folder: folder.to_owned(), layout, scans, unlisted, channels, labels, faults })
     }

@@ -14,6 +14,7 @@ mod planes;
 mod writer;
 
 pub use case::{PreparedCase, PreparedSet};
+pub(crate) use manifest::check_id;
 pub use manifest::{CaseRecord, Intensity, Manifest, Normalisation, Source, Split};
 pub use writer::{NewCase, Writer};
 

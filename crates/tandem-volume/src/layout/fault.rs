@@ -10,6 +10,13 @@ pub enum Fault {
         /// The label map's file.
         file: String,
     },
+    /// A scan is called what no prepared case can be called.
+    Name {
+        /// Its image's file.
+        file: String,
+        /// What is wrong with the name.
+        problem: String,
+    },
     /// Two files are one scan.
     TwoFiles {
         /// The scan.
@@ -58,7 +65,8 @@ impl Fault {
         match self {
             Fault::LabelWithoutImage { file }
             | Fault::NoChannelNumber { file }
-            | Fault::MissingFile { file } => file,
+            | Fault::MissingFile { file }
+            | Fault::Name { file, .. } => file,
             Fault::TwoFiles { files, .. } => &files[0],
             Fault::Channels { .. } => dataset_json(),
             Fault::MissingScan { list, .. } | Fault::ListedTwice { list, .. } => list,
@@ -76,6 +84,7 @@ impl fmt::Display for Fault {
             Fault::LabelWithoutImage { file } => {
                 write!(f, "{file} is a label map without an image; add the image or remove the label map")
             }
+            Fault::Name { file, problem } => write!(f, "{file}: {problem}; rename the scan"),
             Fault::TwoFiles { id, files: [a, b] } => write!(f, "both {a} and {b} are scan {id}; remove one"),
             Fault::NoChannelNumber { file } => {
                 write!(f, "{file} has no number of a channel; nnU-Net names images CASE_0000, CASE_0001 ...")

@@ -161,6 +161,12 @@ fn a_wrong_description_says_what_to_correct() {
 }
 
 #[test]
+fn a_description_alone_is_no_folder_of_scans() {
+    let message = open(&[("dataset.json", NNUNET)]).unwrap_err().to_string();
+    assert!(message.contains("none of the images that it describes"), "{message}");
+}
+
+#[test]
 fn pairs_need_no_description() {
     let files = empty(&[
         "images/b.nii.gz",
@@ -180,6 +186,13 @@ fn pairs_need_no_description() {
             "labels/c.nii is a label map without an image; add the image or remove the label map",
         ]
     );
+}
+
+#[test]
+fn a_scan_that_cannot_be_prepared_by_its_name_is_told() {
+    let told = faults(&open(&empty(&["images/case 1.nii", "images/b.nii"])).unwrap());
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with("images/case 1.nii: the case name \"case 1\" needs letters"), "{told:?}");
 }
 
 #[test]

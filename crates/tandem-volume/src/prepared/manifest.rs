@@ -70,7 +70,7 @@ impl Manifest {
 }
 
 /// Says why `id` cannot name a file.
-pub(super) fn check_id(id: &str) -> std::result::Result<(), String> {
+pub(crate) fn check_id(id: &str) -> std::result::Result<(), String> {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
     if !id.is_empty() && !id.starts_with('.') && id.chars().all(plain) {
         return Ok(());
