@@ -1,5 +1,6 @@
 //! `tandem prepare-data`: makes the folder of prepared cases that experiments read.
 
+mod grids;
 pub(crate) mod la;
 mod lists;
 mod phantoms;
@@ -14,6 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tandem_volume::prepared::{NewCase, PreparedSet, Writer};
+
+/// The classes of the scans and of the phantoms.
+const LEFT_ATRIUM: [&str; 2] = ["background", "left atrium"];
 
 /// Prepares scans: reads or makes them once, checks them, and writes them so that patches are read quickly.
 #[derive(clap::Args)]
@@ -37,6 +41,9 @@ pub(crate) struct Arguments {
     /// Spacing of the phantoms in mm [default: 0.625].
     #[arg(long, value_name = "MM")]
     spacing: Option<f64>,
+    /// Resamples label maps that do not lie on the grid of their image onto it; without it, they are refused.
+    #[arg(long)]
+    resample_labels: bool,
     /// Prepares again what is prepared already.
     #[arg(long)]
     force: bool,
@@ -87,8 +94,8 @@ fn prepare(arguments: &Arguments, folder: &Path, stop: &AtomicBool) -> Result<Op
     let aside = if folder.exists() { beside(folder, "new")? } else { folder.to_owned() };
     let set = match arguments.dataset {
         Dataset::Phantom => {
-            if arguments.source.is_some() {
-                bail!("--source is for real scans; phantoms are made");
+            if arguments.source.is_some() || arguments.resample_labels {
+                bail!("--source and --resample-labels are for real scans; phantoms are made");
             }
             phantoms::Phantoms::new(arguments.seed, arguments.cases, arguments.spacing).write(&aside, stop)?
         }
@@ -112,14 +119,17 @@ fn prepare_la(arguments: &Arguments, folder: &Path, stop: &AtomicBool) -> Result
         say(format!("{} scans of {} are in no list and are left out", scans.unlisted(), source.display()));
     }
     let count = arguments.cases.map_or(scans.splits().len(), |n| scans.splits().len().min(n as usize));
-    let mut writer = Writer::create(folder, Dataset::La.name(), scans.description(arguments.seed))?;
+    let mut writer = Writer::create(folder, Dataset::La.name(), scans.description(arguments.seed))?
+        .with_classes(LEFT_ATRIUM)?;
     let mut progress = Progress::new("preparing", count as u64);
     for (index, (id, split)) in scans.splits().iter().take(count).enumerate() {
         if stop.load(Ordering::SeqCst) {
             return Ok(None);
         }
         progress.at(index as u64, id);
-        let scan = scans.read(id, arguments.seed).with_context(|| format!("scan {id}"))?;
+        let scan = scans
+            .read(id, arguments.seed, arguments.resample_labels)
+            .with_context(|| format!("scan {id}"))?;
         writer.add(NewCase {
             subject: &scan.subject,
             split: *split,

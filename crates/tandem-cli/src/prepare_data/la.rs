@@ -1,6 +1,6 @@
 //! The left atrium scans of the 2018 Atrial Segmentation Challenge, in the three layouts that they are found in.
 
-use super::lists;
+use super::{grids, lists};
 use crate::intensities;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
@@ -100,18 +100,19 @@ impl ScanFolder {
         format!("Left atrium, LGE-MRI (2018 Atrial Segmentation Challenge, Xiong et al. 2020): {done}.")
     }
 
-    /// Reads a scan and preprocesses it. `seed` and the scan's place among all key the margins of its crop.
-    pub(crate) fn read(&self, id: &str, seed: u64) -> Result<Scan> {
+    /// Reads a scan and preprocesses it. `seed` and the scan's place among all key the margins of its crop; a label map on
+    /// another grid is refused, or brought to the image's.
+    pub(crate) fn read(&self, id: &str, seed: u64, resample_labels: bool) -> Result<Scan> {
         let files = self.files.get(id).with_context(|| format!("there is no scan {id}"))?;
         let image = self.folder.join(&files.image);
         let label = files.label.as_ref().map(|name| self.folder.join(name));
         let (subject, note) = match self.layout {
-            Layout::Pairs => read_pair(id, &image, label.as_deref())?,
+            Layout::Pairs => read_pair(id, &image, label.as_deref(), resample_labels)?,
             Layout::Benchmark => (read_benchmark(id, &image)?, None),
             Layout::Challenge => {
                 let place = self.files.keys().position(|known| known == id).unwrap_or_default();
                 let draws = &mut Draws::new(seed, "la-margins", 0, place as u64);
-                read_challenge(id, &image, label.as_deref(), draws)?
+                read_challenge(id, &image, label.as_deref(), resample_labels, draws)?
             }
         };
         check_classes(&subject, files.label.as_ref().unwrap_or(&files.image))?;
@@ -178,10 +179,16 @@ fn names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn read_pair(id: &str, image: &Path, label: Option<&Path>) -> Result<(Subject, Option<String>)> {
+fn read_pair(
+    id: &str,
+    image: &Path,
+    label: Option<&Path>,
+    resample_labels: bool,
+) -> Result<(Subject, Option<String>)> {
     let label = label.map(read_label).transpose()?;
-    let (image, note) = intensities::normalised(read_image(image)?)?;
-    Ok((Subject::new(id, image, label)?, note))
+    let (image, normalised) = intensities::normalised(&read_image(image)?.into())?;
+    let (subject, moved) = grids::subject(id, image, label, resample_labels)?;
+    Ok((subject, joined([normalised, moved])))
 }
 
 fn read_benchmark(id: &str, path: &Path) -> Result<Subject> {
@@ -195,11 +202,18 @@ fn read_challenge(
     id: &str,
     image: &Path,
     label: Option<&Path>,
+    resample_labels: bool,
     draws: &mut Draws,
 ) -> Result<(Subject, Option<String>)> {
-    let note = label.is_none().then(|| "no label map to crop by: the whole field of view is kept".to_owned());
-    let raw = Subject::new(id, read_image(image)?, label.map(read_label).transpose()?)?;
-    Ok((la_benchmark(raw, draws)?, note))
+    let kept = label.is_none().then(|| "no label map to crop by: the whole field of view is kept".to_owned());
+    let label = label.map(read_label).transpose()?;
+    let (raw, moved) = grids::subject(id, read_image(image)?.into(), label, resample_labels)?;
+    Ok((la_benchmark(raw, draws)?, joined([kept, moved])))
+}
+
+/// All that is to be said of a scan in one note.
+fn joined(notes: [Option<String>; 2]) -> Option<String> {
+    notes.into_iter().flatten().reduce(|all, note| format!("{all}; {note}"))
 }
 
 /// LA has two classes: a third would be taken for atrium by nobody and for background by some.
