@@ -128,8 +128,8 @@ fn an_nnunet_folder_goes_from_check_data_to_a_finished_run() {
     let cases = &set.manifest().cases;
     assert!(matches!(set.manifest().normalisation[..], [Normalisation::Window { low: 409.0, high: 429.0 }]));
     for case in cases {
-        assert_eq!((case.shape, case.intensity.min), (scans::SHAPE, 0.0));
-        assert!((0.85..=1.0).contains(&case.intensity.max), "{:?}", case.intensity);
+        assert_eq!((case.shape, case.intensity[0].min), (scans::SHAPE, 0.0));
+        assert!((0.85..=1.0).contains(&case.intensity[0].max), "{:?}", case.intensity);
     }
     let listed: Vec<_> = cases.iter().map(|case| (case.id.as_str(), case.split)).collect();
     assert_eq!((listed.len(), listed[4]), (5, ("liver_4", Split::Test)));
@@ -144,13 +144,101 @@ fn an_nnunet_folder_goes_from_check_data_to_a_finished_run() {
     // A new scan is cut off at the run's window; one that was prepared is not cut off again.
     let scan = "Dataset007_Liver/imagesTs/liver_4_0000.nii.gz";
     let raw = program.run(&["predict", "run", scan, "-o", "raw"]).succeeded();
-    assert!(raw.stdout.contains("cut off at the run's window"), "{raw:?}");
+    assert!(raw.stdout.contains("cut off at 409 and 429"), "{raw:?}");
     let prepared = program
         .run(&["predict", "run", "data/prepared/liver/images/liver_4.nii", "-o", "prepared"])
         .succeeded();
     assert!(!prepared.stdout.contains("cut off"), "{prepared:?}");
     let label = |path: &str| tandem_volume::read_label(program.path(path)).unwrap();
-    assert_eq!(label("raw/liver_4_0000.nii.gz"), label("prepared/liver_4.nii.gz"));
+    assert_eq!(label("raw/liver_4.nii.gz"), label("prepared/liver_4.nii.gz"));
+}
+
+/// The Decathlon's layout, each image one file of all channels: those that are prepared as `name`.
+fn decathlon(program: &Program, name: &str) {
+    let folder = program.path("Task09_Heads");
+    for below in ["imagesTr", "labelsTr"] {
+        std::fs::create_dir_all(folder.join(below)).unwrap();
+    }
+    let mut listed = Vec::new();
+    for case in &prepared(program, name).manifest().cases {
+        let file = format!("{}.nii", case.id);
+        for (from, to) in [("images", "imagesTr"), ("labels", "labelsTr")] {
+            std::fs::copy(
+                program.path(&format!("data/prepared/{name}/{from}/{file}")),
+                folder.join(to).join(&file),
+            )
+            .unwrap();
+        }
+        listed.push(serde_json::json!({ "image": format!("./imagesTr/{file}"), "label": format!("./labelsTr/{file}") }));
+    }
+    let json = serde_json::json!({ "modality": { "0": "T1", "1": "T2" }, "labels": { "0": "background", "1": "ball" },
+        "training": listed, "test": [] });
+    std::fs::write(folder.join("dataset.json"), json.to_string()).unwrap();
+}
+
+#[test]
+fn several_channels_come_from_several_files_or_from_one() {
+    let program = Program::new();
+    let folder = program.path("heads");
+    for below in ["imagesTr", "labelsTr"] {
+        std::fs::create_dir_all(folder.join(below)).unwrap();
+    }
+    let json = r#"{ "channel_names": { "0": "T1", "1": "T2" }, "labels": { "background": 0, "ball": 1 }, "file_ending": ".nrrd" }"#;
+    std::fs::write(folder.join("dataset.json"), json).unwrap();
+    for n in 0..3 {
+        for channel in 0..2 {
+            write_image(
+                folder.join(format!("imagesTr/head-{n}_000{channel}.nrrd")),
+                &image(n + 10 * channel),
+            )
+            .unwrap();
+        }
+        write_label(folder.join(format!("labelsTr/head-{n}.nrrd")), &scans::label(scans::oblique())).unwrap();
+    }
+    program.run(&["check-data", "heads"]).succeeded();
+    let custom = ["prepare-data", "custom", "--crop", "none", "--source"];
+    let ended = program.run(&[&custom[..], &["heads", "--window", "0", "500"]].concat()).succeeded();
+    assert!(ended.stdout.contains("channel 1 (T2): window 0 to 500"), "{ended:?}");
+    let manifest = prepared(&program, "heads").manifest().clone();
+    assert_eq!((manifest.channels, manifest.classes), (["T1", "T2"].into(), ["background", "ball"].into()));
+    run(&program, "heads");
+
+    // The same from one file of four dimensions a scan.
+    decathlon(&program, "heads");
+    program.run(&["check-data", "Task09_Heads"]).succeeded();
+    program.run(&[&custom[..], &["Task09_Heads", "--window", "0", "1"]].concat()).succeeded();
+    let (one, other) = (prepared(&program, "heads"), prepared(&program, "Task09_Heads"));
+    for case in &one.manifest().cases {
+        let [a, b] = [&one, &other].map(|set| set.case(&case.id).unwrap().read_image().unwrap());
+        assert_eq!(a.channels().len(), 2);
+        let apart = a.channels().iter().zip(b.channels()).flat_map(|(a, b)| a.array().iter().zip(b.array()));
+        assert_eq!(apart.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max), 0.0);
+    }
+
+    // A channel that lies elsewhere, and one that is missing.
+    let moved = image(10).geometry().starting_at([0.0, 0.0, 1.0]).unwrap();
+    let elsewhere = Volume::new(image(10).into_parts().0, moved);
+    write_image(folder.join("imagesTr/head-0_0001.nrrd"), &elsewhere).unwrap();
+    std::fs::remove_file(folder.join("imagesTr/head-1_0001.nrrd")).unwrap();
+    let ended = program.run(&["check-data", "heads"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    for part in ["scan head-1 has the channels [0]", "head-0", "corners lie up to 5.000 mm apart"] {
+        assert!(ended.stdout.contains(part), "no {part:?} in {}", ended.stdout);
+    }
+}
+
+#[test]
+fn label_maps_beside_their_image_are_resampled_on_request() {
+    let program = Program::new();
+    pairs(&program);
+    let label = scans::label(scans::oblique());
+    let moved = label.geometry().starting_at([0.0, 0.0, 0.4]).unwrap();
+    write_label(program.path("hearts/labels/b.nii.gz"), &Volume::new(label.into_parts().0, moved)).unwrap();
+    let custom = ["prepare-data", "custom", "--source", "hearts"];
+    program.run(&custom).refused(&["labels/b.nii.gz", "2.000 mm", "check-data"]);
+    program.run(&[&custom[..], &["--resample-labels"]].concat()).succeeded();
+    let manifest = prepared(&program, "hearts").manifest().clone();
+    assert!(manifest.case("b").unwrap().note.as_deref().unwrap().contains("resampled onto the image's grid"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use ndarray::Array3;
 use tandem_random::Draws;
 use tandem_volume::{Subject, Volume};
 
-use crate::{AugmentError, Crop, Patch, Result, Transform};
+use crate::{AugmentError, Crop, Result};
 
 /// The patch that the LA benchmark leaves room for, in voxels.
 const LA_PATCH: [usize; 3] = [112, 112, 80];
@@ -44,19 +44,16 @@ pub fn z_score(image: &Array3<f32>) -> Result<Array3<f32>> {
 /// Semi-supervised 3D Left Atrium Segmentation", MICCAI 2019.
 pub fn la_benchmark(subject: Subject, draws: &mut Draws) -> Result<Subject> {
     let (id, image, label) = subject.into_parts();
-    let (image, geometry) = image.into_parts();
-    let image = z_score(&image)?;
+    let image = image.map(|channel| {
+        Ok::<_, AugmentError>(Volume::new(z_score(channel.array())?, channel.geometry().clone()))
+    })?;
     let Some(label) = label else {
-        return Ok(Subject::new(id, Volume::new(image, geometry), None)?);
+        return Ok(Subject::new(id, image, None)?);
     };
-    let (label, label_geometry) = label.into_parts();
+    let (label, geometry) = label.into_parts();
     let label = binary(&id, label)?;
     let crop = la_crop(&label, draws).ok_or_else(|| AugmentError::EmptyLabel { id: id.clone() })?;
-    let (image, label) = crop.apply(Patch::new(image, Some(label))?).into_parts();
-    let start = crop.start.map(|s| s as f64);
-    let image = Volume::new(image, geometry.starting_at(start)?);
-    let label_geometry = label_geometry.starting_at(start)?;
-    Ok(Subject::new(id, image, label.map(|label| Volume::new(label, label_geometry)))?)
+    crop.of_subject(&Subject::new(id, image, Some(Volume::new(label, geometry)))?)
 }
 
 /// The label map with the challenge's 255 as 1.
@@ -117,7 +114,7 @@ mod tests {
 
     #[test]
     fn z_scores_have_mean_0_and_deviation_1() {
-        let scores = z_score(scan(1).image().array()).unwrap();
+        let scores = z_score(scan(1).image().channels()[0].array()).unwrap();
         let count = scores.len() as f64;
         let mean = scores.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
         let variance = scores.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / count;
@@ -132,7 +129,7 @@ mod tests {
     #[test]
     fn the_benchmark_crops_around_the_label_and_normalises_before() {
         let raw = scan(255);
-        let scores = z_score(raw.image().array()).unwrap();
+        let scores = z_score(raw.image().channels()[0].array()).unwrap();
         let subject = la_benchmark(raw, &mut Draws::new(1, "la-margins", 0, 0)).unwrap();
         // The published formula with the margins that this stream gives.
         let mut draws = Draws::new(1, "la-margins", 0, 0);
@@ -140,7 +137,7 @@ mod tests {
         // i: extent 149 > 112, no extra. j: extent 59, extra (112 - 59) / 2 = 26.
         let (i, j) = ((100 - margins[0], 249 + margins[1]), (60 - margins[2] - 26, 119 + margins[3] + 26));
         assert_eq!(subject.image().shape(), [i.1 - i.0, j.1 - j.0, 20]);
-        assert_eq!(subject.image().array()[[0, 0, 0]], scores[[i.0, j.0, 0]]);
+        assert_eq!(subject.image().channels()[0].array()[[0, 0, 0]], scores[[i.0, j.0, 0]]);
         assert_eq!(subject.image().geometry().origin(), [0.5 * i.0 as f64, 0.5 * j.0 as f64, 0.0]);
         let label = subject.label().unwrap().array();
         assert_eq!(label.iter().map(|&v| usize::from(v)).sum::<usize>(), 150 * 60 * 6);

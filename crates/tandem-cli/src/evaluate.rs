@@ -156,12 +156,9 @@ impl Cases {
 
     fn read(&self, id: &str) -> Result<Subject> {
         match self {
-            Cases::Prepared(set) => {
-                let case = set.case(id)?;
-                Ok(Subject::new(id, case.read_image()?, case.read_label()?)?)
-            }
+            Cases::Prepared(set) => Ok(set.subject(id)?),
             Cases::Folder(folder) => {
-                Ok(folder.read(id, CROP_SEED).with_context(|| format!("scan {id}"))?.subject)
+                Ok(folder.read(id, CROP_SEED, false).with_context(|| format!("scan {id}"))?.subject)
             }
         }
     }

@@ -1,6 +1,7 @@
 //! `tandem prepare-data`: makes the folder of prepared cases that experiments read.
 
 mod custom;
+mod grids;
 pub(crate) mod la;
 mod phantoms;
 
@@ -16,6 +17,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tandem_volume::Subject;
 use tandem_volume::layout::{Fault, ScanFiles, ScanFolder};
 use tandem_volume::prepared::{NewCase, PreparedSet, Source, Writer};
+
+/// The classes of the scans and of the phantoms.
+const LEFT_ATRIUM: [&str; 2] = ["background", "left atrium"];
 
 /// Prepares scans: reads or makes them once, checks them, and writes them so that patches are read quickly.
 #[derive(clap::Args)]
@@ -51,6 +55,9 @@ pub(crate) struct Arguments {
     /// Custom: which part of a scan is kept [default: foreground].
     #[arg(long, value_enum)]
     crop: Option<custom::CropTo>,
+    /// Resamples label maps that do not lie on the grid of their image onto it; without it, they are refused.
+    #[arg(long)]
+    resample_labels: bool,
     /// Prepares again what is prepared already.
     #[arg(long)]
     force: bool,
@@ -84,9 +91,12 @@ impl Arguments {
 
     fn source(&self) -> Result<&Path> {
         let name = self.dataset.name();
-        self.source
-            .as_deref()
-            .with_context(|| format!("say where the scans are: prepare-data {name} --source DIR"))
+        let missing = || format!("say where the scans are: prepare-data {name} --source DIR");
+        let source = self.source.as_deref().with_context(missing)?;
+        if !source.is_dir() {
+            bail!("there is no folder {}; give --source the folder of the scans", source.display());
+        }
+        Ok(source)
     }
 
     /// Refuses options that mean nothing for the dataset.
@@ -155,8 +165,8 @@ fn prepare(
     let aside = if folder.exists() { beside(folder, "new")? } else { folder.to_owned() };
     let set = match arguments.dataset {
         Dataset::Phantom => {
-            if arguments.source.is_some() {
-                bail!("--source is for real scans; phantoms are made");
+            if arguments.source.is_some() || arguments.resample_labels {
+                bail!("--source and --resample-labels are for real scans; phantoms are made");
             }
             phantoms::Phantoms::new(arguments.seed, arguments.cases, arguments.isotropic()?)
                 .write(&aside, stop)?
@@ -178,14 +188,17 @@ fn prepare_la(arguments: &Arguments, folder: &Path, stop: &AtomicBool) -> Result
         say(format!("{} scans of {} are in no list and are left out", scans.unlisted(), source.display()));
     }
     let count = arguments.cases.map_or(scans.splits().len(), |n| scans.splits().len().min(n as usize));
-    let mut writer = Writer::create(folder, Dataset::La.name(), scans.description(arguments.seed))?;
+    let mut writer = Writer::create(folder, Dataset::La.name(), scans.description(arguments.seed))?
+        .with_classes(LEFT_ATRIUM)?;
     let mut progress = Progress::new("preparing", count as u64);
     for (index, (id, split)) in scans.splits().iter().take(count).enumerate() {
         if stop.load(Ordering::SeqCst) {
             return Ok(None);
         }
         progress.at(index as u64, id);
-        let scan = scans.read(id, arguments.seed).with_context(|| format!("scan {id}"))?;
+        let scan = scans
+            .read(id, arguments.seed, arguments.resample_labels)
+            .with_context(|| format!("scan {id}"))?;
         writer.add(NewCase {
             subject: &scan.subject,
             split: *split,

@@ -160,12 +160,13 @@ struct State {
 
 impl Run {
     /// Checks the settings against the data, and only then makes the run folder. Its `config.json` holds the precision that
-    /// was decided on, so that a run which goes on elsewhere keeps it.
+    /// was decided on, and the channels and classes of the data, so that a run which goes on elsewhere keeps them.
     ///
     /// # Errors
     /// Where a setting does not suit the data, a case or the method is wrong, or the folder exists already.
     pub fn create(mut setup: Setup<'_>, observe: Observer<'_>) -> Result<Self> {
         setup.config.precision = setup.config.precision.decided();
+        setup.config.data.complete(PreparedSet::open(setup.prepared)?.manifest());
         let folder = setup.folder.to_owned();
         if folder.exists() {
             return Err(Error::run_file(
@@ -257,6 +258,7 @@ impl Plan {
         let Setup { config, prepared, folder, device } = setup;
         config.check()?;
         let own = PreparedSet::open(prepared)?;
+        config.data.check_channels(own.manifest())?;
         let lists = Lists::of(own.manifest(), &config.data)?;
         let trainer = Trainer::new(&config, &device)?;
         let training = &config.training;
@@ -276,7 +278,7 @@ impl Plan {
             None => own.clone(),
             Some(spacing) => {
                 let mut progress = |done, total| observe(Event::Resampling { done, total });
-                on_working_grid(prepared, spacing, config.data.classes, &mut progress)?
+                on_working_grid(prepared, spacing, config.data.class_count(), &mut progress)?
             }
         };
         let dataset = Dataset::open(&working, &read, training.patch, training.seed)?;

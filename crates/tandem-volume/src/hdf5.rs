@@ -100,8 +100,8 @@ fn grid(dataset: &Dataset, most: u64, budget: Budget, path: &Path) -> Result<Gri
         wrong(format!("has the type {kind:?}, but real numbers are needed; convert it"))
     })?;
     // All values pass through f64.
-    budget.stored_bytes(shape, size_of::<f64>(), path)?;
-    if budget.stored_bytes(shape, scalar.size(), path)? > most {
+    budget.stored_bytes(shape, 1, size_of::<f64>(), path)?;
+    if budget.stored_bytes(shape, 1, scalar.size(), path)? > most {
         return Err(wrong(format!(
             "claims {shape:?} voxels, more than the file can hold; it is damaged, copy or download it again"
         )));

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::prepared::{Split, check_id};
-use crate::{Error, Geometry, Result, Volume, hdf5, read_image, read_label};
+use crate::{Error, Geometry, Image, Result, Volume, hdf5, read_channels, read_label};
 
 mod dataset_json;
 mod decathlon;
@@ -162,16 +162,18 @@ impl ScanFolder {
         &self.faults
     }
 
-    /// Reads an image of a scan of this folder.
+    /// Reads the image of a scan of this folder, with all its channels.
     ///
     /// # Errors
-    /// As for [`read_image`].
-    pub fn read_image(&self, file: &str) -> Result<Volume<f32>> {
-        let path = self.folder.join(file);
-        if self.layout != Layout::LaBenchmark {
-            return read_image(path);
+    /// As for [`read_channels`].
+    pub fn read_image(&self, scan: &ScanFiles) -> Result<Image> {
+        let files: Vec<PathBuf> = scan.images.iter().map(|file| self.folder.join(file)).collect();
+        match files.as_slice() {
+            [file] if self.layout == Layout::LaBenchmark => {
+                Ok(Volume::new(hdf5::read_subject(file)?.0, Geometry::isotropic(LA_SPACING_MM)?).into())
+            }
+            files => read_channels(files),
         }
-        Ok(Volume::new(hdf5::read_subject(path)?.0, Geometry::isotropic(LA_SPACING_MM)?))
     }
 
     /// Reads the label map of a scan of this folder; `None` where it has none.

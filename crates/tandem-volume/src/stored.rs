@@ -3,7 +3,7 @@ use std::path::Path;
 
 use ndarray::Array3;
 
-use crate::{Error, Geometry, Result, Volume};
+use crate::{Error, Geometry, Image, Result, Volume};
 
 /// The scalar types that files store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,17 +74,28 @@ pub(crate) enum Endian {
     Big,
 }
 
+/// Where a file puts the values of several channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// One channel after the other.
+    Planar,
+    /// All values of a voxel together.
+    Interleaved,
+}
+
 /// One grid of scalars as a file stores it: every reader makes one of these, and nothing else makes volumes of files.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     /// Voxels along i, j, k.
     pub(crate) shape: [usize; 3],
+    /// Values of each voxel, and their order.
+    pub(crate) channels: (usize, Order),
     pub(crate) geometry: Geometry,
     pub(crate) scalar: Scalar,
     pub(crate) endian: Endian,
     /// Slope and intercept that turn stored values into intensities.
     pub(crate) scaling: Option<(f64, f64)>,
-    /// The values, i fastest: exactly product(shape) * scalar.size() bytes.
+    /// The values, i fastest within a channel: exactly product(shape) * channels * scalar.size() bytes.
     pub(crate) bytes: Vec<u8>,
     pub(crate) about: About,
 }
@@ -101,21 +112,50 @@ pub(crate) struct About {
 }
 
 impl Stored {
-    /// The scan, in f32.
-    pub(crate) fn into_image(self) -> Volume<f32> {
-        let mut values = vec![0.0f32; self.bytes.len() / self.scalar.size()];
-        if self.scalar == Scalar::F32 && self.scaling.is_none() {
+    /// The scan with all its channels, in f32.
+    pub(crate) fn into_image(self) -> Image {
+        let (channels, order) = self.channels;
+        let voxels: usize = self.shape.iter().product();
+        let mut values = vec![0.0f32; voxels * channels];
+        if self.scalar == Scalar::F32 && self.scaling.is_none() && order == Order::Planar {
             // Not by way of f64, so that the bits stay, those of a NaN too.
             f32::decode(&self.bytes, self.endian, &mut values);
         } else {
             let (slope, intercept) = self.scaling.unwrap_or((1.0, 0.0));
-            self.for_each(|index, value| values[index] = (value * slope + intercept) as f32);
+            let place = |index: usize| match order {
+                Order::Planar => index,
+                Order::Interleaved => index % channels * voxels + index / channels,
+            };
+            self.for_each(|index, value| values[place(index)] = (value * slope + intercept) as f32);
         }
-        Volume::new(from_i_fastest(&values, self.shape), self.geometry)
+        let volume = |channel: usize| {
+            let values = &values[channel * voxels..][..voxels];
+            Volume::new(from_i_fastest(values, self.shape), self.geometry.clone())
+        };
+        Image::on_one_grid((0..channels).map(volume).collect())
+    }
+
+    /// The scan, in f32; `path` is for the message where it has several channels.
+    pub(crate) fn into_volume(self, path: &Path) -> Result<Volume<f32>> {
+        self.check_single(path)?;
+        Ok(self.into_image().into_channels().swap_remove(0))
+    }
+
+    fn check_single(&self, path: &Path) -> Result<()> {
+        match self.channels.0 {
+            1 => Ok(()),
+            channels => Err(Error::file(
+                path,
+                format!(
+                    "the file holds {channels} channels or times, but one 3-D volume is wanted; extract the one you mean"
+                ),
+            )),
+        }
     }
 
     /// The label map; `path` is for the message where a value is no label.
     pub(crate) fn into_label(self, path: &Path) -> Result<Volume<u8>> {
+        self.check_single(path)?;
         let mut values = vec![0u8; self.bytes.len() / self.scalar.size()];
         let (slope, intercept) = self.scaling.unwrap_or((1.0, 0.0));
         let mut wrong = None;
@@ -214,6 +254,7 @@ mod tests {
         let shape = [bytes.len() / scalar.size(), 1, 1];
         Stored {
             shape,
+            channels: (1, Order::Planar),
             geometry: Geometry::isotropic(1.0).unwrap(),
             scalar,
             endian,
@@ -224,7 +265,7 @@ mod tests {
     }
 
     fn values(stored: Stored) -> Vec<f32> {
-        stored.into_image().array().iter().copied().collect()
+        stored.into_volume(Path::new("scan.nii")).unwrap().array().iter().copied().collect()
     }
 
     #[test]

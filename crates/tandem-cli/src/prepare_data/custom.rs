@@ -4,11 +4,12 @@ mod definition;
 mod fingerprint;
 mod plan;
 
-use super::{Arguments, Scan, sources};
+use super::{Arguments, Scan, grids, sources};
 use crate::home::Home;
+use crate::intensities;
 use crate::output::say;
 use crate::progress::Progress;
-use crate::survey::{Severity, Survey};
+use crate::survey::{Finding, Kind, Severity, Survey};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use fingerprint::Fingerprint;
@@ -16,10 +17,10 @@ use plan::{Plan, Wishes};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use tandem_augment::{Patch, Transform, foreground, normalise};
+use tandem_augment::foreground;
 use tandem_volume::layout::{ScanFiles, ScanFolder};
 use tandem_volume::prepared::{NewCase, Normalisation, PreparedSet, Split, Writer};
-use tandem_volume::{Subject, Volume};
+use tandem_volume::{Image, Subject};
 
 /// Names that mean a benchmark or its stand-in.
 const TAKEN: [&str; 6] =
@@ -42,13 +43,13 @@ struct Custom {
     folder: ScanFolder,
     fingerprint: Fingerprint,
     plan: Plan,
+    resample_labels: bool,
 }
 
 /// What the dataset is called: as `--name` says, or as its folder is.
 pub(super) fn name(arguments: &Arguments) -> Result<String> {
-    let given = arguments.name.clone();
-    let name = match given {
-        Some(name) => name,
+    let name = match &arguments.name {
+        Some(name) => name.clone(),
         None => {
             let source = arguments.source()?;
             // `.` and `..` have no name of their own.
@@ -77,19 +78,13 @@ pub(super) fn prepare(
     let folder = ScanFolder::open(arguments.source()?)?;
     say(format!("{}: {}, {} scans", folder.path().display(), folder.layout(), folder.scans().len()));
     super::refuse_faults(&folder)?;
-    if let Some(scan) = folder.scans().iter().find(|scan| scan.images.len().max(folder.channels().len()) > 1)
-    {
-        bail!(
-            "scan {} has several channels, but prepared scans have one; keep the channel that you mean",
-            scan.id
-        );
-    }
     let Some(survey) = Survey::of(&folder, stop)? else { return Ok(None) };
-    refuse_errors(&survey, &folder)?;
+    refuse_errors(&survey, &folder, arguments.resample_labels)?;
     let fingerprint = Fingerprint::of(&folder, &survey);
     let plan = Plan::propose(&fingerprint, &survey, &wishes(arguments)?, plan::available_memory())?;
     plan.lines().iter().for_each(say);
-    let custom = Custom { name: name(arguments)?, folder, fingerprint, plan };
+    let resample_labels = arguments.resample_labels;
+    let custom = Custom { name: name(arguments)?, folder, fingerprint, plan, resample_labels };
     let Some(set) = custom.write(aside, stop)? else { return Ok(None) };
     custom.write_definition(&home.experiments())?;
     Ok(Some(set))
@@ -113,17 +108,20 @@ fn wishes(arguments: &Arguments) -> Result<Wishes> {
     Ok(Wishes { spacing, normalisation, crop: arguments.crop.unwrap_or_default() })
 }
 
-/// Errors that `check-data` would tell: none of them must reach a run.
-fn refuse_errors(survey: &Survey, folder: &ScanFolder) -> Result<()> {
-    let (errors, warnings) = survey.counts();
-    let first = survey.findings.iter().find(|finding| finding.severity == Severity::Error);
-    if let Some(first) = first {
+/// Errors that `check-data` would tell: none of them must reach a run. Label maps that are to be resampled may lie elsewhere.
+fn refuse_errors(survey: &Survey, folder: &ScanFolder, resample_labels: bool) -> Result<()> {
+    let refused = |finding: &&Finding| {
+        finding.severity == Severity::Error && !(resample_labels && finding.kind == Kind::Grid)
+    };
+    let errors: Vec<&Finding> = survey.findings.iter().filter(refused).collect();
+    if let [first, ..] = errors.as_slice() {
+        let (count, shown) = (errors.len(), folder.path().display());
         bail!(
-            "{errors} errors in {}, the first: {}; see them all with check-data, then mend or remove these scans",
-            folder.path().display(),
+            "{count} errors in {shown}, the first: {}; see them all with check-data, then mend or remove these scans",
             first.message
         );
     }
+    let (_, warnings) = survey.counts();
     if warnings > 0 {
         say(format!("{warnings} warnings; see them with check-data {}", folder.path().display()));
     }
@@ -133,8 +131,10 @@ fn refuse_errors(survey: &Survey, folder: &ScanFolder) -> Result<()> {
 impl Custom {
     /// Writes every scan that can be learnt from or scored, with the fingerprint and the plan beside them.
     fn write(&self, aside: &Path, stop: &AtomicBool) -> Result<Option<PreparedSet>> {
-        let writer = Writer::create(aside, &self.name, self.description())?;
-        let mut writer = writer.with_normalisation(self.plan.normalisation.clone());
+        let mut writer = Writer::create(aside, &self.name, self.description())?
+            .with_channels(self.fingerprint.channel_names())?
+            .with_classes(self.fingerprint.class_names())?
+            .with_normalisation(self.plan.normalisation.clone());
         let kept: Vec<&ScanFiles> = self
             .folder
             .scans()
@@ -162,15 +162,15 @@ impl Custom {
 
     /// Reads a scan, normalises it over its whole field of view, and then crops it.
     fn read(&self, files: &ScanFiles) -> Result<Scan> {
-        let raw = self.folder.read_image(&files.images[0])?;
+        let raw = self.folder.read_image(files)?;
         let label = self.folder.read_label(files)?;
-        let normalised = normalise(raw.array(), self.plan.normalisation[0])?;
-        let image = Volume::new(normalised, raw.geometry().clone());
-        let whole = Subject::new(&files.id, image, label)?;
-        let (subject, note) = match self.plan.crop {
+        let (image, _) = intensities::from_raw(&raw, &self.plan.normalisation)?;
+        let (whole, moved) = grids::subject(&files.id, image, label, self.resample_labels)?;
+        let (subject, cut) = match self.plan.crop {
             CropTo::None => (whole, None),
             CropTo::Foreground => cropped(whole, &raw)?,
         };
+        let note = [moved, cut].into_iter().flatten().reduce(|all, note| format!("{all}; {note}"));
         Ok(Scan { subject, sources: sources(&self.folder, files)?, note })
     }
 
@@ -211,25 +211,22 @@ impl Custom {
 
 /// The part of a subject that its raw intensities tell from background. What the crop cuts off the label map, which it does
 /// not look at, is told.
-fn cropped(whole: Subject, raw: &Volume<f32>) -> Result<(Subject, Option<String>)> {
-    let (id, image, label) = whole.into_parts();
-    let crop = foreground(raw.array());
+fn cropped(whole: Subject, raw: &Image) -> Result<(Subject, Option<String>)> {
+    let crop = foreground(raw);
     if crop.size == raw.shape() {
-        return Ok((Subject::new(id, image, label)?, None));
+        return Ok((whole, None));
     }
-    let labelled = |label: &Volume<u8>| label.array().iter().filter(|value| **value > 0).count();
-    let before = label.as_ref().map(labelled);
-    let geometry = image.geometry().starting_at(crop.start.map(|start| start as f64))?;
-    let label = label.map(|label| label.into_parts().0);
-    let (image, label) = crop.apply(Patch::new(image.into_parts().0, label)?).into_parts();
-    let label = label.map(|label| Volume::new(label, geometry.clone()));
+    let labelled = |subject: &Subject| {
+        subject.label().map_or(0, |label| label.array().iter().filter(|value| **value > 0).count())
+    };
+    let subject = crop.of_subject(&whole)?;
     let mut note = format!("cropped from {:?} to {:?} voxels", raw.shape(), crop.size);
-    if let Some(lost) = before.zip(label.as_ref().map(labelled)).map(|(a, b)| a - b).filter(|lost| *lost > 0)
-    {
+    let lost = labelled(&whole) - labelled(&subject);
+    if lost > 0 {
         note += &format!("; {lost} labelled voxels lie outside, where the image is background");
-        say(format!("{id}: {note}"));
+        say(format!("{}: {note}", whole.id()));
     }
-    Ok((Subject::new(id, Volume::new(image, geometry), label)?, Some(note)))
+    Ok((subject, Some(note)))
 }
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>> {

@@ -1,14 +1,14 @@
 //! The left atrium scans of the 2018 Atrial Segmentation Challenge, in the three layouts that they are found in.
 
-use super::{Scan, sources};
+use super::{Scan, grids, sources};
 use crate::intensities;
 use anyhow::{Result, bail};
 use std::path::Path;
 use tandem_augment::la_benchmark;
 use tandem_random::Draws;
+use tandem_volume::Subject;
 use tandem_volume::layout::{Layout, ScanFiles, ScanFolder};
 use tandem_volume::prepared::Split;
-use tandem_volume::{Subject, Volume};
 
 /// A folder of left atrium scans.
 pub(crate) struct LeftAtria {
@@ -57,19 +57,27 @@ impl LeftAtria {
         format!("Left atrium, LGE-MRI (2018 Atrial Segmentation Challenge, Xiong et al. 2020): {done}.")
     }
 
-    /// Reads a scan and preprocesses it. `seed` and the scan's place among all key the margins of its crop.
-    pub(crate) fn read(&self, id: &str, seed: u64) -> Result<Scan> {
+    /// Reads a scan and preprocesses it. `seed` and the scan's place among all key the margins of its crop; a label map on
+    /// another grid is refused, or brought to the image's.
+    pub(crate) fn read(&self, id: &str, seed: u64, resample_labels: bool) -> Result<Scan> {
         let Some(files) = self.folder.scans().iter().find(|scan| scan.id == id) else {
             bail!("there is no scan {id}");
         };
-        let image = self.folder.read_image(&files.images[0])?;
+        let image = self.folder.read_image(files)?;
         let label = self.folder.read_label(files)?;
         let (subject, note) = match self.folder.layout() {
             Layout::LaBenchmark => (Subject::new(id, image, label)?, None),
-            Layout::LaChallenge => crop(id, image, label, &mut self.margins(id, seed))?,
+            Layout::LaChallenge => {
+                let kept = label.is_none();
+                let kept =
+                    kept.then(|| "no label map to crop by: the whole field of view is kept".to_owned());
+                let (raw, moved) = grids::subject(id, image, label, resample_labels)?;
+                (la_benchmark(raw, &mut self.margins(id, seed))?, joined([kept, moved]))
+            }
             _ => {
-                let (image, note) = intensities::normalised(image)?;
-                (Subject::new(id, image, label)?, note)
+                let (image, normalised) = intensities::normalised(&image, &[])?;
+                let (subject, moved) = grids::subject(id, image, label, resample_labels)?;
+                (subject, joined([normalised, moved]))
             }
         };
         check_classes(&subject, files)?;
@@ -84,14 +92,9 @@ impl LeftAtria {
     }
 }
 
-fn crop(
-    id: &str,
-    image: Volume<f32>,
-    label: Option<Volume<u8>>,
-    draws: &mut Draws,
-) -> Result<(Subject, Option<String>)> {
-    let note = label.is_none().then(|| "no label map to crop by: the whole field of view is kept".to_owned());
-    Ok((la_benchmark(Subject::new(id, image, label)?, draws)?, note))
+/// All that is to be said of a scan in one note.
+fn joined(notes: [Option<String>; 2]) -> Option<String> {
+    notes.into_iter().flatten().reduce(|all, note| format!("{all}; {note}"))
 }
 
 /// LA has two classes: a third would be taken for atrium by nobody and for background by some.

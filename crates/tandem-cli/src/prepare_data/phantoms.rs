@@ -30,7 +30,8 @@ impl Phantoms {
 
     /// Makes and writes them; `None` after Ctrl-C, and then nothing is left behind.
     pub(super) fn write(&self, folder: &Path, stop: &AtomicBool) -> Result<Option<PreparedSet>> {
-        let mut writer = Writer::create(folder, "phantom", self.description())?;
+        let mut writer =
+            Writer::create(folder, "phantom", self.description())?.with_classes(super::LEFT_ATRIUM)?;
         let mut progress = Progress::new("making phantoms", self.cases as u64);
         for index in 0..self.cases {
             if stop.load(Ordering::SeqCst) {

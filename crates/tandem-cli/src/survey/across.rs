@@ -10,6 +10,7 @@ const OUTLIER: f64 = 2.0;
 
 pub(super) fn findings(folder: &ScanFolder, scans: &[Surveyed]) -> Vec<Finding> {
     let mut findings = duplicates(scans);
+    findings.extend(channels(scans));
     findings.extend(spacings(scans));
     findings.extend(orientations(scans));
     findings.extend(unused_labels(folder.labels(), scans));
@@ -36,6 +37,23 @@ fn duplicates(scans: &[Surveyed]) -> Vec<Finding> {
         }
     }
     findings
+}
+
+fn channels(scans: &[Surveyed]) -> Vec<Finding> {
+    let Some((first, others)) = scans.split_first() else { return Vec::new() };
+    others
+        .iter()
+        .filter(|scan| scan.intensities.len() != first.intensities.len())
+        .map(|scan| {
+            let message = format!(
+                "the scan has {} channels, but {} has {}; all scans need the same",
+                scan.intensities.len(),
+                first.id,
+                first.intensities.len()
+            );
+            Finding::new(Kind::Channels, &scan.id, None, message)
+        })
+        .collect()
 }
 
 fn spacings(scans: &[Surveyed]) -> Vec<Finding> {

@@ -30,7 +30,9 @@ pub(crate) enum Kind {
     NotFinite,
     /// An image without contrast.
     Constant,
-    /// Image and label map, or two channels, on different grids.
+    /// Channels that are too many, too few or on different grids.
+    Channels,
+    /// Image and label map on different grids.
     Grid,
     /// Values in a label map that are no whole numbers in 0..=255.
     LabelValue,

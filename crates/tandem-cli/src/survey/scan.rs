@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 use tandem_volume::layout::{ScanFiles, ScanFolder};
 use tandem_volume::prepared::Split;
-use tandem_volume::{Error, Orientation, Volume};
+use tandem_volume::{Error, Image, Orientation, Volume};
 
 /// Voxels that stand for all of an image in its percentiles, and for its labelled part.
 const SAMPLES: usize = 10_000;
@@ -58,32 +58,41 @@ pub(super) fn survey(folder: &ScanFolder, files: &ScanFiles) -> (Option<Surveyed
     let told = |error: &Error| error.to_string().replace(&format!("{}/", folder.path().display()), "");
     let mut look =
         |kind, file: &str, message| findings.push(Finding::new(kind, &files.id, Some(file), message));
-    let mut images: Vec<Volume<f32>> = Vec::new();
-    for file in &files.images {
-        match folder.read_image(file) {
-            Ok(image) => images.push(image),
-            Err(error) => look(Kind::Unreadable, file, told(&error)),
-        }
-    }
     let label = folder.read_label(files).unwrap_or_else(|error| {
         let kind = if matches!(error, Error::Label { .. }) { Kind::LabelValue } else { Kind::Unreadable };
         look(kind, files.label.as_deref().unwrap_or_default(), told(&error));
         None
     });
-    for (image, file) in images.iter().zip(&files.images) {
-        if let Some((kind, problem)) = voxel_problem(image) {
-            look(kind, file, format!("{file}: {problem}"));
+    let image = match folder.read_image(files) {
+        Ok(image) => image,
+        Err(error) => {
+            let kind = if matches!(error, Error::Grid(_)) { Kind::Channels } else { Kind::Unreadable };
+            look(kind, &files.images[0], told(&error));
+            return (None, findings);
         }
+    };
+    let (found, wanted) = (image.channels().len(), folder.channels().len());
+    // Where files of channels are missing, the folder's faults say so.
+    if wanted > 0 && found != wanted && (files.images.len() == wanted || files.images.len() == 1) {
+        let file = &files.images[0];
+        look(
+            Kind::Channels,
+            file,
+            format!("{file}: the scan has {found} channels, but dataset.json names {wanted}"),
+        );
     }
-    let Some((first, others)) = images.split_first() else { return (None, findings) };
-    for (image, file) in others.iter().zip(files.images.iter().skip(1)) {
-        if let Some(problem) = grid_problem(first, image) {
-            look(Kind::Grid, file, format!("{file}: {problem} of channel 0; resample the channel"));
+    for (index, channel) in image.channels().iter().enumerate() {
+        if let Some((kind, problem)) = voxel_problem(channel) {
+            let (file, name) = match files.images.get(index) {
+                Some(file) if found == files.images.len() => (file, file.clone()),
+                _ => (&files.images[0], format!("{}, channel {index}", files.images[0])),
+            };
+            look(kind, file, format!("{name}: {problem}"));
         }
     }
     let voxels = label.as_ref().map(label_voxels);
     if let (Some(label), Some(voxels), Some(file)) = (&label, &voxels, &files.label) {
-        if let Some(problem) = grid_problem(first, label) {
+        if let Some(problem) = grid_problem(&image, label) {
             look(Kind::Grid, file, format!("{file}: {problem} of its image; resample the label map to it"));
         }
         if voxels.keys().all(|value| *value == 0) {
@@ -105,18 +114,17 @@ pub(super) fn survey(folder: &ScanFolder, files: &ScanFiles) -> (Option<Surveyed
         let message = "without a label map: an unlabelled scan".to_owned();
         look(Kind::Unlabelled, &files.images[0], message);
     }
-    let complete = images.len() == files.images.len();
-    let intensities: Option<Vec<Intensities>> = images.iter().map(Intensities::of).collect();
-    let surveyed = intensities.filter(|_| complete).map(|intensities| Surveyed {
+    let intensities: Option<Vec<Intensities>> = image.channels().iter().map(Intensities::of).collect();
+    let surveyed = intensities.map(|intensities| Surveyed {
         id: files.id.clone(),
         split: files.split,
-        shape: first.shape(),
-        spacing: first.geometry().spacing(),
-        orientation: Orientation::of(first.geometry()),
+        shape: image.shape(),
+        spacing: image.geometry().spacing(),
+        orientation: Orientation::of(image.geometry()),
         intensities,
         label_voxels: voxels,
-        foreground: images.iter().map(|image| foreground(image, label.as_ref())).collect(),
-        digest: digest(&images),
+        foreground: image.channels().iter().map(|channel| foreground(channel, label.as_ref())).collect(),
+        digest: digest(&image),
     });
     (surveyed, findings)
 }
@@ -137,8 +145,8 @@ fn voxel_problem(image: &Volume<f32>) -> Option<(Kind, String)> {
     })
 }
 
-/// How the grid of a volume differs from that of the image, as the beginning of a sentence.
-fn grid_problem<T>(image: &Volume<f32>, other: &Volume<T>) -> Option<String> {
+/// How the grid of a label map differs from that of the image, as the beginning of a sentence.
+fn grid_problem(image: &Image, other: &Volume<u8>) -> Option<String> {
     if other.shape() != image.shape() {
         return Some(format!("the shape {:?} is not the shape {:?}", other.shape(), image.shape()));
     }
@@ -160,11 +168,11 @@ fn foreground(image: &Volume<f32>, label: Option<&Volume<u8>>) -> Vec<f32> {
     inside().map(|(value, _)| *value).step_by(step).collect()
 }
 
-fn digest(images: &[Volume<f32>]) -> u64 {
+fn digest(image: &Image) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for image in images {
-        image.shape().iter().for_each(|&side| hasher.write_usize(side));
-        image.array().iter().for_each(|value| hasher.write_u32(value.to_bits()));
+    image.shape().iter().for_each(|&side| hasher.write_usize(side));
+    for channel in image.channels() {
+        channel.array().iter().for_each(|value| hasher.write_u32(value.to_bits()));
     }
     hasher.finish()
 }
@@ -277,7 +285,7 @@ mod tests {
 
     #[test]
     fn shifts_below_a_hundredth_of_a_millimetre_pass() {
-        let image = volume(Array3::zeros((4, 4, 4)));
+        let image = Image::from(volume(Array3::zeros((4, 4, 4))));
         let shifted = |mm: f64| {
             let grid = image.geometry().starting_at([mm, 0.0, 0.0]).unwrap();
             grid_problem(&image, &Volume::new(Array3::<u8>::zeros((4, 4, 4)), grid))

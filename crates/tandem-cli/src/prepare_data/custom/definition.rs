@@ -5,7 +5,7 @@ use super::plan::{Plan, Sizes};
 
 /// The text of `NAME.toml`.
 pub(super) fn toml(name: &str, plan: &Plan, fingerprint: &Fingerprint) -> String {
-    let Plan { labelled, validation, unlabelled, classes, method, batch: [first, second], .. } = plan;
+    let Plan { labelled, validation, unlabelled, method, batch: [first, second], .. } = plan;
     let names: Vec<String> =
         fingerprint.classes.iter().map(|(value, name)| format!("{value} {name}")).collect();
     let Sizes { spacing_mm, patch, stride, filters } = plan.full;
@@ -30,7 +30,7 @@ dataset = [\"{name}\"]
 labelled = {labelled} # the first of the training list that have a label map; {unlabelled} scans have none
 validation = {validation} # the last of the training list that have a label map
 spacing_mm = {spacing_mm:?}
-classes = {classes} # {}
+# classes: {}
 
 [network]
 filters = {filters}

@@ -4,7 +4,7 @@ use crate::survey::{Survey, Surveyed, median};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use tandem_volume::layout::{Layout, ScanFolder};
-use tandem_volume::prepared::Split;
+use tandem_volume::prepared::{Names, Split};
 
 /// The scans of a folder in numbers. Of test scans it holds no label.
 #[derive(Clone, Debug, Serialize)]
@@ -40,8 +40,8 @@ impl Fingerprint {
             training.iter().copied().filter(|scan| scan.label_voxels.is_some()).collect();
         let volumes = class_volumes_ml(&labelled);
         let classes = if folder.labels().is_empty() {
-            let highest = volumes.keys().last().copied().unwrap_or(1);
-            (0..=highest).map(|value| (value, value.to_string())).collect()
+            let seen = volumes.keys().copied().filter(|value| *value > 0);
+            std::iter::once(0).chain(seen).map(|value| (value, value.to_string())).collect()
         } else {
             folder.labels().clone()
         };
@@ -61,6 +61,27 @@ impl Fingerprint {
             scans,
         }
     }
+
+    /// The channels of every scan.
+    pub(super) fn channel_names(&self) -> Names {
+        let found = self.scans.first().map_or(1, |scan| scan.intensities.len());
+        if self.channels.len() == found { named(self.channels.clone()) } else { Names::Numbered(found) }
+    }
+
+    /// The classes from 0 to the highest label.
+    pub(super) fn class_names(&self) -> Names {
+        let highest = self.classes.keys().last().copied().unwrap_or(0).max(1);
+        let name = |value| self.classes.get(&value).cloned().unwrap_or_else(|| value.to_string());
+        let nobody_named = self.classes.iter().all(|(value, name)| *name == value.to_string());
+        let names = (0..=highest).map(name).collect::<Vec<_>>();
+        if nobody_named { Names::Numbered(names.len()) } else { named(names) }
+    }
+}
+
+/// Names where there are some that can be told apart, else their number.
+fn named(names: Vec<String>) -> Names {
+    let count = names.len();
+    Some(Names::Named(names)).filter(|names| names.check().is_ok()).unwrap_or(Names::Numbered(count))
 }
 
 fn class_volumes_ml(labelled: &[&Surveyed]) -> BTreeMap<u8, [f64; 3]> {

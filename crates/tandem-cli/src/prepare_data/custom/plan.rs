@@ -66,6 +66,12 @@ impl Plan {
                 "label {value} is called `ignore`, which no method here knows; give these voxels a class of their own"
             );
         }
+        let numbers: Vec<u8> = fingerprint.classes.keys().copied().collect();
+        if usize::from(highest) + 1 > 2 * numbers.len() {
+            bail!(
+                "the labels are {numbers:?}, and most numbers between are nothing; number them 0, 1, 2 ... instead"
+            );
+        }
         let validation = (labelled / 5).max(1);
         let mut plan = Plan {
             normalisation: Vec::new(),

@@ -10,11 +10,15 @@ fn scans(unlabelled: usize) -> Vec<Surveyed> {
 }
 
 fn propose(channels: &[&str], scans: Vec<Surveyed>, wishes: Wishes) -> Result<Plan> {
+    propose_with(&[0, 1, 2], channels, scans, wishes)
+}
+
+fn propose_with(classes: &[u8], channels: &[&str], scans: Vec<Surveyed>, wishes: Wishes) -> Result<Plan> {
     let labelled = scans.iter().filter(|scan| scan.label_voxels.is_some()).count();
     let fingerprint = Fingerprint {
         layout: Layout::Pairs,
         channels: channels.iter().map(|name| (*name).to_owned()).collect(),
-        classes: BTreeMap::from([0, 1, 2].map(|value| (value, value.to_string()))),
+        classes: classes.iter().map(|value| (*value, value.to_string())).collect(),
         labelled,
         unlabelled: scans.len() - labelled,
         test: 0,
@@ -71,4 +75,11 @@ fn one_labelled_scan_is_not_enough() {
     let all: Vec<Surveyed> = scans(3).split_off(5);
     let message = propose(&[], all, Wishes::default()).unwrap_err().to_string();
     assert!(message.contains("1 scans for training have a label map"), "{message}");
+}
+
+#[test]
+fn a_mask_of_255_is_no_network_of_256_classes() {
+    let message = propose_with(&[0, 255], &[], scans(1), Wishes::default()).unwrap_err().to_string();
+    assert!(message.contains("the labels are [0, 255]") && message.contains("0, 1, 2 ..."), "{message}");
+    assert_eq!(propose_with(&[0, 1, 3], &[], scans(1), Wishes::default()).unwrap().classes, 4);
 }
