@@ -146,11 +146,11 @@ fn every_kind_of_fault_is_found_in_one_run() {
         ["warning", "empty-label", "empty"],
         ["warning", "spacing", "coarse"],
         ["warning", "orientation", "turned"],
-        ["warning", "unlabelled", "coarse"],
-        ["warning", "unlabelled", "turned"],
+        ["note", "unlabelled", "coarse"],
+        ["note", "unlabelled", "turned"],
     ];
     assert_eq!(told, expected);
-    assert_eq!((found["errors"].as_u64(), found["warnings"].as_u64()), (Some(10), Some(5)));
+    assert_eq!((found["errors"].as_u64(), found["warnings"].as_u64()), (Some(10), Some(3)));
     assert_eq!(found["layout"], "nn-unet");
     // What was read of the sound scans is there too.
     let sound = found["scans"].as_array().unwrap().iter().find(|scan| scan["id"] == "sound_0").unwrap();
@@ -168,7 +168,7 @@ fn every_kind_of_fault_is_found_in_one_run() {
         "twin has the same voxels as sound_0",
         "labelsTr/lonely.nii.gz is a label map without an image",
         "2 scans have no label map (coarse to turned)",
-        "10 errors, 5 warnings in 17 scans",
+        "10 errors, 3 warnings in 17 scans",
     ] {
         assert!(ended.stdout.contains(part), "no {part:?} in {}", ended.stdout);
     }
@@ -185,7 +185,17 @@ fn a_sound_folder_passes_and_warnings_alone_pass_too() {
     assert!(ended.stdout.contains("0 errors, 0 warnings in 3 scans"), "{ended:?}");
     add(&folder, "unlabelled", 7, |image| image, None);
     let ended = program.run(&["check-data", "scans"]).succeeded();
-    assert!(ended.stdout.contains("0 errors, 1 warnings in 4 scans"), "{ended:?}");
+    assert!(ended.stdout.contains("unlabelled has no label map: an unlabelled scan"), "{ended:?}");
+    assert!(ended.stdout.contains("0 errors, 0 warnings in 4 scans"), "{ended:?}");
+    add(
+        &folder,
+        "empty",
+        8,
+        |image| image,
+        Some(|label| Volume::new(Array3::zeros(scans::SHAPE), label.geometry().clone())),
+    );
+    let ended = program.run(&["check-data", "scans"]).succeeded();
+    assert!(ended.stdout.contains("0 errors, 1 warnings in 5 scans"), "{ended:?}");
 }
 
 #[test]

@@ -98,7 +98,7 @@ mod tests {
             [
                 "error    case_1  about case_1",
                 "warning  b       about b",
-                "warning  -       2 scans have no label map (c to d): unlabelled scans",
+                "note     -       2 scans have no label map (c to d): unlabelled scans",
             ]
         );
         assert!(table(&findings[..1]).len() == 1 && table(&[]).is_empty());

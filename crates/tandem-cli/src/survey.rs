@@ -63,9 +63,8 @@ impl Survey {
 
     /// How many findings are errors, and how many are warnings.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        let errors =
-            self.findings.iter().filter(|finding| finding.kind.severity() == Severity::Error).count();
-        (errors, self.findings.len() - errors)
+        let count = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
+        (count(Severity::Error), count(Severity::Warning))
     }
 }
 

@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 
-/// Whether something breaks a run or only deserves a look.
+/// Whether something breaks a run, deserves a look, or only is so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
     Error,
     Warning,
+    Note,
 }
 
 impl Severity {
@@ -16,6 +17,7 @@ impl Severity {
         match self {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => "note",
         }
     }
 }
@@ -61,7 +63,11 @@ pub(crate) enum Kind {
 impl Kind {
     /// How bad it is.
     pub(crate) fn severity(self) -> Severity {
-        if self < Kind::EmptyLabel { Severity::Error } else { Severity::Warning }
+        match self {
+            Kind::Unlabelled => Severity::Note,
+            kind if kind < Kind::EmptyLabel => Severity::Error,
+            _ => Severity::Warning,
+        }
     }
 }
 

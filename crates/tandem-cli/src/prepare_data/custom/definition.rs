@@ -6,8 +6,7 @@ use super::plan::{Plan, Sizes};
 /// The text of `NAME.toml`.
 pub(super) fn toml(name: &str, plan: &Plan, fingerprint: &Fingerprint) -> String {
     let Plan { labelled, validation, unlabelled, method, batch: [first, second], .. } = plan;
-    let names: Vec<String> =
-        fingerprint.classes.iter().map(|(value, name)| format!("{value} {name}")).collect();
+    let names: Vec<String> = fingerprint.classes.iter().map(|(value, name)| class(*value, name)).collect();
     let Sizes { spacing_mm, patch, stride, filters } = plan.full;
     let quick = plan.quick;
     // A name from a file must not end its comment.
@@ -61,4 +60,9 @@ inference = {{ stride = {:?}, batch = 4 }}
         quick.patch,
         quick.stride,
     )
+}
+
+fn class(value: u8, name: &str) -> String {
+    let value = value.to_string();
+    if name == value { value } else { format!("{value} {name}") }
 }

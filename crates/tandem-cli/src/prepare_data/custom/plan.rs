@@ -131,11 +131,9 @@ impl Plan {
         let spacing = wished.unwrap_or(fingerprint.median_spacing).map(rounded);
         let extent_mm =
             [0, 1, 2].map(|axis| fingerprint.median_shape[axis] * fingerprint.median_spacing[axis]);
-        let finest = spacing.iter().copied().fold(f64::INFINITY, f64::min);
         self.full = Sizes::fitting(extent_mm, spacing, Limit::full(memory));
-        // Axes that are coarse already stay as they are.
-        self.quick =
-            Sizes::fitting(extent_mm, spacing.map(|mm| rounded(mm.max(2.0 * finest))), Limit::quick(memory));
+        let quick = patch::quick_spacing(extent_mm, spacing).map(rounded);
+        self.quick = Sizes::fitting(extent_mm, quick, Limit::quick(memory));
         let why = if wished.is_some() { "as asked for" } else { "the median of the scans for training" };
         let [i, j, k] = spacing;
         self.reasons.push(format!("working grid of {i} x {j} x {k} mm: {why}"));

@@ -16,6 +16,9 @@ const STEP_BYTES: u64 = 96;
 const FULL_VOXELS: usize = 112 * 112 * 80;
 const QUICK_VOXELS: usize = 64 * 64 * 32;
 
+/// So many patches of the profile `quick` are a scan that it can do at full resolution.
+const QUICK_PATCHES: usize = 8;
+
 /// Filters of the paper, and of the profile `quick`.
 const FULL_FILTERS: usize = 16;
 const QUICK_FILTERS: usize = 8;
@@ -84,6 +87,17 @@ impl Sizes {
     }
 }
 
+/// The spacing of the profile `quick` in mm: of scans that are many of its patches, the fine axes are halved in resolution;
+/// those that are coarse already stay as they are.
+pub(super) fn quick_spacing(extent_mm: [f64; 3], spacing_mm: [f64; 3]) -> [f64; 3] {
+    let voxels: f64 = (0..3).map(|axis| extent_mm[axis] / spacing_mm[axis]).product();
+    if voxels <= (QUICK_PATCHES * QUICK_VOXELS) as f64 {
+        return spacing_mm;
+    }
+    let finest = spacing_mm.iter().copied().fold(f64::INFINITY, f64::min);
+    spacing_mm.map(|mm| mm.max(2.0 * finest))
+}
+
 /// The memory that a program could take without swapping, in bytes, where the system says.
 pub(crate) fn available_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
@@ -126,6 +140,16 @@ mod tests {
         assert!(Limit::step_bytes(small, FULL_FILTERS) <= memory * 7 / 10, "{small:?}");
         assert!(small.iter().product::<usize>() > 64 * 32 * 32, "{small:?}");
         assert_eq!(patch([190, 142, 88], [0.625; 3], Some(1)), [16; 3]);
+    }
+
+    #[test]
+    fn quick_halves_the_fine_axes_of_large_scans() {
+        let quick = |shape: [f64; 3], spacing: [f64; 3]| {
+            quick_spacing([0, 1, 2].map(|axis| shape[axis] * spacing[axis]), spacing)
+        };
+        assert_eq!(quick([190.0, 142.0, 88.0], [0.625; 3]), [1.25; 3]);
+        assert_eq!(quick([512.0, 512.0, 24.0], [0.5, 0.5, 5.0]), [1.0, 1.0, 5.0]);
+        assert_eq!(quick([100.0, 100.0, 50.0], [1.0; 3]), [1.0; 3]);
     }
 
     #[test]
