@@ -70,7 +70,7 @@ fn labels_beyond_the_classes_are_refused() {
 
 #[test]
 fn a_list_that_names_a_missing_scan_is_refused() {
-    check(|source| std::fs::write(source.join("train.list"), "a\nb\n").unwrap(), &["lists name b"]);
+    check(|source| std::fs::write(source.join("train.list"), "a\nb\n").unwrap(), &["train.list names b"]);
 }
 
 #[test]

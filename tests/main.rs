@@ -4,6 +4,8 @@
 mod program;
 mod scans;
 
+mod check_data;
+mod custom;
 mod experiment;
 mod hostile_input;
 mod inspect;

@@ -50,7 +50,11 @@ fn a_download_is_prepared_by_either_recipe() {
         assert_eq!((case.spacing, case.highest_label, &case.note), ([1.0; 3], Some(1), &None), "{}", case.id);
         // 31 x 31 x 30 voxels of 5 mm; every slice is kept.
         assert_eq!(case.shape[2], 150, "{}", case.id);
-        assert!(case.intensity.mean.abs() < 1e-4 && (case.intensity.sd - 1.0).abs() < 1e-4, "{}", case.id);
+        assert!(
+            case.intensity[0].mean.abs() < 1e-4 && (case.intensity[0].sd - 1.0).abs() < 1e-4,
+            "{}",
+            case.id
+        );
         assert_eq!(case.sources.len(), 2);
     }
 
@@ -67,7 +71,7 @@ fn a_download_is_prepared_by_either_recipe() {
     assert_eq!(coranet.manifest().cases.len(), 3);
     for case in &coranet.manifest().cases {
         assert!(case.shape.iter().all(|&side| side >= 96) && case.shape[2] < 150, "{:?}", case.shape);
-        assert!(case.intensity.min >= 0.0 && case.intensity.max <= 1.0, "{:?}", case.intensity);
+        assert!(case.intensity[0].min >= 0.0 && case.intensity[0].max <= 1.0, "{:?}", case.intensity);
         let other = manifest.cases.iter().find(|other| other.id == case.id).unwrap();
         assert_eq!(case.foreground_voxels, other.foreground_voxels, "both take the nearest voxel's label");
     }
@@ -156,13 +160,31 @@ fn options_of_other_datasets_are_refused() {
     for (arguments, words) in [
         (&["pancreas"][..], &["prepare-data pancreas --source DIR"][..]),
         (&["pancreas", "--source", "nowhere"], &["nowhere", "--source"]),
-        (&["pancreas", "--source", ".", "--spacing", "2"], &["--spacing is for phantoms"]),
+        (
+            &["pancreas", "--source", ".", "--spacing", "2"],
+            &["--spacing is for prepare-data phantom", "data.spacing_mm"],
+        ),
         (&["pancreas", "--source", "."], &["holds no scans", "PANCREAS_0001"]),
-        (&["la", "--source", ".", "--recipe", "coranet"], &["--recipe is for pancreas"]),
-        (&["pancreas-phantom", "--split", "mcf-1"], &["--split is for pancreas"]),
-        (&["pancreas-phantom", "--source", "."], &["--source is for real scans"]),
+        (
+            &["la", "--source", ".", "--recipe", "coranet"],
+            &["--recipe is for prepare-data pancreas, pancreas-phantom"],
+        ),
+        (
+            &["pancreas-phantom", "--split", "mcf-1"],
+            &["--split is for prepare-data pancreas, not for pancreas-phantom"],
+        ),
+        (&["pancreas-phantom", "--source", "."], &["--source is for prepare-data la", "phantoms are made"]),
         (&["pancreas-phantom", "--download", "."], &["exists already"]),
-        (&["phantom", "--download", "x"], &["--download is for pancreas-phantom"]),
+        (&["pancreas-phantom", "--spacing", "2", "2", "3"], &["--spacing", "one number"]),
+        (
+            &["pancreas", "--source", ".", "--resample-labels"],
+            &["--resample-labels is for prepare-data la, custom"],
+        ),
+        (&["pancreas", "--source", ".", "--window", "-125", "275"], &["--window is for prepare-data custom"]),
+        (&["custom", "--source", ".", "--recipe", "coranet"], &["--recipe is for", "not for custom"]),
+        (&["custom", "--source", ".", "--cases", "3"], &["--cases is for", "train.list"]),
+        (&["phantom", "--resample-labels"], &["--resample-labels is for prepare-data la, custom"]),
+        (&["phantom", "--download", "x"], &["--download is for prepare-data pancreas-phantom"]),
     ] {
         program.run(&[&["prepare-data"], arguments].concat()).refused(words);
     }
@@ -214,9 +236,13 @@ fn real_scans_go_through_both_recipes() {
             "{:?} {millimetres:?}",
             a.shape
         );
-        assert!(a.intensity.mean.abs() < 1e-4 && (a.intensity.sd - 1.0).abs() < 1e-4, "{:?}", a.intensity);
         assert!(
-            b.intensity.min >= 0.0 && b.intensity.max <= 1.0 && b.intensity.max > 0.5,
+            a.intensity[0].mean.abs() < 1e-4 && (a.intensity[0].sd - 1.0).abs() < 1e-4,
+            "{:?}",
+            a.intensity
+        );
+        assert!(
+            b.intensity[0].min >= 0.0 && b.intensity[0].max <= 1.0 && b.intensity[0].max > 0.5,
             "{:?}",
             b.intensity
         );

@@ -1,8 +1,9 @@
 //! The random crop of the published protocol.
 
-use ndarray::{Array3, Slice};
+use ndarray::{Array3, Array4, ArrayView3, ArrayViewMut3, Slice};
 use serde::{Deserialize, Serialize};
 use tandem_random::Draws;
+use tandem_volume::{Geometry, Subject, Volume};
 
 use crate::{AugmentError, Patch, RandomTransform, Result, Transform};
 
@@ -22,9 +23,16 @@ pub struct Crop {
 impl Transform for Crop {
     fn apply(&self, patch: Patch) -> Patch {
         let (image, label) = patch.into_parts();
+        let [i, j, k] = self.size;
+        let mut cut = Array4::zeros((image.dim().0, i, j, k));
+        cut.outer_iter_mut().zip(image.outer_iter()).for_each(|(cut, channel)| self.cut(channel, cut));
         // Both arrays are cut alike, so they still share one shape.
-        let cut = |label: Array3<u8>| self.cut(&label);
-        Patch::new_unchecked(self.cut(&image), label.map(cut))
+        let label = label.map(|label| {
+            let mut cut = Array3::zeros(self.size);
+            self.cut(label.view(), cut.view_mut());
+            cut
+        });
+        Patch::new_unchecked(cut, label)
     }
 
     fn is_spatial(&self) -> bool {
@@ -33,10 +41,27 @@ impl Transform for Crop {
 }
 
 impl Crop {
-    fn cut<T: Copy + Default>(&self, array: &Array3<T>) -> Array3<T> {
+    /// Crops a whole subject, whose grid then begins at the box.
+    ///
+    /// # Errors
+    /// Where the box begins farther away than any scan reaches.
+    pub fn of_subject(&self, subject: &Subject) -> Result<Subject> {
+        let first = subject.image().geometry().starting_at(self.start.map(|start| start as f64))?;
+        let image = subject.image().map::<AugmentError>(|channel| Ok(self.of_volume(channel, &first)))?;
+        let label = subject.label().map(|label| self.of_volume(label, &first));
+        Ok(Subject::new(subject.id(), image, label)?)
+    }
+
+    fn of_volume<T: Copy + Default>(&self, volume: &Volume<T>, geometry: &Geometry) -> Volume<T> {
+        let mut cut = Array3::from_elem(self.size, T::default());
+        self.cut(volume.array().view(), cut.view_mut());
+        Volume::new(cut, geometry.clone())
+    }
+
+    /// Copies what the box and the array share.
+    fn cut<T: Copy>(&self, array: ArrayView3<T>, mut cut: ArrayViewMut3<T>) {
         let (si, sj, sk) = array.dim();
         let sides = [si, sj, sk];
-        let mut cut = Array3::from_elem(self.size, T::default());
         // Per axis: where the overlap begins in the source and in the crop, and its length.
         let overlap = [0, 1, 2].map(|axis| {
             let (start, side, size) = (self.start[axis], sides[axis] as i64, self.size[axis] as i64);
@@ -52,7 +77,6 @@ impl Crop {
             Slice::from(at..at + length)
         });
         target.assign(&source);
-        cut
     }
 }
 
@@ -122,6 +146,7 @@ impl From<RandomCrop> for [usize; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ndarray::{Axis, stack};
 
     /// The smallest and the largest start of many draws, per axis.
     fn extremes(shape: [usize; 3], size: [usize; 3]) -> [(i64, i64); 3] {
@@ -159,20 +184,37 @@ mod tests {
     #[test]
     fn voxels_are_where_they_were_and_zero_outside() {
         let value = |i: i64, j: i64, k: i64| (100 * i + 10 * j + k + 1) as f32;
-        let image = Array3::from_shape_fn((4, 5, 6), |(i, j, k)| value(i as i64, j as i64, k as i64));
-        let label = image.mapv(|v| v as u8 % 3);
+        let of_label = Array3::from_shape_fn((4, 5, 6), |(i, j, k)| value(i as i64, j as i64, k as i64));
+        // Two channels, of which the second is the negative of the first.
+        let image = stack![Axis(0), of_label, -&of_label];
+        let label = of_label.mapv(|v| v as u8 % 3);
         for start in [[-2, 1, 3], [0, 0, 0], [3, -1, 5], [9, 0, 0], [-9, 0, 0], [i64::MAX, i64::MIN, 0]] {
             let crop = Crop { start, size: [3, 4, 5] };
             let patch = crop.apply(Patch::new(image.clone(), Some(label.clone())).unwrap());
             assert_eq!(patch.shape(), [3, 4, 5]);
-            for ((i, j, k), &got) in patch.image().indexed_iter() {
+            for ((c, i, j, k), &got) in patch.image().indexed_iter() {
                 let at = [(0, i), (1, j), (2, k)].map(|(axis, d)| start[axis].saturating_add(d as i64));
                 let inside = (0..3).all(|a| (0..[4, 5, 6][a]).contains(&at[a]));
                 let want = if inside { value(at[0], at[1], at[2]) } else { 0.0 };
-                assert_eq!(got, want, "start {start:?} at {:?}", [i, j, k]);
+                let got = if c == 0 { got } else { -got };
+                assert_eq!(got, want, "start {start:?} at {:?}", [c, i, j, k]);
                 assert_eq!(patch.label().unwrap()[[i, j, k]], want as u8 % 3);
             }
         }
+    }
+
+    #[test]
+    fn a_cropped_subject_keeps_its_place() {
+        let array = Array3::from_shape_fn((4, 5, 6), |(i, j, k)| (100 * i + 10 * j + k) as f32);
+        let geometry = Geometry::with_spacing([1.0, 2.0, 3.0]).unwrap();
+        let label = Volume::new(array.mapv(|value| value as u8 % 3), geometry.clone());
+        let image = Volume::new(array, geometry.clone());
+        let subject = Subject::new("a", image, Some(label)).unwrap();
+        let cropped = Crop { start: [1, 2, -1], size: [2, 2, 3] }.of_subject(&subject).unwrap();
+        let (image, label) = (&cropped.image().channels()[0], cropped.label().unwrap());
+        assert_eq!(image.geometry(), &geometry.starting_at([1.0, 2.0, -1.0]).unwrap());
+        assert_eq!((image.array()[[0, 0, 1]], image.array()[[1, 1, 2]]), (120.0, 231.0));
+        assert_eq!((image.array()[[1, 1, 0]], label.array()[[1, 1, 2]]), (0.0, 231 % 3));
     }
 
     #[test]

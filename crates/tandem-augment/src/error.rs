@@ -28,6 +28,17 @@ pub enum AugmentError {
         /// Standard deviation of the intensities.
         deviation: f64,
     },
+    /// A window of intensities without width.
+    #[error("the window from {low} to {high} has no width: give a lower and a higher intensity")]
+    Window {
+        /// Its lower end.
+        low: f64,
+        /// Its upper end.
+        high: f64,
+    },
+    /// An image with a voxel that is no number.
+    #[error("the image has voxels that are NaN or infinite: replace them")]
+    NotFinite,
     /// A label map is neither 0 and 1 nor 0 and 255.
     #[error(
         "{id}: label value {value} is neither 0, 1 nor the challenge's 255: give a label map of one structure"

@@ -20,7 +20,9 @@
 
 mod crop;
 mod error;
+mod foreground;
 mod moments;
+mod normalise;
 pub mod phantom;
 mod preprocess;
 pub mod testing;
@@ -28,5 +30,7 @@ mod transform;
 
 pub use crop::{Crop, RandomCrop};
 pub use error::{AugmentError, Result};
+pub use foreground::foreground;
+pub use normalise::normalise;
 pub use preprocess::{la_benchmark, pancreas_coranet, pancreas_mc_net, z_score, z_score_in_place};
 pub use transform::{Patch, RandomTransform, Transform};

@@ -2,10 +2,10 @@
 
 use ndarray::Array3;
 use tandem_random::Draws;
-use tandem_volume::{Subject, Volume};
+use tandem_volume::{Image, Subject, Volume};
 
 use crate::moments::Moments;
-use crate::{AugmentError, Crop, Patch, Result, Transform};
+use crate::{AugmentError, Crop, Result};
 
 mod pancreas;
 
@@ -62,28 +62,21 @@ pub fn z_score_in_place(image: &mut Array3<f32>) -> Result<()> {
 /// Semi-supervised 3D Left Atrium Segmentation", MICCAI 2019.
 pub fn la_benchmark(subject: Subject, draws: &mut Draws) -> Result<Subject> {
     let (id, image, label) = subject.into_parts();
-    let (image, geometry) = image.into_parts();
-    let image = z_score(&image)?;
+    let image = each_channel(&image, z_score)?;
     let Some(label) = label else {
-        return Ok(Subject::new(id, Volume::new(image, geometry), None)?);
+        return Ok(Subject::new(id, image, None)?);
     };
-    let (label, label_geometry) = label.into_parts();
+    let (label, geometry) = label.into_parts();
     let label = binary(&id, label)?;
     let margin = || LA_MARGIN.start + draws.below(LA_MARGIN.len());
     let crop =
         crop_in_plane(&label, LA_PATCH, margin).ok_or_else(|| AugmentError::EmptyLabel { id: id.clone() })?;
-    cropped(id, Volume::new(image, geometry), Volume::new(label, label_geometry), crop)
+    crop.of_subject(&Subject::new(id, image, Some(Volume::new(label, geometry)))?)
 }
 
-/// Image and label map cut to a box, each of which keeps its place in the patient.
-fn cropped(id: String, image: Volume<f32>, label: Volume<u8>, crop: Crop) -> Result<Subject> {
-    let (image, geometry) = image.into_parts();
-    let (label, label_geometry) = label.into_parts();
-    let (image, label) = crop.apply(Patch::new(image, Some(label))?).into_parts();
-    let start = crop.start.map(|s| s as f64);
-    let image = Volume::new(image, geometry.starting_at(start)?);
-    let label_geometry = label_geometry.starting_at(start)?;
-    Ok(Subject::new(id, image, label.map(|label| Volume::new(label, label_geometry)))?)
+/// The voxels of each channel changed by `change`.
+fn each_channel(image: &Image, change: impl Fn(&Array3<f32>) -> Result<Array3<f32>>) -> Result<Image> {
+    image.map(|channel| Ok(Volume::new(change(channel.array())?, channel.geometry().clone())))
 }
 
 /// The label map with the challenge's 255 as 1.
@@ -114,7 +107,7 @@ fn crop_in_plane(label: &Array3<u8>, patch: [usize; 3], mut margin: impl FnMut()
 }
 
 /// The first and the last voxel of the foreground along each axis.
-fn bounding_box(label: &Array3<u8>) -> Option<([usize; 3], [usize; 3])> {
+pub(crate) fn bounding_box(label: &Array3<u8>) -> Option<([usize; 3], [usize; 3])> {
     let mut found: Option<([usize; 3], [usize; 3])> = None;
     for ((i, j, k), _) in label.indexed_iter().filter(|(_, class)| **class != 0) {
         let at = [i, j, k];
@@ -145,7 +138,7 @@ mod tests {
 
     #[test]
     fn z_scores_have_mean_0_and_deviation_1() {
-        let image = scan(1).image().array().clone();
+        let image = scan(1).image().channels()[0].array().clone();
         let scores = z_score(&image).unwrap();
         let mut turned = image.reversed_axes();
         z_score_in_place(&mut turned).unwrap();
@@ -164,7 +157,7 @@ mod tests {
     #[test]
     fn the_benchmark_crops_around_the_label_and_normalises_before() {
         let raw = scan(255);
-        let scores = z_score(raw.image().array()).unwrap();
+        let scores = z_score(raw.image().channels()[0].array()).unwrap();
         let subject = la_benchmark(raw, &mut Draws::new(1, "la-margins", 0, 0)).unwrap();
         // The published formula with the margins that this stream gives.
         let mut draws = Draws::new(1, "la-margins", 0, 0);
@@ -172,7 +165,7 @@ mod tests {
         // i: extent 149 > 112, no extra. j: extent 59, extra (112 - 59) / 2 = 26.
         let (i, j) = ((100 - margins[0], 249 + margins[1]), (60 - margins[2] - 26, 119 + margins[3] + 26));
         assert_eq!(subject.image().shape(), [i.1 - i.0, j.1 - j.0, 20]);
-        assert_eq!(subject.image().array()[[0, 0, 0]], scores[[i.0, j.0, 0]]);
+        assert_eq!(subject.image().channels()[0].array()[[0, 0, 0]], scores[[i.0, j.0, 0]]);
         assert_eq!(subject.image().geometry().origin(), [0.5 * i.0 as f64, 0.5 * j.0 as f64, 0.0]);
         let label = subject.label().unwrap().array();
         assert_eq!(label.iter().map(|&v| usize::from(v)).sum::<usize>(), 150 * 60 * 6);

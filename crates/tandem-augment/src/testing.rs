@@ -1,6 +1,6 @@
 //! The laws of random transforms, for the tests of whoever implements one.
 
-use ndarray::Array3;
+use ndarray::{Array4, Axis};
 use tandem_random::Draws;
 
 use crate::{Patch, RandomTransform, Transform};
@@ -44,7 +44,7 @@ fn check_draw<R: RandomTransform>(random: &R, patch: Patch, slot: u64) {
 
     let (before, after) =
         (patch.label().expect("samples are labelled"), changed.label().expect("a label map was lost"));
-    assert_eq!(after.dim(), changed.image().dim(), "image and label map must keep one shape");
+    assert_eq!(after.shape(), changed.shape(), "image and label map must keep one shape");
     assert!(
         after.iter().all(|class| *class == 0 || before.iter().any(|b| b == class)),
         "a class appeared from nowhere"
@@ -60,11 +60,11 @@ fn written<T: Transform>(transform: &T) -> String {
     serde_json::to_string(transform).expect("a transform must be writable as JSON")
 }
 
-/// A labelled patch in which every voxel differs.
-fn sample(shape: [usize; 3]) -> Patch {
+/// A labelled patch of two channels in which every voxel differs.
+fn sample([i, j, k]: [usize; 3]) -> Patch {
     let mut draws = Draws::new(12, "laws", 0, 0);
-    let image = Array3::from_shape_simple_fn(shape, || draws.normal() as f32);
-    let label = image.mapv(|v| if v > 0.5 { 2 } else { u8::from(v > 0.0) });
+    let image = Array4::from_shape_simple_fn((2, i, j, k), || draws.normal() as f32);
+    let label = image.index_axis(Axis(0), 0).mapv(|v| if v > 0.5 { 2 } else { u8::from(v > 0.0) });
     Patch::new(image, Some(label)).expect("one shape")
 }
 
@@ -80,9 +80,9 @@ mod tests {
     impl Transform for Liar {
         fn apply(&self, patch: Patch) -> Patch {
             let (mut image, label) = patch.into_parts();
-            image.invert_axis(ndarray::Axis(0));
+            image.invert_axis(Axis(1));
             let label = label.map(|mut label| {
-                label.invert_axis(ndarray::Axis(0));
+                label.invert_axis(Axis(0));
                 label
             });
             Patch::new(image, label).unwrap()

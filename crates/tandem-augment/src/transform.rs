@@ -1,15 +1,15 @@
 //! The seam: deterministic transforms, and the random ones that draw them.
 
-use ndarray::Array3;
+use ndarray::{Array3, Array4};
 use serde::{Serialize, de::DeserializeOwned};
 use tandem_random::Draws;
 
 use crate::{AugmentError, Result};
 
-/// A piece of a subject, indexed `[i, j, k]`: an image and, where the subject has one, its label map of the same shape.
+/// A piece of a subject: an image `(C, i, j, k)` and, where the subject has one, its label map `(i, j, k)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patch {
-    image: Array3<f32>,
+    image: Array4<f32>,
     label: Option<Array3<u8>>,
 }
 
@@ -18,23 +18,24 @@ impl Patch {
     ///
     /// # Errors
     /// Where the two differ in shape.
-    pub fn new(image: Array3<f32>, label: Option<Array3<u8>>) -> Result<Self> {
-        if let Some(label) = &label
-            && label.dim() != image.dim()
-        {
-            return Err(AugmentError::ShapeMismatch { image: shape_of(&image), label: shape_of(label) });
+    pub fn new(image: Array4<f32>, label: Option<Array3<u8>>) -> Result<Self> {
+        let patch = Patch { image, label };
+        match &patch.label {
+            Some(label) if <[usize; 3]>::from(label.dim()) != patch.shape() => {
+                Err(AugmentError::ShapeMismatch { image: patch.shape(), label: label.dim().into() })
+            }
+            _ => Ok(patch),
         }
-        Ok(Patch { image, label })
     }
 
     /// A patch whose parts are known to share one shape.
-    pub(crate) fn new_unchecked(image: Array3<f32>, label: Option<Array3<u8>>) -> Self {
-        debug_assert!(label.as_ref().is_none_or(|label| label.dim() == image.dim()));
+    pub(crate) fn new_unchecked(image: Array4<f32>, label: Option<Array3<u8>>) -> Self {
+        debug_assert!(label.as_ref().is_none_or(|label| label.shape() == &image.shape()[1..]));
         Patch { image, label }
     }
 
-    /// The image.
-    pub fn image(&self) -> &Array3<f32> {
+    /// The image, `(C, i, j, k)`.
+    pub fn image(&self) -> &Array4<f32> {
         &self.image
     }
 
@@ -43,13 +44,14 @@ impl Patch {
         self.label.as_ref()
     }
 
-    /// Voxels along each axis.
+    /// Voxels along i, j, k.
     pub fn shape(&self) -> [usize; 3] {
-        shape_of(&self.image)
+        let (_, i, j, k) = self.image.dim();
+        [i, j, k]
     }
 
     /// The image and the label map.
-    pub fn into_parts(self) -> (Array3<f32>, Option<Array3<u8>>) {
+    pub fn into_parts(self) -> (Array4<f32>, Option<Array3<u8>>) {
         (self.image, self.label)
     }
 }
@@ -74,19 +76,16 @@ pub trait RandomTransform {
     fn draw(&self, shape: [usize; 3], draws: &mut Draws) -> Self::Drawn;
 }
 
-fn shape_of<T>(array: &Array3<T>) -> [usize; 3] {
-    let (i, j, k) = array.dim();
-    [i, j, k]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_patch_has_one_grid() {
-        let error = Patch::new(Array3::zeros((2, 3, 4)), Some(Array3::zeros((2, 3, 5)))).unwrap_err();
+        let image = Array4::zeros((6, 2, 3, 4));
+        let error = Patch::new(image.clone(), Some(Array3::zeros((2, 3, 5)))).unwrap_err();
         assert!(error.to_string().contains("[2, 3, 5]"), "{error}");
-        assert_eq!(Patch::new(Array3::zeros((2, 3, 4)), None).unwrap().shape(), [2, 3, 4]);
+        assert!(Patch::new(image.clone(), Some(Array3::zeros((2, 3, 4)))).is_ok());
+        assert_eq!(Patch::new(image, None).unwrap().shape(), [2, 3, 4]);
     }
 }

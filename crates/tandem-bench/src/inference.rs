@@ -21,7 +21,7 @@ pub(crate) fn run(scan: &Scan, precision: Precision, report: &Report) -> Result<
     let image = Array3::from_shape_vec(scan.scan, noise(scan.scan.iter().product()))?;
     let window = SlidingWindow { patch: scan.patch, stride: scan.stride, batch: scan.batch };
     report.once(|| {
-        let probabilities = predict(&networks, &image, &window, &device, &mut |_, _| {})?;
+        let probabilities = predict(&networks, &[&image], &window, &device, &mut |_, _| {})?;
         label_map(&ensemble(&probabilities)?);
         Ok(())
     })

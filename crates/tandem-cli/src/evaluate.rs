@@ -2,7 +2,7 @@
 
 use crate::device::{self, DeviceName};
 use crate::output::say;
-use crate::prepare_data::la::ScanFolder;
+use crate::prepare_data::la::LeftAtria;
 use crate::progress::CaseProgress;
 use crate::{interrupt, run_folder, table};
 use anyhow::{Context, Result, bail};
@@ -131,7 +131,7 @@ fn write(scores: &Scores, out: &Path) -> Result<()> {
 /// Scans to be scored: prepared, or still as they came.
 enum Cases {
     Prepared(PreparedSet),
-    Folder(ScanFolder),
+    Folder(LeftAtria),
 }
 
 impl Cases {
@@ -139,7 +139,7 @@ impl Cases {
         if folder.join("manifest.json").exists() {
             return Ok(Cases::Prepared(PreparedSet::open(folder)?));
         }
-        Ok(Cases::Folder(ScanFolder::open(folder)?))
+        Ok(Cases::Folder(LeftAtria::open(folder)?))
     }
 
     fn are_those_of(&self, run: &RunRecord) -> bool {
@@ -150,18 +150,15 @@ impl Cases {
     fn splits(&self) -> Vec<(String, Split)> {
         match self {
             Cases::Prepared(set) => set.manifest().cases.iter().map(|c| (c.id.clone(), c.split)).collect(),
-            Cases::Folder(folder) => folder.splits().to_vec(),
+            Cases::Folder(folder) => folder.splits(),
         }
     }
 
     fn read(&self, id: &str) -> Result<Subject> {
         match self {
-            Cases::Prepared(set) => {
-                let case = set.case(id)?;
-                Ok(Subject::new(id, case.read_image()?, case.read_label()?)?)
-            }
+            Cases::Prepared(set) => Ok(set.subject(id)?),
             Cases::Folder(folder) => {
-                Ok(folder.read(id, CROP_SEED).with_context(|| format!("scan {id}"))?.subject)
+                Ok(folder.read(id, CROP_SEED, false).with_context(|| format!("scan {id}"))?.subject)
             }
         }
     }
@@ -215,6 +212,7 @@ mod tests {
             training_scans: 3,
             all_scans: 5,
             lists,
+            normalisation: Vec::new(),
         };
         let train = ["a", "b", "c"].map(|id| (id.to_owned(), Split::Train));
         let tests = ["d", "e"].map(|id| (id.to_owned(), Split::Test));

@@ -29,6 +29,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn lines(found: &Inspection) -> Vec<String> {
     let line = |name: &str, value: String| format!("{name:<12} {value}");
     let mut lines = vec![line("format", found.format.clone()), line("shape", format!("{:?}", found.shape))];
+    if found.channels > 1 {
+        lines.push(line("channels", found.channels.to_string()));
+    }
     match &found.grid {
         Some(grid) => {
             lines.push(line("spacing", format!("{:?} mm", grid.spacing)));

@@ -5,6 +5,7 @@
 //! wrong, and with 130 after Ctrl-C.
 #![forbid(unsafe_code)]
 
+mod check_data;
 mod evaluate;
 mod experiment;
 mod inspect;
@@ -19,6 +20,7 @@ mod interrupt;
 mod output;
 mod progress;
 mod run_folder;
+mod survey;
 mod table;
 
 use anyhow::Result;
@@ -42,6 +44,7 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Verb {
+    CheckData(check_data::Arguments),
     PrepareData(prepare_data::Arguments),
     Experiment(experiment::Arguments),
     Evaluate(evaluate::Arguments),
@@ -64,6 +67,7 @@ fn run(verb: Verb, home: &Home) -> Result<ExitCode> {
     // A forced path that is not there must not pass for one that is.
     check_cpu_path()?;
     match verb {
+        Verb::CheckData(arguments) => check_data::run(&arguments),
         Verb::PrepareData(arguments) => prepare_data::run(&arguments, home),
         Verb::Experiment(arguments) => experiment::run(&arguments, home),
         Verb::Evaluate(arguments) => evaluate::run(&arguments),

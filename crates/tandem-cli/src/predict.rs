@@ -1,16 +1,20 @@
 //! `tandem predict`: segments scans with the networks of a run.
 
+mod cases;
+
 use crate::device::{self, DeviceName};
 use crate::output::say;
 use crate::progress::Progress;
-use crate::{intensities, interrupt};
+use crate::{intensities, interrupt, run_folder};
 use anyhow::{Context, Result, bail};
+use cases::{Case, cases};
 use clap::ValueEnum;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use tandem_training::{DeviceChoice, Predictor, TrainedRun};
-use tandem_volume::{Volume, read_image, stem, write_label};
+use tandem_volume::prepared::Normalisation;
+use tandem_volume::{Image, Volume, read_channels, write_label};
 
 /// Segments scans with the networks of a run. Each label map lies on its scan's own grid.
 #[derive(clap::Args)]
@@ -18,10 +22,11 @@ pub(crate) struct Arguments {
     /// The run folder.
     run: PathBuf,
     /// The scans: NIfTI (.nii, .hdr with .img, each also .gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd), or folders with
-    /// one DICOM series each.
+    /// one DICOM series each. For a run on several channels: files that hold all of them, or CASE_0000.nii.gz with
+    /// CASE_0001.nii.gz and so on beside it.
     #[arg(required = true)]
     scans: Vec<PathBuf>,
-    /// The folder for the label maps, ID.nii.gz.
+    /// The folder for the label maps: ID.nii.gz, or ID.nrrd where the scan is no NIfTI.
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
     /// What the scans' intensities are.
@@ -35,112 +40,82 @@ pub(crate) struct Arguments {
 /// What the intensities of a scan are.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Intensities {
-    /// Raw unless they look like z-scores; which, is said.
+    /// Raw unless they look like those that the run was trained on; which, is said.
     Auto,
     /// As the run's training data: taken as they are.
     Prepared,
-    /// Raw: z-scored over the whole scan.
+    /// Raw: normalised as the run's training data, or z-scored over the whole scan.
     Raw,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let outputs = outputs(&arguments.scans, &arguments.out)?;
     let choice = DeviceChoice::from(arguments.device);
+    let normalisation = run_folder::record(&arguments.run)?.normalisation;
     let run = TrainedRun::open(&arguments.run, &device::open(choice)?)?;
     let predictor = run.predictor()?;
+    let cases = cases(&arguments.scans, predictor.channels(), &arguments.out)?;
     std::fs::create_dir_all(&arguments.out)
         .with_context(|| format!("cannot make the folder {}", arguments.out.display()))?;
     let stop = interrupt::watch()?;
-    for (scan, output) in arguments.scans.iter().zip(&outputs) {
+    for case in &cases {
         if stop.load(Ordering::SeqCst) {
             return Ok(ExitCode::from(interrupt::EXIT_CODE));
         }
-        segment(&predictor, scan, output, arguments.intensities)?;
+        segment(&predictor, case, (arguments.intensities, &normalisation))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn segment(predictor: &Predictor, scan: &Path, output: &Path, intensities: Intensities) -> Result<()> {
-    let (image, note) =
-        normalised(read_image(scan)?, intensities).with_context(|| format!("{}", scan.display()))?;
+fn segment(
+    predictor: &Predictor,
+    case: &Case,
+    (intensities, normalisation): (Intensities, &[Normalisation]),
+) -> Result<()> {
+    let name = case.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
+    let image = read_channels(&case.files)?;
+    let (found, wanted) = (image.channels().len(), predictor.channels());
+    if found != wanted {
+        bail!(
+            "{name}: the scan has {found} channel(s), but the run was trained on {wanted}; give one file with all of them, \
+             or CASE_0000.nii.gz with the other channels, CASE_0001.nii.gz and so on, beside it"
+        );
+    }
+    let (image, note) = normalised(image, intensities, normalisation).with_context(|| name.clone())?;
     let mut progress: Option<Progress> = None;
     let mut windows = |done: usize, total: usize| {
         progress.get_or_insert_with(|| Progress::new("segmenting", total as u64)).at(done as u64, "");
     };
-    let segmentation = predictor.segment(&scan.display().to_string(), &image, &mut windows)?;
+    let segmentation = predictor.segment(&name, &image, &mut windows)?;
     drop(progress);
     let label = segmentation.own.label();
-    write_label(output, &label)?;
-    let foreground = label.array().iter().filter(|class| **class > 0).count();
-    let ml = foreground as f64 * image.geometry().spacing().iter().product::<f64>() / 1000.0;
+    write_label(&case.output, &label)?;
     let note = note.map(|note| format!("; {note}")).unwrap_or_default();
-    say(format!("{} -> {}: {ml:.1} ml{note}", scan.display(), output.display()));
+    say(format!("{name} -> {}: {}{note}", case.output.display(), volumes(predictor, &label)));
     Ok(())
 }
 
-fn normalised(image: Volume<f32>, intensities: Intensities) -> Result<(Volume<f32>, Option<String>)> {
+/// The volume of every foreground class, named where there are several.
+fn volumes(predictor: &Predictor, label: &Volume<u8>) -> String {
+    let mut counts = [0usize; 256];
+    label.array().iter().for_each(|&class| counts[usize::from(class)] += 1);
+    let voxel = label.geometry().spacing().iter().product::<f64>() / 1000.0;
+    let volume = |class: usize| {
+        let name =
+            if predictor.classes() > 2 { format!("{} ", predictor.class_name(class)) } else { String::new() };
+        format!("{name}{:.1} ml", counts[class] as f64 * voxel)
+    };
+    (1..predictor.classes()).map(volume).collect::<Vec<_>>().join(", ")
+}
+
+/// The scan as the run's networks know scans; `normalisation` is that of its training data, where the run says so.
+fn normalised(
+    image: Image,
+    intensities: Intensities,
+    normalisation: &[Normalisation],
+) -> Result<(Image, Option<String>)> {
     match intensities {
-        Intensities::Auto => intensities::normalised(image),
+        Intensities::Auto => intensities::normalised(&image, normalisation),
         Intensities::Prepared => Ok((image, None)),
-        Intensities::Raw => intensities::z_scored(image),
-    }
-}
-
-/// The file of each scan's label map. Two scans must not share one.
-fn outputs(scans: &[PathBuf], folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut outputs: Vec<PathBuf> = Vec::with_capacity(scans.len());
-    for scan in scans {
-        let name = scan.file_name().and_then(|name| name.to_str()).filter(|name| !name.is_empty());
-        let Some(id) = (if scan.is_dir() { name } else { name.and_then(stem) }) else {
-            bail!(
-                "{}: scans are NIfTI, NRRD or MetaImage files (.nii, .nii.gz, .nrrd, .mha ...), or folders of DICOM slices",
-                scan.display()
-            );
-        };
-        let output = folder.join(format!("{id}.nii.gz"));
-        if outputs.contains(&output) {
-            bail!("two scans would be written to {}; predict them into two folders", output.display());
-        }
-        if output.canonicalize().is_ok_and(|old| scan.canonicalize().is_ok_and(|scan| scan == old)) {
-            bail!("{} would be overwritten by its own label map; choose another --out", scan.display());
-        }
-        outputs.push(output);
-    }
-    Ok(outputs)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(scans: &[&str]) -> Result<Vec<PathBuf>> {
-        outputs(&scans.iter().map(PathBuf::from).collect::<Vec<_>>(), Path::new("out"))
-    }
-
-    #[test]
-    fn outputs_are_named_after_their_scans() {
-        let expected = ["out/a.nii.gz", "out/b.x.nii.gz"].map(PathBuf::from);
-        assert_eq!(check(&["x/a.nrrd", "b.x.nii"]).unwrap(), expected);
-    }
-
-    #[test]
-    fn what_would_be_lost_is_refused() {
-        for (scans, message) in [(vec!["a.txt"], ".nii.gz"), (vec!["x/a.nii", "y/a.nii.gz"], "two folders")] {
-            let error = check(&scans).unwrap_err().to_string();
-            assert!(error.contains(message), "{error}");
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let scan = folder.path().join("a.nii.gz");
-        std::fs::write(&scan, "").unwrap();
-        assert!(outputs(std::slice::from_ref(&scan), folder.path()).is_err());
-    }
-
-    #[test]
-    fn a_folder_of_slices_is_a_scan() {
-        let folder = tempfile::tempdir().unwrap();
-        let series = folder.path().join("patient.7");
-        std::fs::create_dir(&series).unwrap();
-        assert_eq!(outputs(&[series], Path::new("out")).unwrap(), [PathBuf::from("out/patient.7.nii.gz")]);
-        assert!(outputs(&[PathBuf::from("..")], Path::new("out")).is_err(), "no name to give");
+        Intensities::Raw => intensities::from_raw(&image, normalisation),
     }
 }

@@ -1,6 +1,6 @@
 //! Scores as a table for a terminal.
 
-use tandem_training::{ENSEMBLE, Grid, SummaryRow};
+use tandem_training::{ENSEMBLE, Grid, MEAN, SummaryRow};
 
 /// What is shown: heading, metric, unit, factor.
 const COLUMNS: [(&str, &str, &str, f64); 6] = [
@@ -23,27 +23,37 @@ pub(crate) fn scores(summary: &[SummaryRow]) -> String {
             continue;
         }
         lines.push(format!("\n{title}, mean and SD over cases"));
+        let longest = groups.iter().map(|row| row.class.chars().count()).max().unwrap_or(0);
+        let line = |network: &str, class: &str, cells: [String; 6]| {
+            let cells = cells.map(|cell| format!("{cell:>18}")).join(" ");
+            format!("{network:<10} {class:>width$} {cells}", width = longest.max("class".len()))
+        };
         lines.push(line("network", "class", COLUMNS.map(|(heading, ..)| heading.to_owned())));
         for group in groups {
             let cells = COLUMNS.map(|(_, metric, unit, factor)| {
-                let wanted = (metric, unit, group.predictor.as_str(), group.class);
+                let wanted = (metric, unit, group.predictor.as_str(), group.class.as_str());
                 let same = |row: &&&SummaryRow| {
-                    (row.metric.as_str(), row.unit.as_str(), row.predictor.as_str(), row.class) == wanted
+                    (row.metric.as_str(), row.unit.as_str(), row.predictor.as_str(), row.class.as_str())
+                        == wanted
                 };
                 rows.iter().find(same).map_or_else(|| "-".to_owned(), |row| cell(row, factor))
             });
-            lines.push(line(&group.predictor, &group.class.to_string(), cells));
+            lines.push(line(&group.predictor, &group.class, cells));
         }
     }
     lines.join("\n")
 }
 
-/// The ensemble's Dice in one line.
+/// The ensemble's Dice in one line: of the only foreground class, or the mean over all.
 pub(crate) fn headline(summary: &[SummaryRow]) -> String {
-    let dice = summary.iter().filter(|row| row.predictor == ENSEMBLE && row.metric == "dice");
+    let several = summary.iter().any(|row| row.class == MEAN);
+    let dice = summary
+        .iter()
+        .filter(|row| row.predictor == ENSEMBLE && row.metric == "dice" && (!several || row.class == MEAN));
     let parts = dice.map(|row| {
         let grid = if row.grid == Grid::Own { "own grid" } else { "working grid" };
-        format!("{} (class {}, {grid})", cell(row, 100.0), row.class)
+        let class = if several { "mean over classes".to_owned() } else { format!("class {}", row.class) };
+        format!("{} ({class}, {grid})", cell(row, 100.0))
     });
     format!("ensemble Dice % {}", parts.collect::<Vec<_>>().join(", "))
 }
@@ -58,30 +68,42 @@ fn cell(row: &SummaryRow, factor: f64) -> String {
     if summary.undefined > 0 { format!("{value} (n={})", summary.n) } else { value }
 }
 
-fn line(network: &str, class: &str, cells: [String; 6]) -> String {
-    let cells = cells.map(|cell| format!("{cell:>18}")).join(" ");
-    format!("{network:<10} {class:>5} {cells}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use tandem_metrics::Summary;
 
-    fn row(metric: &str, unit: &str, summary: Summary) -> SummaryRow {
-        let (metric, unit) = (metric.to_owned(), unit.to_owned());
-        SummaryRow { grid: Grid::Own, predictor: ENSEMBLE.to_owned(), class: 1, metric, unit, summary }
+    fn row(class: &str, metric: &str, unit: &str, summary: Summary) -> SummaryRow {
+        let [predictor, class, metric, unit] = [ENSEMBLE, class, metric, unit].map(str::to_owned);
+        SummaryRow { grid: Grid::Own, predictor, class, metric, unit, summary }
     }
 
     #[test]
     fn undefined_values_are_counted_and_never_shown_as_numbers() {
         let dice = Summary { mean: Some(0.5), sd: Some(0.1), n: 3, undefined: 0 };
         let hd95 = Summary { mean: None, sd: None, n: 0, undefined: 3 };
-        let rows = [row("dice", "", dice), row("hd95", "mm", hd95)];
+        let rows = [row("1", "dice", "", dice), row("1", "hd95", "mm", hd95)];
         let text = scores(&rows);
         assert!(text.contains("50.00 ± 10.00"), "{text}");
         assert!(text.contains("undefined in 3"), "{text}");
         assert!(!text.contains("working grid"), "{text}");
         assert_eq!(headline(&rows), "ensemble Dice % 50.00 ± 10.00 (class 1, own grid)");
+    }
+
+    #[test]
+    fn every_class_has_its_line_and_the_mean_the_headline() {
+        let dice = |mean| Summary { mean: Some(mean), sd: None, n: 1, undefined: 0 };
+        let rows = [
+            row("liver", "dice", "", dice(0.9)),
+            row("portal vein", "dice", "", dice(0.5)),
+            row(MEAN, "dice", "", dice(0.7)),
+        ];
+        let text = scores(&rows);
+        for (class, value) in [("liver", "90.00"), ("portal vein", "50.00"), ("mean", "70.00")] {
+            let of_class = |line: &&str| line.starts_with(ENSEMBLE) && line.contains(class);
+            let line = text.lines().find(of_class).unwrap();
+            assert!(line.contains(value), "{line}");
+        }
+        assert_eq!(headline(&rows), "ensemble Dice % 70.00 (mean over classes, own grid)");
     }
 }

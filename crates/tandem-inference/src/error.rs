@@ -15,9 +15,12 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         problem: String,
     },
-    /// The networks do not fit each other or the image.
+    /// The networks do not fit each other.
     #[error("{0}")]
     Networks(String),
+    /// The channels of a scan do not fit each other or the networks.
+    #[error("{0}")]
+    Channels(String),
     /// An image holds NaN or infinity.
     #[error("the image is not finite at voxel {0:?}: repair or replace the scan")]
     Image([usize; 3]),

@@ -7,18 +7,19 @@ use candle_core::{Device, Tensor};
 use ndarray::{Array3, Array4, Slice};
 use tandem_networks::{Pass, Segmenter};
 
-/// The class probabilities of an image by each network: the mean softmax over all windows that hold a voxel.
+/// The class probabilities of an image, given by its channels, by each network: the mean softmax over all windows that
+/// hold a voxel.
 ///
 /// Windows start every `stride` voxels, and the last one ends with the image. An image smaller than the patch is padded
 /// with zeros on both sides, and the padding is cut off the result. Networks run in evaluation mode; all of them see a
 /// window before the next is cut. `progress` is told how many windows of how many are done.
 ///
 /// # Shapes
-/// `(i, j, k)` to one `(K, i, j, k)` per network.
+/// One `(i, j, k)` per channel to one `(K, i, j, k)` per network.
 ///
 /// # Errors
-/// Where a field of the window is out of range, the patch does not fit a network's divisor, a network takes several
-/// channels or fails, or the image or a network's output is not finite.
+/// Where a field of the window is out of range, the patch does not fit a network's divisor, a network takes another
+/// number of channels or fails, the channels differ in shape, or the image or a network's output is not finite.
 ///
 /// # Examples
 /// ```
@@ -32,7 +33,7 @@ use tandem_networks::{Pass, Segmenter};
 /// let (network, _) = build("vnet", &config, 1337, &Device::Cpu)?;
 /// let window = SlidingWindow { patch: [16; 3], stride: [16, 16, 8], batch: 2 };
 /// let scan = Array3::zeros((20, 16, 12));
-/// let probabilities = predict(&[network.as_ref()], &scan, &window, &Device::Cpu, &mut |done, of| {
+/// let probabilities = predict(&[network.as_ref()], &[&scan], &window, &Device::Cpu, &mut |done, of| {
 ///     println!("{done} of {of} windows");
 /// })?;
 /// assert_eq!(probabilities[0].dim(), (2, 20, 16, 12));
@@ -46,30 +47,32 @@ use tandem_networks::{Pass, Segmenter};
 /// segmentation", MICCAI 2019, which later methods on the same data share.
 pub fn predict(
     networks: &[&dyn Segmenter],
-    image: &Array3<f32>,
+    channels: &[&Array3<f32>],
     window: &SlidingWindow,
     device: &Device,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<Array4<f32>>> {
     window.check()?;
-    networks.iter().enumerate().try_for_each(|(index, network)| check_network(index, *network, window))?;
-    if let Some(((i, j, k), _)) = image.indexed_iter().find(|(_, value)| !value.is_finite()) {
-        return Err(Error::Image([i, j, k]));
-    }
-    let grid = Grid::new(image.dim().into(), window);
-    let padded = grid.pad(image);
+    let check =
+        |(index, network): (usize, &&dyn Segmenter)| check_network(index, *network, channels.len(), window);
+    networks.iter().enumerate().try_for_each(check)?;
+    let shape = check_channels(channels)?;
+    let grid = Grid::new(shape, window);
+    let padded: Vec<_> = channels.iter().map(|channel| grid.pad(channel)).collect();
     let mut sums: Vec<_> = networks.iter().map(|network| Sums::new(&grid, network.num_classes())).collect();
 
     let starts = grid.starts();
     let [pi, pj, pk] = window.patch;
     for (index, batch) in starts.chunks(window.batch).enumerate() {
-        let mut voxels = Vec::<f32>::with_capacity(batch.len() * pi * pj * pk);
+        let mut voxels = Vec::<f32>::with_capacity(batch.len() * padded.len() * pi * pj * pk);
         for &start in batch {
             let within = grid.window(start);
-            let window = padded.slice_each_axis(|axis| Slice::from(within[axis.axis.index()].clone()));
-            window.rows().into_iter().for_each(|row| voxels.extend(row));
+            for channel in &padded {
+                let window = channel.slice_each_axis(|axis| Slice::from(within[axis.axis.index()].clone()));
+                window.rows().into_iter().for_each(|row| voxels.extend(row));
+            }
         }
-        let input = Tensor::from_vec(voxels, (batch.len(), 1, pi, pj, pk), device)?;
+        let input = Tensor::from_vec(voxels, (batch.len(), padded.len(), pi, pj, pk), device)?;
         for (network, sum) in networks.iter().zip(&mut sums) {
             let logits = network.forward(&input, Pass::Infer)?.logits;
             sum.add(batch, &logits)?;
@@ -79,11 +82,34 @@ pub fn predict(
     sums.into_iter().enumerate().map(|(index, sum)| sum.average(index)).collect()
 }
 
-fn check_network(index: usize, network: &dyn Segmenter, window: &SlidingWindow) -> Result<()> {
-    if network.in_channels() != 1 {
-        let channels = network.in_channels();
-        return Err(Error::Networks(format!(
-            "network {index} takes {channels} channels, but a scan has one"
+/// The one shape of all channels, whose voxels are finite.
+fn check_channels(channels: &[&Array3<f32>]) -> Result<[usize; 3]> {
+    let shape = channels.first().map_or([0; 3], |first| first.dim().into());
+    for channel in channels {
+        if <[usize; 3]>::from(channel.dim()) != shape {
+            let shapes = format!("{shape:?} and {:?}", channel.shape());
+            return Err(Error::Channels(format!(
+                "channels of one scan have the shapes {shapes}; resample one of them"
+            )));
+        }
+        if let Some(((i, j, k), _)) = channel.indexed_iter().find(|(_, value)| !value.is_finite()) {
+            return Err(Error::Image([i, j, k]));
+        }
+    }
+    Ok(shape)
+}
+
+fn check_network(
+    index: usize,
+    network: &dyn Segmenter,
+    channels: usize,
+    window: &SlidingWindow,
+) -> Result<()> {
+    if network.in_channels() != channels {
+        let wanted = network.in_channels();
+        return Err(Error::Channels(format!(
+            "network {index} takes scans of {wanted} channel(s), but this one has {channels}; give it those it was trained \
+             on"
         )));
     }
     if !(1..=256).contains(&network.num_classes()) {

@@ -4,7 +4,7 @@ use crate::{Error, Result, SlidingWindow, ensemble, label_map, predict};
 use candle_core::Device;
 use ndarray::Array4;
 use tandem_networks::Segmenter;
-use tandem_volume::{Geometry, Volume, resample};
+use tandem_volume::{Geometry, Image, Volume, resample};
 
 /// How scans are segmented: on which grid, and by which windows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,7 +54,7 @@ impl Prediction {
 /// As [`predict`]; where there is no network or the networks differ in their classes; where the spacing cannot be used.
 pub fn segment(
     networks: &[&dyn Segmenter],
-    scan: &Volume<f32>,
+    scan: &Image,
     protocol: &Protocol,
     device: &Device,
     progress: &mut dyn FnMut(usize, usize),
@@ -65,14 +65,16 @@ pub fn segment(
         ));
     }
     let own = scan.geometry();
-    let mut run = |image: &Volume<f32>| {
-        let probabilities = predict(networks, image.array(), &protocol.window, device, progress)?;
+    let mut run = |image: &Image| {
+        let channels: Vec<_> = image.channels().iter().map(Volume::array).collect();
+        let probabilities = predict(networks, &channels, &protocol.window, device, progress)?;
         Prediction::new(probabilities, image.geometry().clone())
     };
     match protocol.spacing.filter(|spacing| !resample::same_spacing(*spacing, own.spacing())) {
         None => Ok(Segmentation { own: run(scan)?, working: None }),
         Some(spacing) => {
-            let working = run(&resample::image_to_spacing(scan, spacing)?)?;
+            let image = scan.map(|channel| resample::image_to_spacing(channel, spacing))?;
+            let working = run(&image)?;
             let restore = |probabilities: &Array4<f32>| {
                 resample::probabilities_onto(probabilities, &working.geometry, own, scan.shape())
             };

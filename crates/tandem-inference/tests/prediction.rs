@@ -5,12 +5,12 @@ use ndarray::{Array3, Array4};
 use std::collections::BTreeMap;
 use tandem_inference::{Error, Protocol, SlidingWindow, predict, segment};
 use tandem_networks::{Output, Pass, Segmenter};
-use tandem_volume::{Geometry, Volume};
+use tandem_volume::{Geometry, Image, Volume};
 
 const WINDOW: SlidingWindow = SlidingWindow { patch: [8, 6, 4], stride: [3, 5, 4], batch: 3 };
 
 /// Logits of class 1 = the voxel plus a slope along each axis of the *window*, of class 0 = 0. So a voxel's answer
-/// depends on where it lies in the window.
+/// depends on where it lies in the window. Of several channels each counts twice as much as the one before.
 struct Sloped {
     slope: f32,
     channels: usize,
@@ -29,8 +29,10 @@ impl Sloped {
 impl Segmenter for Sloped {
     fn forward(&self, input: &Tensor, pass: Pass) -> Result<Output> {
         assert_eq!(pass, Pass::Infer);
-        let (n, _, d, h, w) = input.dims5()?;
-        let voxels = input.flatten_all()?.to_vec1::<f32>()?;
+        let (n, c, d, h, w) = input.dims5()?;
+        let weights: Vec<f32> = (0..c).map(|channel| (1 << channel) as f32).collect();
+        let weights = Tensor::from_vec(weights, (1, c, 1, 1, 1), input.device())?;
+        let voxels = input.broadcast_mul(&weights)?.sum(1)?.flatten_all()?.to_vec1::<f32>()?;
         let place = |at: usize| [at / (h * w) % d, at / w % h, at % w];
         let logits = voxels.iter().enumerate().map(|(at, &voxel)| self.logit(voxel, place(at)));
         let foreground = Tensor::from_vec(logits.collect(), (n, 1, d, h, w), input.device())?;
@@ -104,7 +106,7 @@ fn largest_difference(a: &Array3<f32>, b: &Array3<f32>) -> f32 {
 fn overlapping_windows_are_averaged_and_networks_kept_apart() {
     let image = image((19, 13, 10));
     let networks: [&dyn Segmenter; 2] = [&SLOPED, &PLAIN];
-    let probabilities = predict(&networks, &image, &WINDOW, &Device::Cpu, &mut |_, _| {}).unwrap();
+    let probabilities = predict(&networks, &[&image], &WINDOW, &Device::Cpu, &mut |_, _| {}).unwrap();
     assert_eq!(probabilities.len(), 2);
     for (network, ours) in [&SLOPED, &PLAIN].into_iter().zip(&probabilities) {
         assert!(largest_difference(&foreground(ours), &by_definition(network, &image, &WINDOW)) < 1e-6);
@@ -118,7 +120,7 @@ fn the_batch_changes_no_bit() {
     let image = image((19, 13, 10));
     let with = |batch| {
         let window = SlidingWindow { batch, ..WINDOW };
-        predict(&[&SLOPED], &image, &window, &Device::Cpu, &mut |_, _| {}).unwrap()
+        predict(&[&SLOPED], &[&image], &window, &Device::Cpu, &mut |_, _| {}).unwrap()
     };
     let one = with(1);
     assert!([2, 7, 1000].into_iter().all(|batch| with(batch) == one));
@@ -127,15 +129,37 @@ fn the_batch_changes_no_bit() {
 #[test]
 fn an_image_smaller_than_the_patch_is_padded_and_cut_back() {
     let image = image((5, 13, 1));
-    let probabilities = predict(&[&PLAIN], &image, &WINDOW, &Device::Cpu, &mut |_, _| {}).unwrap();
+    let probabilities = predict(&[&PLAIN], &[&image], &WINDOW, &Device::Cpu, &mut |_, _| {}).unwrap();
     assert!(largest_difference(&foreground(&probabilities[0]), &image.mapv(sigmoid)) < 1e-6);
+}
+
+#[test]
+fn every_channel_reaches_the_network() {
+    let (first, second) = (image((19, 5, 10)), image((19, 5, 10)).mapv(|voxel| 0.25 - voxel));
+    let two = Sloped { channels: 2, ..SLOPED };
+    let run = |channels: &[&Array3<f32>]| predict(&[&two], channels, &WINDOW, &Device::Cpu, &mut |_, _| {});
+    let summed = predict(&[&SLOPED], &[&(&first + &second * 2.0)], &WINDOW, &Device::Cpu, &mut |_, _| {});
+    assert_eq!(run(&[&first, &second]).unwrap(), summed.unwrap());
+    let other = run(&[&first, &image((19, 5, 9))]).unwrap_err().to_string();
+    assert!(other.contains("[19, 5, 10] and [19, 5, 9]"), "{other}");
+    let one = run(&[&first]).unwrap_err().to_string();
+    assert!(one.contains("takes scans of 2 channel(s), but this one has 1"), "{one}");
+
+    let geometry = || Geometry::with_spacing([1.0, 1.0, 2.0]).unwrap();
+    let scan = Image::new([first, second].map(|array| Volume::new(array, geometry())).to_vec()).unwrap();
+    let protocol = Protocol { window: WINDOW, spacing: Some([2.0; 3]) };
+    let found = segment(&[&two], &scan, &protocol, &Device::Cpu, &mut |_, _| {}).unwrap();
+    assert_eq!(found.own.label().shape(), [19, 5, 10]);
+    assert_eq!(found.working.unwrap().ensemble.dim(), (2, 10, 3, 10));
 }
 
 #[test]
 fn progress_counts_every_window_once() {
     let mut calls = Vec::new();
-    predict(&[&PLAIN], &image((19, 13, 10)), &WINDOW, &Device::Cpu, &mut |done, of| calls.push((done, of)))
-        .unwrap();
+    predict(&[&PLAIN], &[&image((19, 13, 10))], &WINDOW, &Device::Cpu, &mut |done, of| {
+        calls.push((done, of))
+    })
+    .unwrap();
     // 5 x 3 x 3 windows, three at a time.
     assert_eq!(calls, (1..=15).map(|batch| (3 * batch, 45)).collect::<Vec<_>>());
 }
@@ -144,7 +168,7 @@ fn progress_counts_every_window_once() {
 fn what_cannot_be_predicted_is_refused_with_a_reason() {
     let image = image((9, 9, 9));
     let run = |network: &dyn Segmenter, image: &Array3<f32>, window: SlidingWindow| {
-        predict(&[network], image, &window, &Device::Cpu, &mut |_, _| {}).unwrap_err()
+        predict(&[network], &[image], &window, &Device::Cpu, &mut |_, _| {}).unwrap_err()
     };
     let window = |change: fn(&mut SlidingWindow)| {
         let mut window = WINDOW;
@@ -159,7 +183,11 @@ fn what_cannot_be_predicted_is_refused_with_a_reason() {
     let odd = SlidingWindow { patch: [8, 7, 4], ..WINDOW };
     assert!(run(&SLOPED, &image, odd).to_string().contains("multiple of 2"));
     let coloured = Sloped { channels: 3, ..PLAIN };
-    assert!(run(&coloured, &image, WINDOW).to_string().contains("takes 3 channels"));
+    assert!(
+        run(&coloured, &image, WINDOW)
+            .to_string()
+            .contains("takes scans of 3 channel(s), but this one has 1")
+    );
     let mut spoilt = image.clone();
     spoilt[[1, 2, 3]] = f32::NAN;
     assert!(matches!(run(&PLAIN, &spoilt, WINDOW), Error::Image([1, 2, 3])));
@@ -184,10 +212,12 @@ fn a_scan_at_the_working_spacing_is_not_resampled() {
     let scan = scan((24, 22, 20), [1.0, 1.0, 1.0000001]);
     for spacing in [None, Some([1.0; 3])] {
         let protocol = Protocol { window: WINDOW, spacing };
-        let found = segment(&[&PLAIN, &SLOPED], &scan, &protocol, &Device::Cpu, &mut |_, _| {}).unwrap();
+        let found =
+            segment(&[&PLAIN, &SLOPED], &scan.clone().into(), &protocol, &Device::Cpu, &mut |_, _| {})
+                .unwrap();
         assert!(found.working.is_none());
         assert_eq!(found.own.geometry, *scan.geometry());
-        let expected = predict(&[&PLAIN], scan.array(), &WINDOW, &Device::Cpu, &mut |_, _| {}).unwrap();
+        let expected = predict(&[&PLAIN], &[scan.array()], &WINDOW, &Device::Cpu, &mut |_, _| {}).unwrap();
         assert_eq!(found.own.networks[0], expected[0]);
         assert_eq!(found.own.label().shape(), scan.shape());
     }
@@ -197,7 +227,8 @@ fn a_scan_at_the_working_spacing_is_not_resampled() {
 fn a_scan_comes_back_on_its_own_grid() {
     let scan = scan((48, 44, 30), [0.5, 0.5, 0.8]);
     let protocol = Protocol { window: WINDOW, spacing: Some([1.0; 3]) };
-    let found = segment(&[&PLAIN, &PLAIN], &scan, &protocol, &Device::Cpu, &mut |_, _| {}).unwrap();
+    let found =
+        segment(&[&PLAIN, &PLAIN], &scan.clone().into(), &protocol, &Device::Cpu, &mut |_, _| {}).unwrap();
     let working = found.working.unwrap();
     assert_eq!(working.geometry.spacing(), [1.0; 3]);
     assert_eq!(working.ensemble.dim(), (2, 24, 22, 24));
@@ -216,6 +247,6 @@ fn a_scan_comes_back_on_its_own_grid() {
 fn a_scan_needs_a_network() {
     let protocol = Protocol { window: WINDOW, spacing: None };
     let error =
-        segment(&[], &scan((9, 9, 9), [1.0; 3]), &protocol, &Device::Cpu, &mut |_, _| {}).unwrap_err();
+        segment(&[], &scan((9, 9, 9), [1.0; 3]).into(), &protocol, &Device::Cpu, &mut |_, _| {}).unwrap_err();
     assert!(error.to_string().contains("at least one network"));
 }

@@ -5,32 +5,33 @@ use crate::dataset::Patch;
 use candle_core::{Device, Tensor, bail};
 use tandem_objectives::Batch;
 
-/// Stacks patches of one size, labelled ones first, into images `(B, 1, D, H, W)` and labels `(L, D, H, W)`.
+/// Stacks patches of one size, labelled ones first, into images `(B, C, D, H, W)` and labels `(L, D, H, W)`.
 ///
 /// # Errors
-/// Where there is no patch, or the patches differ in size.
+/// Where there is no patch, or the patches differ in size or channels.
 pub fn stack(patches: &[Patch], device: &Device) -> Result<Batch> {
     let Some(first) = patches.first() else {
         return Err(candle_core::Error::Msg("a batch needs at least one patch".into()).into());
     };
-    let (d, h, w) = first.image.dim();
+    let (c, d, h, w) = first.image.dim();
     let labelled = patches.iter().take_while(|patch| patch.label.is_some()).count();
-    let mut images: Vec<f32> = Vec::with_capacity(patches.len() * d * h * w);
+    let mut images: Vec<f32> = Vec::with_capacity(patches.len() * first.image.len());
     let mut labels: Vec<u8> = Vec::with_capacity(labelled * d * h * w);
     for patch in patches {
-        check_size(patch, (d, h, w))?;
+        check_size(patch, first.image.shape())?;
         images.extend(patch.image.iter());
         labels.extend(patch.label.iter().flatten());
     }
     Ok(Batch {
-        images: Tensor::from_vec(images, (patches.len(), 1, d, h, w), device)?,
+        images: Tensor::from_vec(images, (patches.len(), c, d, h, w), device)?,
         labels: Tensor::from_vec(labels, (labelled, d, h, w), device)?,
     })
 }
 
-fn check_size(patch: &Patch, size: (usize, usize, usize)) -> candle_core::Result<()> {
-    if patch.image.dim() != size || patch.label.as_ref().is_some_and(|label| label.dim() != size) {
-        bail!("a patch of a batch has size {:?}, the first has {size:?}", patch.image.dim());
+fn check_size(patch: &Patch, size: &[usize]) -> candle_core::Result<()> {
+    let fits = patch.label.as_ref().is_none_or(|label| label.shape() == &size[1..]);
+    if patch.image.shape() != size || !fits {
+        bail!("a patch of a batch has size {:?}, the first has {size:?}", patch.image.shape());
     }
     Ok(())
 }
@@ -38,31 +39,35 @@ fn check_size(patch: &Patch, size: (usize, usize, usize)) -> candle_core::Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::Array3;
+    use ndarray::{Array3, Array4};
 
+    /// Two channels, the second 1000 higher.
     fn patch(first: f32, label: Option<u8>) -> Patch {
-        let image = Array3::from_shape_fn((2, 3, 4), |(i, j, k)| first + (i * 12 + j * 4 + k) as f32);
+        let value = |(c, i, j, k)| first + (1000 * c + i * 12 + j * 4 + k) as f32;
+        let image = Array4::from_shape_fn((2, 2, 3, 4), value);
         Patch { image, label: label.map(|class| Array3::from_elem((2, 3, 4), class)) }
     }
 
     #[test]
     fn the_axes_of_a_patch_are_those_of_the_tensor() {
         let batch = stack(&[patch(0.0, Some(1)), patch(100.0, None)], &Device::Cpu).unwrap();
-        assert_eq!(batch.images.dims(), [2, 1, 2, 3, 4]);
+        assert_eq!(batch.images.dims(), [2, 2, 2, 3, 4]);
         assert_eq!(batch.labels.dims(), [1, 2, 3, 4]);
-        let at = |b: usize, i: usize, j: usize, k: usize| {
-            let voxel =
-                batch.images.get(b).unwrap().get(0).unwrap().get(i).unwrap().get(j).unwrap().get(k).unwrap();
+        let at = |place: [usize; 5]| {
+            let voxel = place.iter().fold(batch.images.clone(), |part, &index| part.get(index).unwrap());
             voxel.to_scalar::<f32>().unwrap()
         };
-        assert_eq!((at(0, 1, 2, 3), at(1, 0, 1, 0)), (23.0, 104.0));
+        assert_eq!((at([0, 0, 1, 2, 3]), at([1, 0, 0, 1, 0])), (23.0, 104.0));
+        assert_eq!((at([0, 1, 1, 2, 3]), at([1, 1, 0, 1, 0])), (1023.0, 1104.0));
         assert_eq!(batch.labels.flatten_all().unwrap().to_vec1::<u8>().unwrap(), [1; 24]);
     }
 
     #[test]
     fn patches_of_two_sizes_are_refused() {
-        let other = Patch { image: Array3::zeros((2, 2, 2)), label: None };
-        assert!(stack(&[patch(0.0, None), other], &Device::Cpu).is_err());
+        for dims in [(2, 2, 2, 2), (1, 2, 3, 4)] {
+            let other = Patch { image: Array4::zeros(dims), label: None };
+            assert!(stack(&[patch(0.0, None), other], &Device::Cpu).is_err());
+        }
         assert!(stack(&[], &Device::Cpu).is_err());
     }
 }

@@ -1,8 +1,10 @@
 //! The one schema of an experiment's settings, and the checks that a run makes before it starts.
 
+use crate::evaluation::MEAN;
 use crate::{Error, Precision, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tandem_volume::prepared::{Manifest, Names};
 
 /// The version of the schema that this crate reads and writes.
 pub const CONFIG_VERSION: u32 = 1;
@@ -76,9 +78,53 @@ pub struct DataConfig {
     /// Spacing of the working grid in mm, where it is not the scans' own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spacing_mm: Option<[f64; 3]>,
-    /// Classes of the label maps, background included.
-    #[serde(default = "two")]
-    pub classes: usize,
+    /// Channels of the scans: how many, or their names. A run takes them from its prepared set where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Names>,
+    /// Classes of the label maps, background included: how many, or their names. A run takes them from its prepared set
+    /// where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Names>,
+}
+
+impl DataConfig {
+    /// How many channels a scan has: one where nobody said.
+    pub fn channel_count(&self) -> usize {
+        self.channels.as_ref().map_or(1, Names::count)
+    }
+
+    /// How many classes there are, background included: two where nobody said.
+    pub fn class_count(&self) -> usize {
+        self.classes.as_ref().map_or(2, Names::count)
+    }
+
+    /// What a class is called: by its number, where it has no name.
+    pub fn class_name(&self, class: usize) -> String {
+        self.classes.as_ref().map_or_else(|| class.to_string(), |names| names.name(class))
+    }
+
+    /// Takes channels and classes from a prepared set where nothing is said of them, and their names where nothing but the
+    /// same number is.
+    pub(crate) fn complete(&mut self, manifest: &Manifest) {
+        let of_set = [&manifest.channels, &manifest.classes];
+        for (own, names) in [&mut self.channels, &mut self.classes].into_iter().zip(of_set) {
+            if own.as_ref().is_none_or(|own| *own == Names::Numbered(names.count())) {
+                *own = Some(names.clone());
+            }
+        }
+    }
+
+    /// # Errors
+    /// Where the scans of a prepared set have another number of channels.
+    pub(crate) fn check_channels(&self, manifest: &Manifest) -> Result<()> {
+        let (own, found) = (self.channel_count(), manifest.channels.count());
+        if own == found {
+            return Ok(());
+        }
+        let problem =
+            format!("is {own}, but the prepared scans have {found}; leave it out, or prepare other scans");
+        Err(Error::config("data.channels", problem))
+    }
 }
 
 /// Some scans of the training list.
@@ -247,7 +293,19 @@ impl Config {
             "is empty; name a prepared set, such as \"phantom\"",
         )?;
         require(data.labelled > 0, "data.labelled", "must be at least 1")?;
-        require((2..=255).contains(&data.classes), "data.classes", "must be 2 to 255, background included")?;
+        require(data.channel_count() > 0, "data.channels", "must be at least 1")?;
+        let classes = (2..=256).contains(&data.class_count());
+        require(classes, "data.classes", "must be 2 to 256, background included")?;
+        for (field, names) in [("data.channels", &data.channels), ("data.classes", &data.classes)] {
+            let checked = names.as_ref().map_or(Ok(()), Names::check);
+            checked.map_err(|error| Error::config(field, format!("is wrong: {error}")))?;
+        }
+        let mean = (0..data.class_count()).any(|class| data.class_name(class) == MEAN);
+        require(
+            !mean,
+            "data.classes",
+            "must not call a class `mean`, as the mean over all classes is called",
+        )?;
         let spacing = data.spacing_mm.iter().flatten().all(|mm| mm.is_finite() && *mm > 0.0);
         require(spacing, "data.spacing_mm", "needs three positive numbers of millimetres")
     }
@@ -347,11 +405,14 @@ pub(crate) mod tests {
     #[test]
     fn a_value_out_of_range_is_named() {
         type Change = fn(&mut Config);
-        let wrong: [(&str, Change); 13] = [
+        let wrong: [(&str, Change); 16] = [
             ("version", |c| c.version = 2),
             ("data.dataset", |c| c.data.dataset.clear()),
             ("data.labelled", |c| c.data.labelled = 0),
-            ("data.classes", |c| c.data.classes = 1),
+            ("data.channels", |c| c.data.channels = Some(Names::Numbered(0))),
+            ("data.classes", |c| c.data.classes = Some(Names::Numbered(1))),
+            ("data.classes", |c| c.data.classes = Some(["a", "a"].into())),
+            ("data.classes", |c| c.data.classes = Some(["background", "mean"].into())),
             ("data.spacing_mm", |c| c.data.spacing_mm = Some([1.0, f64::NAN, 1.0])),
             ("network.dropout", |c| c.network.dropout = 1.0),
             ("training.iterations", |c| c.training.iterations = 0),
@@ -368,5 +429,26 @@ pub(crate) mod tests {
             let message = config.check().unwrap_err().to_string();
             assert!(message.starts_with(field), "{field}: {message}");
         }
+    }
+
+    #[test]
+    fn what_is_not_said_of_channels_and_classes_comes_from_the_prepared_set() {
+        let manifest: Manifest = serde_json::from_value(serde_json::json!({
+            "format": 2, "dataset": "d", "description": "", "channels": ["t1", "t2"],
+            "classes": ["background", "liver", "tumour"], "cases": [],
+        }))
+        .unwrap();
+        let completed = |classes: Option<Names>| {
+            let mut data = DataConfig { classes, ..tiny().data };
+            data.complete(&manifest);
+            data
+        };
+        let data = completed(None);
+        assert_eq!((data.channel_count(), data.class_count()), (2, 3));
+        assert_eq!(completed(Some(Names::Numbered(3))).class_name(2), "tumour");
+        assert_eq!(completed(Some(Names::Numbered(2))).class_name(1), "1");
+        data.check_channels(&manifest).unwrap();
+        let wrong = tiny().data.check_channels(&manifest).unwrap_err().to_string();
+        assert!(wrong.starts_with("data.channels is 1, but the prepared scans have 2"), "{wrong}");
     }
 }

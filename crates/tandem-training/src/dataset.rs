@@ -1,7 +1,7 @@
 //! The scans of a run: crops of them, read without loading a volume.
 
 use crate::{Error, Lists, Picks, Result};
-use ndarray::Array3;
+use ndarray::{Array3, Array4};
 use tandem_augment::{Crop, RandomCrop, RandomTransform};
 use tandem_random::Draws;
 use tandem_volume::prepared::{PreparedCase, PreparedSet};
@@ -9,9 +9,9 @@ use tandem_volume::prepared::{PreparedCase, PreparedSet};
 /// A patch as voxels: an image and, for a labelled case only, its label map.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patch {
-    /// Intensities, `[i, j, k]`.
-    pub image: Array3<f32>,
-    /// Class indices of the same shape; `None` for an unlabelled case.
+    /// Intensities, `(C, i, j, k)`.
+    pub image: Array4<f32>,
+    /// Class indices, `(i, j, k)`; `None` for an unlabelled case.
     pub label: Option<Array3<u8>>,
 }
 

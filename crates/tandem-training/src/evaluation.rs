@@ -7,12 +7,15 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::path::Path;
 use tandem_inference::{Prediction, label_map};
-use tandem_metrics::{METRICS, Score, Summary, evaluate_pair, summarise};
+use tandem_metrics::{METRICS, Score, Summary, Undefined, evaluate_pair, summarise};
 use tandem_volume::prepared::PreparedSet;
 use tandem_volume::{Subject, Volume, resample, write_label};
 
 /// The name under which the mean of all networks is scored.
 pub const ENSEMBLE: &str = "ensemble";
+
+/// The class of rows that hold the mean over all foreground classes, where there are several.
+pub const MEAN: &str = "mean";
 
 /// On which grid a prediction was compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,7 +48,7 @@ pub struct Measure {
     pub score: Score,
 }
 
-/// One foreground class of one prediction of one case.
+/// One foreground class of one prediction of one case, or the mean over all of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// The case's id.
@@ -54,8 +57,8 @@ pub struct Row {
     pub grid: Grid,
     /// The network, or [`ENSEMBLE`].
     pub predictor: String,
-    /// The class, from 1.
-    pub class: u8,
+    /// The class's name, or its number from 1 where it has none; or [`MEAN`].
+    pub class: String,
     /// All metrics: ratios once, distances in mm and in voxels.
     pub measures: Vec<Measure>,
 }
@@ -67,8 +70,8 @@ pub struct SummaryRow {
     pub grid: Grid,
     /// The network, or [`ENSEMBLE`].
     pub predictor: String,
-    /// The class, from 1.
-    pub class: u8,
+    /// The class's name, or its number from 1 where it has none; or [`MEAN`].
+    pub class: String,
     /// The metric.
     pub metric: String,
     /// `mm` or `voxels` for distances, empty for ratios.
@@ -90,19 +93,24 @@ impl Scores {
         &self.rows
     }
 
-    /// Mean, SD and counts of each metric over the cases, grouped as the rows are.
+    /// Mean, SD and counts of each metric over the cases: by grid, by class, by predictor.
     pub fn summary(&self) -> Vec<SummaryRow> {
         let mut groups: Vec<(&Row, Vec<&Row>)> = Vec::new();
+        let mut classes: Vec<&str> = Vec::new();
         for row in &self.rows {
+            if !classes.contains(&row.class.as_str()) {
+                classes.push(&row.class);
+            }
             let same = |(first, _): &&mut (&Row, Vec<&Row>)| {
-                (first.grid, &first.predictor, first.class) == (row.grid, &row.predictor, row.class)
+                (first.grid, &first.predictor, &first.class) == (row.grid, &row.predictor, &row.class)
             };
             match groups.iter_mut().find(same) {
                 Some((_, rows)) => rows.push(row),
                 None => groups.push((row, vec![row])),
             }
         }
-        groups.sort_by_key(|(first, _)| (first.grid, first.class));
+        let place = |row: &Row| classes.iter().position(|class| *class == row.class);
+        groups.sort_by_key(|(first, _)| (first.grid, place(first)));
         groups.iter().flat_map(|(first, rows)| summarise_group(first, rows)).collect()
     }
 
@@ -118,7 +126,8 @@ impl Scores {
         }
         text.push_str(",undefined\n");
         for row in &self.rows {
-            let _ = write!(text, "{},{},{},{}", quoted(&row.case), row.grid.name(), row.predictor, row.class);
+            let (case, class) = (quoted(&row.case), quoted(&row.class));
+            let _ = write!(text, "{case},{},{},{class}", row.grid.name(), row.predictor);
             let mut reason = String::new();
             for measure in &row.measures {
                 match measure.score {
@@ -175,12 +184,7 @@ pub fn evaluate(
 
 /// Reads cases of a prepared set, one at a time.
 pub fn subjects<'a>(set: &'a PreparedSet, ids: &'a [String]) -> impl Iterator<Item = Result<Subject>> + 'a {
-    ids.iter().map(|id| subject(set, id).map_err(Error::case(id)))
-}
-
-fn subject(set: &PreparedSet, id: &str) -> tandem_volume::Result<Subject> {
-    let case = set.case(id)?;
-    Subject::new(id, case.read_image()?, case.read_label()?)
+    ids.iter().map(|id| set.subject(id).map_err(Error::case(id)))
 }
 
 fn rows(
@@ -194,14 +198,42 @@ fn rows(
     let mut rows = Vec::new();
     for (name, probabilities) in networks.chain([(ENSEMBLE, &prediction.ensemble)]) {
         let predicted = label_map(probabilities);
-        for class in 1..predictor.classes().min(256) as u16 {
-            let class = class as u8;
+        let mut of_classes = Vec::new();
+        for class in (1..=u8::MAX).take(predictor.classes() - 1) {
             let measures = compare(&predicted, label, class)
                 .map_err(|source| Error::Comparison { id: case.to_owned(), source })?;
-            rows.push(Row { case: case.to_owned(), grid, predictor: name.to_owned(), class, measures });
+            of_classes.push((predictor.class_name(class.into()), measures));
         }
+        if of_classes.len() > 1 {
+            of_classes.push((MEAN.to_owned(), mean(&of_classes)));
+        }
+        let row = |(class, measures)| Row {
+            case: case.to_owned(),
+            grid,
+            predictor: name.to_owned(),
+            class,
+            measures,
+        };
+        rows.extend(of_classes.into_iter().map(row));
     }
     Ok(rows)
+}
+
+/// The mean over classes. One that neither prediction nor reference has is left out; where another one has no value,
+/// there is no mean.
+fn mean(of_classes: &[(String, Vec<Measure>)]) -> Vec<Measure> {
+    let columns = of_classes.first().map_or(&[][..], |(_, measures)| measures);
+    let column = |(at, first): (usize, &Measure)| {
+        let scores = || of_classes.iter().map(|(_, measures)| measures[at].score);
+        let present = || scores().filter(|score| *score != Score::Undefined(Undefined::BothEmpty));
+        let gap = present().find(|score| score.value().is_none());
+        let score = gap.unwrap_or_else(|| match summarise(present()).mean {
+            Some(mean) => Score::Value(mean),
+            None => Score::Undefined(Undefined::BothEmpty),
+        });
+        Measure { score, ..*first }
+    };
+    columns.iter().enumerate().map(column).collect()
 }
 
 /// All metrics of one class: in mm, and the distances in voxels too.
@@ -240,7 +272,7 @@ fn summarise_group(first: &Row, rows: &[&Row]) -> Vec<SummaryRow> {
     let line = |(at, measure): (usize, &Measure)| SummaryRow {
         grid: first.grid,
         predictor: first.predictor.clone(),
-        class: first.class,
+        class: first.class.clone(),
         metric: measure.metric.to_owned(),
         unit: measure.unit.to_owned(),
         summary: summarise(rows.iter().map(|row| row.measures[at].score)),
@@ -267,7 +299,7 @@ pub(crate) mod tests {
         let slab = |side: usize| Array3::from_shape_fn((8, 4, 4), |(i, _, _)| u8::from(i < side));
         let label = Volume::new(slab(4), Geometry::isotropic(2.0).unwrap());
         let measures = compare(&slab(predicted), &label, 1).unwrap();
-        Row { case: case.to_owned(), grid, predictor: predictor.to_owned(), class: 1, measures }
+        Row { case: case.to_owned(), grid, predictor: predictor.to_owned(), class: "1".to_owned(), measures }
     }
 
     /// Three cases by an ensemble: perfect, one plane short, and empty.
@@ -341,5 +373,18 @@ pub(crate) mod tests {
             "{}",
             lines[3]
         );
+    }
+
+    #[test]
+    fn the_mean_leaves_out_what_nobody_has_and_hides_no_gap() {
+        let of = |dice: Score| ("1".to_owned(), vec![Measure { metric: "dice", unit: "", score: dice }]);
+        let mean_of = |scores: &[Score]| mean(&scores.iter().copied().map(of).collect::<Vec<_>>())[0].score;
+        let (half, one) = (Score::Value(0.5), Score::Value(1.0));
+        let (absent, missed) =
+            (Score::Undefined(Undefined::BothEmpty), Score::Undefined(Undefined::EmptyPrediction));
+        assert_eq!(mean_of(&[half, one]), Score::Value(0.75));
+        assert_eq!(mean_of(&[half, absent, one]), Score::Value(0.75));
+        assert_eq!(mean_of(&[half, missed, absent]), missed);
+        assert_eq!(mean_of(&[absent, absent]), absent);
     }
 }

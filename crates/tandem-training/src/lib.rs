@@ -36,7 +36,7 @@ pub use config::{
 };
 pub use dataset::{Dataset, Patch};
 pub use error::{Error, Result};
-pub use evaluation::{ENSEMBLE, Grid, Measure, Row, Scores, SummaryRow, evaluate, subjects};
+pub use evaluation::{ENSEMBLE, Grid, MEAN, Measure, Row, Scores, SummaryRow, evaluate, subjects};
 pub use lists::Lists;
 pub use networks::{Member, Networks};
 pub use optimiser::Sgd;

@@ -44,7 +44,7 @@ impl Lists {
         let unlabelled =
             rest.iter().filter(|case| !labelled.contains(&case.id)).map(|case| case.id.clone()).collect();
         let lists = Lists { labelled, unlabelled, validation };
-        lists.check_classes(&training, data.classes)?;
+        lists.check_classes(&training, data.class_count())?;
         Ok(lists)
     }
 
@@ -94,6 +94,7 @@ fn validation_ids(training: &[&CaseRecord], wanted: &CaseList) -> Result<Vec<Str
 mod tests {
     use super::*;
     use crate::config::tests::tiny;
+    use tandem_volume::prepared::Names;
 
     /// Ten cases `a`..`j` of which `c` has no label, and a test case.
     fn manifest() -> Manifest {
@@ -101,13 +102,13 @@ mod tests {
             let labelled = id != 'c';
             serde_json::json!({
                 "id": id, "split": split, "labelled": labelled, "shape": [4, 4, 4], "spacing": [1.0, 1.0, 1.0],
-                "sources": [], "intensity": { "min": 0.0, "max": 1.0, "mean": 0.5, "sd": 0.1 },
+                "sources": [], "intensity": [{ "min": 0.0, "max": 1.0, "mean": 0.5, "sd": 0.1 }],
                 "foreground_voxels": labelled.then_some(3), "highest_label": labelled.then_some(1),
             })
         };
         let mut cases: Vec<_> = ('a'..='j').map(|id| case(id, "train")).collect();
         cases.push(case('t', "test"));
-        let manifest = serde_json::json!({ "format": 1, "dataset": "d", "description": "", "cases": cases });
+        let manifest = serde_json::json!({ "format": 2, "dataset": "d", "description": "", "cases": cases });
         serde_json::from_value(manifest).unwrap()
     }
 
@@ -142,7 +143,7 @@ mod tests {
         let missing = message(|d| d.validation = CaseList::Ids(vec!["t".into()]));
         assert!(missing.starts_with("data.validation names \"t\""), "{missing}");
         assert!(
-            message(|d| d.classes = 1)
+            message(|d| d.classes = Some(Names::Numbered(1)))
                 .starts_with("data.classes is 1, but the label map of case a goes up to 1")
         );
     }

@@ -7,9 +7,6 @@ use tandem_networks::{Deferred, NetworkConfig, Parameters, Pass, Segmenter};
 use tandem_objectives::{Forward, Network, Prediction, Role, Step};
 use tandem_random::Draws;
 
-/// Channels of a scan.
-const IN_CHANNELS: usize = 1;
-
 /// One network of a run.
 pub struct Member {
     /// What the method asked for.
@@ -34,8 +31,8 @@ impl Networks {
     /// Where an architecture is unknown, or an average follows a network that is not there.
     pub fn build(requests: Vec<Network>, config: &Config, device: &Device) -> Result<Self> {
         let size = NetworkConfig {
-            in_channels: IN_CHANNELS,
-            num_classes: config.data.classes,
+            in_channels: config.data.channel_count(),
+            num_classes: config.data.class_count(),
             filters: config.network.filters,
             dropout: config.network.dropout,
             precision: config.precision.of_networks(),

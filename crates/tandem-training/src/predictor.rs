@@ -2,19 +2,19 @@
 
 use crate::files::read_json;
 use crate::run::{CHECKPOINTS, CONFIG};
-use crate::{Checkpoint, Config, Error, Result, Trainer};
+use crate::{Checkpoint, Config, DataConfig, Error, Result, Trainer};
 use candle_core::Device;
 use std::path::Path;
 use tandem_inference::{Protocol, Segmentation, SlidingWindow};
 use tandem_networks::Segmenter;
-use tandem_volume::Volume;
+use tandem_volume::Image;
 
 /// The networks whose softmaxes a method averages, with the run's window and working grid.
 pub struct Predictor<'a> {
     names: Vec<&'static str>,
     networks: Vec<&'a dyn Segmenter>,
     protocol: Protocol,
-    classes: usize,
+    data: &'a DataConfig,
     device: &'a Device,
 }
 
@@ -23,14 +23,14 @@ impl<'a> Predictor<'a> {
     ///
     /// # Errors
     /// Where the method names a predictor that is not one of its networks.
-    pub fn new(trainer: &'a Trainer, config: &Config, device: &'a Device) -> Result<Self> {
+    pub fn new(trainer: &'a Trainer, config: &'a Config, device: &'a Device) -> Result<Self> {
         let names = trainer.method().predictors();
         let find = |name: &&'static str| Ok(trainer.networks().get(name)?.segmenter.as_ref());
         let networks = names.iter().map(find).collect::<Result<_>>()?;
         let (patch, inference) = (config.training.patch, &config.inference);
         let window = SlidingWindow { patch, stride: inference.stride, batch: inference.batch };
         let protocol = Protocol { window, spacing: config.data.spacing_mm };
-        Ok(Predictor { names, networks, protocol, classes: config.data.classes, device })
+        Ok(Predictor { names, networks, protocol, data: &config.data, device })
     }
 
     /// Names of the networks, in the order of [`Self::segment`]'s probabilities.
@@ -43,9 +43,19 @@ impl<'a> Predictor<'a> {
         self.protocol.spacing
     }
 
+    /// Channels that a scan must have.
+    pub fn channels(&self) -> usize {
+        self.data.channel_count()
+    }
+
     /// Classes of the label maps, background included.
     pub fn classes(&self) -> usize {
-        self.classes
+        self.data.class_count()
+    }
+
+    /// What a class is called: by its number, where it has no name.
+    pub fn class_name(&self, class: usize) -> String {
+        self.data.class_name(class)
     }
 
     /// Segments a scan whose intensities are normalised as the training data's were. `progress` gets the windows done
@@ -56,7 +66,7 @@ impl<'a> Predictor<'a> {
     pub fn segment(
         &self,
         id: &str,
-        scan: &Volume<f32>,
+        scan: &Image,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Segmentation> {
         tandem_inference::segment(&self.networks, scan, &self.protocol, self.device, progress)

@@ -94,7 +94,7 @@ fn table(text: &mut String, grid: Grid, summary: &[SummaryRow]) {
     for line in lines {
         let cells = COLUMNS.iter().map(|&(_, metric, unit, factor, decimals)| {
             let row = on_grid.iter().find(|row| {
-                (row.class, row.metric.as_str(), row.unit.as_str()) == (line.class, metric, unit)
+                (&row.class, row.metric.as_str(), row.unit.as_str()) == (&line.class, metric, unit)
                     && row.predictor == line.predictor
             });
             row.map_or_else(|| "-".to_owned(), |row| cell(&row.summary, factor, decimals))
@@ -141,6 +141,7 @@ mod tests {
             training_scans: 80,
             all_scans: 100,
             lists: Lists { labelled: ids(0..8), unlabelled: ids(8..64), validation: ids(64..80) },
+            normalisation: Vec::new(),
         };
         let log = [
             KernelsRecord { steps: 0, kernels: kernels("amx") },

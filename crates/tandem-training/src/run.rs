@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use tandem_volume::prepared::{PreparedSet, Split};
+use tandem_volume::prepared::{Normalisation, PreparedSet, Split};
 
 /// The resolved settings of a run folder.
 pub(crate) const CONFIG: &str = "config.json";
@@ -48,7 +48,7 @@ pub struct Setup<'a> {
 }
 
 /// What a run says of itself in `run.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunRecord {
     /// Version of this program.
@@ -74,6 +74,10 @@ pub struct RunRecord {
     pub all_scans: usize,
     /// Which cases are labelled, unlabelled, and validate.
     pub lists: Lists,
+    /// How the raw intensities of each channel were normalised: a new scan needs the same. Empty where the dataset has its
+    /// own way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub normalisation: Vec<Normalisation>,
 }
 
 /// What a run tells while it works.
@@ -156,12 +160,13 @@ struct State {
 
 impl Run {
     /// Checks the settings against the data, and only then makes the run folder. Its `config.json` holds the precision that
-    /// was decided on, so that a run which goes on elsewhere keeps it.
+    /// was decided on, and the channels and classes of the data, so that a run which goes on elsewhere keeps them.
     ///
     /// # Errors
     /// Where a setting does not suit the data, a case or the method is wrong, or the folder exists already.
     pub fn create(mut setup: Setup<'_>, observe: Observer<'_>) -> Result<Self> {
         setup.config.precision = setup.config.precision.decided();
+        setup.config.data.complete(PreparedSet::open(setup.prepared)?.manifest());
         let folder = setup.folder.to_owned();
         if folder.exists() {
             return Err(Error::run_file(
@@ -253,6 +258,7 @@ impl Plan {
         let Setup { config, prepared, folder, device } = setup;
         config.check()?;
         let own = PreparedSet::open(prepared)?;
+        config.data.check_channels(own.manifest())?;
         let lists = Lists::of(own.manifest(), &config.data)?;
         let trainer = Trainer::new(&config, &device)?;
         let training = &config.training;
@@ -272,7 +278,7 @@ impl Plan {
             None => own.clone(),
             Some(spacing) => {
                 let mut progress = |done, total| observe(Event::Resampling { done, total });
-                on_working_grid(prepared, spacing, config.data.classes, &mut progress)?
+                on_working_grid(prepared, spacing, config.data.class_count(), &mut progress)?
             }
         };
         let dataset = Dataset::open(&working, &read, training.patch, training.seed)?;
@@ -288,6 +294,7 @@ impl Plan {
             training_scans: own.manifest().cases.iter().filter(|case| case.split == Split::Train).count(),
             all_scans: if own.manifest().dataset == "la" { 100 } else { own.manifest().cases.len() },
             lists,
+            normalisation: own.manifest().normalisation.clone(),
         };
         Ok((Plan { config, record, folder: folder.to_owned(), device, own, dataset, sampler }, trainer))
     }

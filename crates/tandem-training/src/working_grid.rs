@@ -38,7 +38,10 @@ pub(crate) fn on_working_grid(
         set.manifest().description,
         set.digest()
     );
-    let mut writer = Writer::create(&folder, set.manifest().dataset.clone(), description)?;
+    let manifest = set.manifest();
+    let mut writer = Writer::create(&folder, manifest.dataset.clone(), description)?
+        .with_channels(manifest.channels.clone())?
+        .with_classes(manifest.classes.clone())?;
     for (done, record) in training.iter().enumerate() {
         progress(done, training.len());
         let subject = resampled(&set, record, spacing, classes).map_err(Error::case(&record.id))?;
@@ -64,9 +67,8 @@ fn resampled(
     spacing: [f64; 3],
     classes: usize,
 ) -> tandem_volume::Result<Subject> {
-    let case = set.case(&record.id)?;
-    let image = resample::image_to_spacing(&case.read_image()?, spacing)?;
-    let label =
-        case.read_label()?.map(|label| resample::label_to_spacing(&label, spacing, classes)).transpose()?;
-    Subject::new(record.id.clone(), image, label)
+    let (id, image, label) = set.subject(&record.id)?.into_parts();
+    let image = image.map(|channel| resample::image_to_spacing(channel, spacing))?;
+    let label = label.map(|label| resample::label_to_spacing(&label, spacing, classes)).transpose()?;
+    Subject::new(id, image, label)
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::budget::Budget;
-use crate::stored::{About, Endian, Scalar, Stored};
+use crate::stored::{About, Endian, Order, Scalar, Stored};
 use crate::{Error, Result, Volume};
 
 mod data_set;
@@ -79,7 +79,7 @@ pub fn series_in(folder: impl AsRef<Path>) -> Result<Vec<Series>> {
 /// # Errors
 /// As for [`series_in`] and [`Series::read`], and where there is no such series, or no single largest one.
 pub fn read_series(folder: impl AsRef<Path>, uid: Option<&str>) -> Result<Volume<f32>> {
-    Ok(read(folder.as_ref(), uid, Budget::default())?.into_image())
+    read(folder.as_ref(), uid, Budget::default())?.into_volume(folder.as_ref())
 }
 
 /// As [`read_series`], before the voxels become an array.
@@ -148,7 +148,7 @@ impl Series {
     /// another series by mistake; and where a file is
     /// damaged, cut short, or encoded in a way that is not read.
     pub fn read(&self) -> Result<Volume<f32>> {
-        Ok(self.stored(Budget::default())?.into_image())
+        self.stored(Budget::default())?.into_volume(&self.folder)
     }
 
     /// The voxels in f32, since each slice has its own scaling.
@@ -162,7 +162,7 @@ impl Series {
         let (slices, geometry) = stack::arrange(&self.slices, &self.folder)?;
         let first = slices[0];
         let shape = [first.columns, first.rows, slices.len()];
-        let mut bytes = vec![0; budget.stored_bytes(shape, SIZE, &first.path)? as usize];
+        let mut bytes = vec![0; budget.stored_bytes(shape, 1, SIZE, &first.path)? as usize];
         let decoded: Vec<Result<()>> = bytes
             .par_chunks_mut(first.columns * first.rows * SIZE)
             .zip(&slices)
@@ -176,6 +176,7 @@ impl Series {
         claims.extend_from_slice(&first.claims);
         Ok(Stored {
             shape,
+            channels: (1, Order::Planar),
             geometry,
             scalar: Scalar::F32,
             endian: Endian::Little,

@@ -37,6 +37,19 @@ pub enum Error {
         /// Bytes that are there.
         found: u64,
     },
+    /// A label map holds a value that is no label.
+    #[error(
+        "{}: voxel {voxel:?} has the value {value}, but labels are whole numbers in 0..=255; is this the label map?",
+        path.display()
+    )]
+    Label {
+        /// The file.
+        path: PathBuf,
+        /// The first such voxel.
+        voxel: [usize; 3],
+        /// Its value.
+        value: f64,
+    },
     /// The slices of a DICOM series make no grid.
     #[cfg(feature = "dicom")]
     #[error("{}: {fault}", folder.display())]

@@ -3,13 +3,14 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::budget::Budget;
 use crate::stored::{Stored, Voxel};
-use crate::{Error, Result, Volume, metaimage, nifti, nrrd};
+use crate::{Error, Image, Result, Volume, metaimage, nifti, nrrd};
 
 /// Reads a scan from NIfTI (`.nii`, or `.hdr` with `.img`, each also `.gz`), NRRD (`.nrrd`, `.nhdr`) or MetaImage (`.mha`,
 /// `.mhd`), with the file's intensity scaling applied. With the feature `dicom`, a folder is read as its largest DICOM
@@ -17,9 +18,35 @@ use crate::{Error, Result, Volume, metaimage, nifti, nrrd};
 ///
 /// # Errors
 /// Where the file is missing, damaged, cut short, larger than [`READ_LIMIT`](crate::READ_LIMIT), or holds anything but one
-/// 3-D grid of scalars.
+/// 3-D grid of scalars; several channels are read by [`read_channels`].
 pub fn read_image(path: impl AsRef<Path>) -> Result<Volume<f32>> {
-    Ok(read(path.as_ref(), Budget::default())?.into_image())
+    read(path.as_ref(), Budget::default())?.into_volume(path.as_ref())
+}
+
+/// Reads the channels of a scan from files of the formats of [`read_image`], in this order: every channel of each file.
+///
+/// A file holds several channels as the fourth (or fifth) dimension of NIfTI, as the axis of a 4-D NRRD that is not of
+/// space, or as the channels of MetaImage. Which files belong to one scan, the caller knows:
+///
+/// ```no_run
+/// let joined = tandem_volume::read_channels(&["case_0000.nii.gz", "case_0001.nii.gz"])?;
+/// let together = tandem_volume::read_channels(&["case.nii.gz"])?;
+/// # Ok::<(), tandem_volume::Error>(())
+/// ```
+///
+/// # Errors
+/// As for [`read_image`]; where there is no file, or the files do not lie on one grid (to 0.01 mm at every corner).
+pub fn read_channels<P: AsRef<Path>>(files: &[P]) -> Result<Image> {
+    let mut channels = Vec::new();
+    for file in files {
+        channels.extend(read(file.as_ref(), Budget::default())?.into_image().into_channels());
+    }
+    let names =
+        || files.iter().map(|file| file.as_ref().display().to_string()).collect::<Vec<_>>().join(", ");
+    Image::new(channels).map_err(|error| match error {
+        Error::Grid(message) => Error::Grid(format!("{}: {message}", names())),
+        other => other,
+    })
 }
 
 /// Reads a label map from the formats of [`read_image`].
@@ -123,10 +150,10 @@ fn read_folder(folder: &Path, _: Budget) -> Result<Stored> {
 fn write<T: Voxel>(path: &Path, volume: &Volume<T>) -> Result<()> {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     match ending(&name) {
-        Some((_, ".nii", _)) => write_aside(path, &nifti::encode(volume, path)?),
+        Some((_, ".nii", _)) => write_aside(path, &nifti::encode(slice::from_ref(volume), path)?),
         Some((_, ".nii.gz", _)) => {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-            encoder.write_all(&nifti::encode(volume, path)?).map_err(Error::io(path))?;
+            encoder.write_all(&nifti::encode(slice::from_ref(volume), path)?).map_err(Error::io(path))?;
             write_aside(path, &encoder.finish().map_err(Error::io(path))?)
         }
         Some((_, ".nrrd", _)) => write_aside(path, &nrrd::encode(volume, path)?),

@@ -104,8 +104,8 @@ fn grid(dataset: &Dataset, most: u64, budget: Budget, path: &Path) -> Result<Gri
         wrong(format!("has the type {kind:?}, but real numbers are needed; convert it"))
     })?;
     // All values pass through f64.
-    budget.stored_bytes(shape, size_of::<f64>(), path)?;
-    if budget.stored_bytes(shape, scalar.size(), path)? > most {
+    budget.stored_bytes(shape, 1, size_of::<f64>(), path)?;
+    if budget.stored_bytes(shape, 1, scalar.size(), path)? > most {
         return Err(wrong(format!(
             "claims {shape:?} voxels, more than the file can hold; it is damaged, copy or download it again"
         )));
@@ -151,14 +151,10 @@ fn values(dataset: &Dataset, scalar: Scalar) -> hdf5_reader::error::Result<Array
 }
 
 fn whole_numbers(label: &Array3<f64>, path: &Path) -> Result<Array3<u8>> {
-    if let Some((voxel, value)) = label.indexed_iter().find(|&(_, &value)| f64::from(value as u8) != value) {
-        return Err(Error::file(
-            path,
-            format!(
-                "`label` has the value {value} at voxel {voxel:?}, but labels are whole numbers in 0..=255; is this the \
-                 label map?"
-            ),
-        ));
+    if let Some(((i, j, k), &value)) =
+        label.indexed_iter().find(|&(_, &value)| f64::from(value as u8) != value)
+    {
+        return Err(Error::Label { path: path.to_owned(), voxel: [i, j, k], value });
     }
     Ok(label.mapv(|value| value as u8))
 }

@@ -14,9 +14,11 @@ pub struct Inspection {
     pub format: String,
     /// Voxels along i, j, k.
     pub shape: [usize; 3],
+    /// Channels (or times) of each voxel.
+    pub channels: usize,
     /// The physical grid; `None` for HDF5, which has none.
     pub grid: Option<Grid>,
-    /// The voxels, of HDF5 those of `image`.
+    /// The voxels of all channels, of HDF5 those of `image`.
     pub voxels: Values,
     /// The voxels of `label` in HDF5.
     pub label: Option<Values>,
@@ -73,6 +75,7 @@ pub(crate) fn within(path: &Path, budget: Budget) -> Result<Inspection> {
     let stored = files::read(path, budget)?;
     Ok(Inspection {
         shape: stored.shape,
+        channels: stored.channels.0,
         grid: Some(Grid::of(&stored.geometry)),
         voxels: of_stored(&stored),
         label: None,
@@ -99,6 +102,7 @@ fn of_hdf5(path: &Path, budget: Budget) -> Result<Inspection> {
     Ok(Inspection {
         format: "HDF5".to_owned(),
         shape: [i, j, k],
+        channels: 1,
         grid: None,
         voxels: values(&image),
         label: label.as_ref().map(values),
@@ -111,7 +115,7 @@ fn of_stored(stored: &Stored) -> Values {
     let mut values = Values::new(stored.scalar, stored.scaling);
     let (slope, intercept) = stored.scaling.unwrap_or((1.0, 0.0));
     stored.for_each(|_, value| values.add(value * slope + intercept));
-    values.finished(stored.shape.iter().product())
+    values.finished(stored.bytes.len() / stored.scalar.size())
 }
 
 impl Values {

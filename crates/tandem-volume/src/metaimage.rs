@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::budget::Budget;
 use crate::gzip::Packing;
-use crate::stored::{About, Endian, Scalar, Stored};
+use crate::stored::{About, Endian, Order, Scalar, Stored};
 use crate::text_header::{Placement, Start, beside, numbers};
 use crate::{Geometry, Result};
 
@@ -15,35 +15,41 @@ mod fields;
 
 use fields::Fields;
 
-/// Reads a file of one 3-D grid of scalars, raw or packed with zlib.
+/// Reads a file of one 3-D grid of scalars or of several channels, raw or packed with zlib.
 pub(crate) fn read(path: &Path, budget: Budget) -> Result<Stored> {
     let fields = Fields::read(path)?;
-    let shape = shape(&fields)?;
+    let (shape, channels) = (shape(&fields)?, channels(&fields)?);
     let (scalar, endian) = scalar(&fields)?;
     let mut mended = Vec::new();
     let geometry = geometry(&fields, &mut mended)?;
-    let count = budget.stored_bytes(shape, scalar.size(), path)?;
+    let count = budget.stored_bytes(shape, channels, scalar.size(), path)?;
     let bytes = placement(&fields, path)?.read(count)?;
     let about = About { format: "MetaImage".to_owned(), claims: fields.into_claims(), mended };
-    Ok(Stored { shape, geometry, scalar, endian, scaling: None, bytes, about })
+    let channels = (channels, Order::Interleaved);
+    Ok(Stored { shape, channels, geometry, scalar, endian, scaling: None, bytes, about })
 }
 
 fn shape(fields: &Fields) -> Result<[usize; 3]> {
     let dimensions = fields.need(&["NDims"])?;
     if dimensions != "3" {
         return Err(fields.error(format!(
-            "NDims is {dimensions}, but only 3-D scalars are read; extract the volume you mean"
-        )));
-    }
-    if let Some(channels) = fields.get(&["ElementNumberOfChannels"]).filter(|&channels| channels != "1") {
-        return Err(fields.error(format!(
-            "ElementNumberOfChannels is {channels}, but only scalars are read; extract the channel you mean"
+            "NDims is {dimensions}, but only 3-D grids are read; extract the volume you mean"
         )));
     }
     let sizes = fields.need(&["DimSize"])?;
     numbers(sizes).filter(|shape| !shape.contains(&0)).ok_or_else(|| {
         fields
             .error(format!("DimSize is {sizes:?}, but three positive numbers are needed; correct the header"))
+    })
+}
+
+/// Values of each voxel.
+fn channels(fields: &Fields) -> Result<usize> {
+    let text = fields.get(&["ElementNumberOfChannels"]).unwrap_or("1");
+    text.parse().ok().filter(|&channels| channels > 0).ok_or_else(|| {
+        fields.error(format!(
+            "ElementNumberOfChannels is {text:?}, but a positive number is needed; correct the header"
+        ))
     })
 }
 

@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::budget::Budget;
-use crate::stored::Stored;
+use crate::stored::{Order, Stored};
 use crate::{Error, Result, gzip};
 
 mod affine;
@@ -29,7 +29,7 @@ pub(crate) fn read(path: &Path, budget: Budget) -> Result<Stored> {
     let mut start = [0; LONGEST_HEADER];
     let found = reader.read_up_to(&mut start)?;
     let header = Header::parse(&start[..found], path)?;
-    budget.stored_bytes(header.shape, header.scalar.size(), path)?;
+    budget.stored_bytes(header.shape, header.channels, header.scalar.size(), path)?;
     let bytes = match &pair {
         Some((_, voxels)) if header.is_pair => read_voxels(&header, voxels)?,
         None if !header.is_pair => read_voxels(&header, path)?,
@@ -48,6 +48,7 @@ pub(crate) fn read(path: &Path, budget: Budget) -> Result<Stored> {
     };
     Ok(Stored {
         shape: header.shape,
+        channels: (header.channels, Order::Planar),
         geometry: header.geometry,
         scalar: header.scalar,
         endian: header.endian,

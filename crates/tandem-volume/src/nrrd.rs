@@ -8,24 +8,27 @@ use crate::gzip::Packing;
 use crate::stored::{About, Endian, Scalar, Stored};
 use crate::text_header::{Placement, Start, beside};
 
+mod axes;
 mod encode;
 mod fields;
 mod grid;
 
+use axes::Axes;
 pub(crate) use encode::encode;
 use fields::Fields;
 
-/// Reads a file of one 3-D grid of scalars, raw or gzipped.
+/// Reads a file of one 3-D grid of scalars, or of several channels along a fourth axis, raw or gzipped.
 pub(crate) fn read(path: &Path, budget: Budget) -> Result<Stored> {
     let fields = Fields::read(path)?;
-    let shape = grid::shape(&fields)?;
+    let axes = Axes::of(&fields)?;
+    let (shape, channels) = axes.sides(&fields)?;
     let (scalar, endian) = scalar(&fields)?;
     let mut mended = Vec::new();
-    let geometry = grid::geometry(&fields, &mut mended)?;
-    let count = budget.stored_bytes(shape, scalar.size(), path)?;
+    let geometry = grid::geometry(&fields, &axes, &mut mended)?;
+    let count = budget.stored_bytes(shape, channels.0, scalar.size(), path)?;
     let bytes = placement(&fields, path)?.read(count)?;
     let about = About { format: "NRRD".to_owned(), claims: fields.into_claims(), mended };
-    Ok(Stored { shape, geometry, scalar, endian, scaling: None, bytes, about })
+    Ok(Stored { shape, channels, geometry, scalar, endian, scaling: None, bytes, about })
 }
 
 fn scalar(fields: &Fields) -> Result<(Scalar, Endian)> {

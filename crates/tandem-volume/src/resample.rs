@@ -18,7 +18,9 @@ mod onto;
 mod spline;
 
 use axis::Taps;
-pub use onto::{Interpolation, LabelInterpolation, image_onto, image_sampled_onto, label_onto};
+pub use onto::{
+    Interpolation, LabelInterpolation, image_onto, image_sampled_onto, label_onto, label_to_image,
+};
 
 /// How far two axes may part over their length and still be parallel, in voxels: what headers lose by rounding.
 const TURNED: f64 = 0.1;

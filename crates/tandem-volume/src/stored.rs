@@ -1,10 +1,10 @@
 //! Voxels as files store them, and their way into arrays.
 use std::path::Path;
 
-use ndarray::Array3;
+use ndarray::{Array3, Axis, Slice};
 use rayon::prelude::*;
 
-use crate::{Error, Geometry, Result, Volume};
+use crate::{Error, Geometry, Image, Result, Volume};
 
 /// The scalar types that files store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,17 +86,28 @@ pub(crate) enum Endian {
     Big,
 }
 
+/// Where a file puts the values of several channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// One channel after the other.
+    Planar,
+    /// All values of a voxel together.
+    Interleaved,
+}
+
 /// One grid of scalars as a file stores it: every reader makes one of these, and nothing else makes volumes of files.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     /// Voxels along i, j, k.
     pub(crate) shape: [usize; 3],
+    /// Values of each voxel, and their order.
+    pub(crate) channels: (usize, Order),
     pub(crate) geometry: Geometry,
     pub(crate) scalar: Scalar,
     pub(crate) endian: Endian,
     /// Slope and intercept that turn stored values into intensities.
     pub(crate) scaling: Option<(f64, f64)>,
-    /// The values, i fastest: exactly product(shape) * scalar.size() bytes.
+    /// The values, i fastest within a channel: exactly product(shape) * channels * scalar.size() bytes.
     pub(crate) bytes: Vec<u8>,
     pub(crate) about: About,
 }
@@ -145,26 +156,66 @@ macro_rules! with_decoder {
 }
 
 impl Stored {
-    /// The scan, in f32.
-    pub(crate) fn into_image(self) -> Volume<f32> {
-        let array = match self.scaling {
+    /// The scan with all its channels, in f32.
+    pub(crate) fn into_image(self) -> Image {
+        let (channels, order) = self.channels;
+        let [ni, nj, nk] = self.shape;
+        let volume = |array| Volume::new(array, self.geometry.clone());
+        let volumes = match order {
+            Order::Interleaved if channels > 1 => {
+                // One axis of all values of all voxels along i, which is then the slowest one of the array.
+                let all = self.decoded(&self.bytes, [channels * ni, nj, nk]);
+                let every = channels as isize;
+                let of = |channel| all.slice_axis(Axis(0), Slice::new(channel, None, every)).to_owned();
+                (0..every).map(|channel| volume(of(channel))).collect()
+            }
+            _ => {
+                let size = ni * nj * nk * self.scalar.size();
+                let of = |channel| self.decoded(&self.bytes[channel * size..][..size], self.shape);
+                (0..channels).map(|channel| volume(of(channel))).collect()
+            }
+        };
+        Image::on_one_grid(volumes)
+    }
+
+    /// The array `[i, j, k]` of a part of the file's values, in f32.
+    fn decoded(&self, bytes: &[u8], shape: [usize; 3]) -> Array3<f32> {
+        match self.scaling {
             // Not by way of f64, so that the bits stay, those of a NaN too.
             None if self.scalar == Scalar::F32 => {
-                let [ni, nj, nk] = self.shape;
-                f32::decoded(rows(&self.bytes, [ni * size_of::<f32>(), nj, nk]), self.endian, self.shape)
+                let [ni, nj, nk] = shape;
+                f32::decoded(rows(bytes, [ni * size_of::<f32>(), nj, nk]), self.endian, shape)
             }
             scaling => {
                 let (slope, intercept) = scaling.unwrap_or((1.0, 0.0));
-                with_decoder!(self, decode => from_rows(rows(self.bytes.as_chunks().0, self.shape), self.shape, |bytes| {
+                with_decoder!(self, decode => from_rows(rows(bytes.as_chunks().0, shape), shape, |bytes| {
                     (decode(bytes) as f64 * slope + intercept) as f32
                 }))
             }
-        };
-        Volume::new(array, self.geometry)
+        }
+    }
+
+    /// The scan, in f32; `path` is for the message where it has several channels.
+    pub(crate) fn into_volume(self, path: &Path) -> Result<Volume<f32>> {
+        self.check_single(path)?;
+        Ok(self.into_image().into_channels().swap_remove(0))
+    }
+
+    fn check_single(&self, path: &Path) -> Result<()> {
+        match self.channels.0 {
+            1 => Ok(()),
+            channels => Err(Error::file(
+                path,
+                format!(
+                    "the file holds {channels} channels or times, but one 3-D volume is wanted; extract the one you mean"
+                ),
+            )),
+        }
     }
 
     /// The label map; `path` is for the message where a value is no label.
     pub(crate) fn into_label(self, path: &Path) -> Result<Volume<u8>> {
+        self.check_single(path)?;
         let (slope, intercept) = self.scaling.unwrap_or((1.0, 0.0));
         let mut wrong = None;
         self.for_each(|index, value| {
@@ -177,13 +228,7 @@ impl Stored {
         if let Some((index, value)) = wrong {
             let [ni, nj, _] = self.shape;
             let voxel = [index % ni, index / ni % nj, index / (ni * nj)];
-            return Err(Error::file(
-                path,
-                format!(
-                    "voxel {voxel:?} has the value {value}, but labels are whole numbers in 0..=255; is this the label \
-                     map?"
-                ),
-            ));
+            return Err(Error::Label { path: path.to_owned(), voxel, value });
         }
         let array = with_decoder!(self, decode => from_rows(rows(self.bytes.as_chunks().0, self.shape), self.shape, |bytes| {
             (decode(bytes) as f64 * slope + intercept) as u8
@@ -280,6 +325,7 @@ mod tests {
         let shape = [bytes.len() / scalar.size(), 1, 1];
         Stored {
             shape,
+            channels: (1, Order::Planar),
             geometry: Geometry::isotropic(1.0).unwrap(),
             scalar,
             endian,
@@ -290,7 +336,7 @@ mod tests {
     }
 
     fn values(stored: Stored) -> Vec<f32> {
-        stored.into_image().array().iter().copied().collect()
+        stored.into_volume(Path::new("scan.nii")).unwrap().array().iter().copied().collect()
     }
 
     #[test]

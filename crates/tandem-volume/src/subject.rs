@@ -1,37 +1,24 @@
 //! One scan with its label map.
-use crate::geometry::SAME_GRID_MM;
-use crate::{Error, Result, Volume};
+use crate::{Error, Image, Result, Volume};
 
 /// One scan, and its label map where somebody drew one; both lie on one grid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subject {
     id: String,
-    image: Volume<f32>,
+    image: Image,
     label: Option<Volume<u8>>,
 }
 
 impl Subject {
-    /// A subject named `id`.
+    /// A subject named `id`. A scan of one channel may be given as its volume.
     ///
     /// # Errors
     /// Where image and label map differ in shape, or lie farther apart than 0.01 mm at any corner.
-    pub fn new(id: impl Into<String>, image: Volume<f32>, label: Option<Volume<u8>>) -> Result<Self> {
-        let id = id.into();
+    pub fn new(id: impl Into<String>, image: impl Into<Image>, label: Option<Volume<u8>>) -> Result<Self> {
+        let (id, image) = (id.into(), image.into());
         if let Some(label) = &label {
-            if label.shape() != image.shape() {
-                return Err(Error::Grid(format!(
-                    "{id}: the label map has shape {:?}, but the image has {:?}; resample the label map to the image",
-                    label.shape(),
-                    image.shape()
-                )));
-            }
-            let shift = image.geometry().corner_shift(label.geometry(), image.shape());
-            if shift > SAME_GRID_MM {
-                return Err(Error::Grid(format!(
-                    "{id}: image and label map have the same shape, but their corners lie up to {shift:.3} mm apart in \
-                     the patient (at most {SAME_GRID_MM} mm passes); resample the label map to the image"
-                )));
-            }
+            let checked = image.check_grid("the label map", label);
+            checked.map_err(|reason| Error::Grid(format!("{id}: {reason}")))?;
         }
         Ok(Subject { id, image, label })
     }
@@ -41,8 +28,8 @@ impl Subject {
         &self.id
     }
 
-    /// The scan.
-    pub fn image(&self) -> &Volume<f32> {
+    /// The scan, with all its channels.
+    pub fn image(&self) -> &Image {
         &self.image
     }
 
@@ -52,7 +39,7 @@ impl Subject {
     }
 
     /// Name, image and label map.
-    pub fn into_parts(self) -> (String, Volume<f32>, Option<Volume<u8>>) {
+    pub fn into_parts(self) -> (String, Image, Option<Volume<u8>>) {
         (self.id, self.image, self.label)
     }
 }

@@ -22,7 +22,8 @@ impl Phantom {
         let (_, image, label) = generate(&params).unwrap().into_parts();
         let anatomy = Anatomy::draw(params.seed, index);
         let grid = Grid::covering(anatomy.field_of_view(params.seed, index), [mm as f32; 3]);
-        let (image, label) = (image.into_parts().0, label.unwrap().into_parts().0);
+        let image = image.into_channels().swap_remove(0).into_parts().0;
+        let label = label.unwrap().into_parts().0;
         Phantom { anatomy, contrast: Contrast::draw(params.seed, index), grid, image, label }
     }
 

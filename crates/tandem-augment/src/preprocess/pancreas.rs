@@ -5,16 +5,17 @@
 //! of one do not compare with scores of the other.
 
 use ndarray::Array3;
+use tandem_volume::prepared::Normalisation;
 use tandem_volume::resample::{Interpolation, LabelInterpolation, image_sampled_onto, label_onto};
-use tandem_volume::{Geometry, Subject, Volume};
+use tandem_volume::{Error, Geometry, Image, Subject, Volume};
 
-use super::{binary, bounding_box, crop_in_plane, cropped, z_score};
-use crate::{AugmentError, Crop, Result};
+use super::{binary, bounding_box, crop_in_plane, each_channel, z_score};
+use crate::{AugmentError, Crop, Result, normalise};
 
 /// Spacing of both, in mm.
 const SPACING_MM: f64 = 1.0;
 /// The soft tissue window, in HU: level 75, width 400.
-const WINDOW_HU: [f32; 2] = [-125.0, 275.0];
+const WINDOW_HU: [f64; 2] = [-125.0, 275.0];
 /// Margin of both around the label, in voxels.
 const MARGIN: usize = 25;
 /// The patch that both leave room for, in voxels.
@@ -31,21 +32,18 @@ const PATCH: [usize; 3] = [96; 3];
 /// The label value 255 becomes 1. A scan without a label map keeps its field of view.
 ///
 /// # Errors
-/// Where the image has no contrast, or the label map has values besides 0, 1 and 255, or no foreground.
+/// Where the image has no contrast, a voxel is not finite, or the label map has values besides 0, 1 and 255, or no foreground.
 ///
 /// # References
 /// `data/Pancreas/Pre-processing.ipynb` in the released code of Wu et al., "Semi-supervised Left Atrium Segmentation with
 /// Mutual Consistency Training", MICCAI 2021.
 pub fn pancreas_mc_net(subject: Subject) -> Result<Subject> {
     let scan = Resampled::new(subject, Interpolation::CubicSpline, dropped)?;
-    let image = scan.image.mapv(|hu| {
-        let [low, high] = WINDOW_HU;
-        (hu.clamp(low, high) - low) / (high - low)
-    });
+    let [low, high] = WINDOW_HU;
+    let windowed = |hu: &Array3<f32>| normalise(hu, Normalisation::Window { low, high });
     let box_around = |label: &Array3<u8>| crop_in_plane(label, PATCH, || MARGIN);
-    let (id, image, label) = scan.cropped(image, box_around)?.into_parts();
-    let scores = z_score(image.array())?;
-    Ok(Subject::new(id, Volume::new(scores, image.geometry().clone()), label)?)
+    let (id, image, label) = scan.prepared(windowed, box_around)?.into_parts();
+    Ok(Subject::new(id, each_channel(&image, z_score)?, label)?)
 }
 
 /// A CT in HU, prepared as CoraNet's code does.
@@ -69,17 +67,16 @@ pub fn pancreas_mc_net(subject: Subject) -> Result<Subject> {
 /// Semi-supervised Medical Image Segmentation", IEEE TMI 2022; used by BCP, SDCL and AD-MT.
 pub fn pancreas_coranet(subject: Subject) -> Result<Subject> {
     let scan = Resampled::new(subject, Interpolation::Linear, f64::round_ties_even)?;
-    let clipped = scan.image.mapv(|hu| hu.clamp(WINDOW_HU[0], WINDOW_HU[1]));
-    scan.cropped(min_max(clipped)?, coranet_crop)
+    let [low, high] = WINDOW_HU.map(|hu| hu as f32);
+    scan.prepared(|hu| min_max(hu.mapv(|hu| hu.clamp(low, high))), coranet_crop)
 }
 
 /// A scan at 1 mm.
 struct Resampled {
     id: String,
     /// In HU.
-    image: Array3<f32>,
+    image: Image,
     label: Option<Array3<u8>>,
-    geometry: Geometry,
 }
 
 impl Resampled {
@@ -95,20 +92,23 @@ impl Resampled {
             .transpose()?
             .map(|label| binary(&id, label.into_parts().0))
             .transpose()?;
-        let image = image_sampled_onto(&image, &geometry, shape, interpolation)?.into_parts().0;
-        Ok(Resampled { id, image, label, geometry })
+        let image =
+            image.map::<Error>(|channel| image_sampled_onto(channel, &geometry, shape, interpolation))?;
+        Ok(Resampled { id, image, label })
     }
 
-    /// `image` with the label map, both cropped to the box around the label.
-    fn cropped(
+    /// The scan with the intensities that `normalised` makes of HU, cropped to the box around the label.
+    fn prepared(
         self,
-        image: Array3<f32>,
+        normalised: impl Fn(&Array3<f32>) -> Result<Array3<f32>>,
         box_around: impl Fn(&Array3<u8>) -> Option<Crop>,
     ) -> Result<Subject> {
-        let image = Volume::new(image, self.geometry.clone());
-        let Some(label) = self.label else { return Ok(Subject::new(self.id, image, None)?) };
-        let crop = box_around(&label).ok_or_else(|| AugmentError::EmptyLabel { id: self.id.clone() })?;
-        cropped(self.id, image, Volume::new(label, self.geometry), crop)
+        let Resampled { id, image, label } = self;
+        let image = each_channel(&image, normalised)?;
+        let Some(label) = label else { return Ok(Subject::new(id, image, None)?) };
+        let crop = box_around(&label).ok_or_else(|| AugmentError::EmptyLabel { id: id.clone() })?;
+        let label = Volume::new(label, image.geometry().clone());
+        crop.of_subject(&Subject::new(id, image, Some(label))?)
     }
 }
 

@@ -5,17 +5,35 @@ mod download;
 pub(super) mod phantoms;
 mod splits;
 
-use super::{Scan, lists};
+use super::{Arguments, Scan, first, refuse_faults, write_scans};
 use crate::output::say;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use download::Download;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use tandem_augment::{pancreas_coranet, pancreas_mc_net};
-use tandem_volume::prepared::{Source, Split};
+use tandem_volume::layout;
+use tandem_volume::prepared::{PreparedSet, Source, Split, Writer};
 use tandem_volume::{Subject, read_image, read_label};
 
 pub(super) use splits::PublishedSplit;
+
+/// The classes of the scans and of the phantoms.
+const CLASSES: [&str; 2] = ["background", "pancreas"];
+
+/// Prepares the download in `--source` in `folder`; `None` after Ctrl-C.
+pub(super) fn prepare(
+    arguments: &Arguments,
+    folder: &Path,
+    stop: &AtomicBool,
+) -> Result<Option<PreparedSet>> {
+    let scans =
+        PancreasScans::open(arguments.source()?, arguments.recipe.unwrap_or_default(), arguments.split)?;
+    let origin = "Pancreas, CT (NIH Pancreas-CT, Roth et al. 2016)";
+    let writer = Writer::create(folder, "pancreas", scans.description(origin))?;
+    scans.write(writer, arguments.cases, stop)
+}
 
 /// How the scans are prepared: the two published pipelines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -28,7 +46,7 @@ pub(crate) enum Recipe {
 }
 
 /// A download with its lists.
-pub(super) struct PancreasScans {
+struct PancreasScans {
     download: Download,
     recipe: Recipe,
     splits: Vec<(String, Split)>,
@@ -39,10 +57,14 @@ pub(super) struct PancreasScans {
 impl PancreasScans {
     /// Looks at the folder `source` and at its own lists, where it has some and none is named; reads no scan yet. Scans of
     /// a published list that are not there are left out, with a line that names them.
-    pub(super) fn open(source: &Path, recipe: Recipe, split: Option<PublishedSplit>) -> Result<Self> {
+    fn open(source: &Path, recipe: Recipe, split: Option<PublishedSplit>) -> Result<Self> {
         let download = Download::find(source)?;
-        if split.is_none() && source.join("train.list").is_file() {
-            let splits = lists::splits(source, &download.ids().map(str::to_owned).collect())?;
+        let own = match split {
+            None => layout::listed(source, |id| download.scan(id).is_some())?,
+            Some(_) => None,
+        };
+        if let Some((splits, faults)) = own {
+            refuse_faults(source, &faults)?;
             return Ok(PancreasScans {
                 download,
                 recipe,
@@ -67,18 +89,27 @@ impl PancreasScans {
         Ok(PancreasScans { download, recipe, splits, lists: format!("split {split}") })
     }
 
-    /// The ids with their lists, in order.
-    pub(super) fn splits(&self) -> &[(String, Split)] {
-        &self.splits
-    }
-
-    /// What is wrong with the lists although they can be used.
-    pub(super) fn warning(&self) -> Option<String> {
-        splits::leak(&self.splits)
+    /// Prepares the first `cases` scans, or all, and says what is to be known of them; `None` after Ctrl-C.
+    fn write(&self, writer: Writer, cases: Option<u32>, stop: &AtomicBool) -> Result<Option<PreparedSet>> {
+        splits::leak(&self.splits).into_iter().for_each(say);
+        let listed = first(&self.splits, cases);
+        let Some(set) = write_scans(writer.with_classes(CLASSES)?, listed, |id| self.read(id), stop)? else {
+            return Ok(None);
+        };
+        let cases = &set.manifest().cases;
+        let noted: Vec<_> = cases.iter().filter_map(|case| Some((&case.id, case.note.as_ref()?))).collect();
+        if let Some((id, note)) = noted.first() {
+            say(format!(
+                "{} of {} scans have a note in manifest.json; {id}: {note}",
+                noted.len(),
+                cases.len()
+            ));
+        }
+        Ok(Some(set))
     }
 
     /// What is done to the scans, which are those that `origin` says.
-    pub(super) fn description(&self, origin: &str) -> String {
+    fn description(&self, origin: &str) -> String {
         let done = match self.recipe {
             Recipe::McNet => {
                 "MC-Net's recipe: 1 mm (cubic B-spline; labels nearest), -125 to 275 HU, cropped along i and j around the \
@@ -97,7 +128,7 @@ impl PancreasScans {
     }
 
     /// Reads a scan, brings its label map onto its grid, and applies the recipe.
-    pub(super) fn read(&self, id: &str) -> Result<Scan> {
+    fn read(&self, id: &str) -> Result<Scan> {
         let files = self.download.scan(id).with_context(|| format!("there is no scan {id}"))?;
         let series = self.download.path(&files.series);
         let image = read_image(&series)?;

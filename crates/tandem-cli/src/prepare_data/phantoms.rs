@@ -14,23 +14,17 @@ pub(super) struct Phantoms {
     spacing_mm: f64,
 }
 
-impl Default for Phantoms {
-    fn default() -> Self {
-        Phantoms { seed: 1337, cases: 100, spacing_mm: 0.625 }
-    }
-}
-
 impl Phantoms {
-    /// As many phantoms, of as many mm a voxel; the defaults where nothing is said.
+    /// As many phantoms, of as many mm a voxel; 100 at 0.625 mm where nothing is said.
     pub(super) fn new(seed: u64, cases: Option<u32>, spacing_mm: Option<f64>) -> Self {
-        let default = Phantoms::default();
-        let cases = cases.map_or(default.cases, |n| n as usize);
-        Phantoms { seed, cases, spacing_mm: spacing_mm.unwrap_or(default.spacing_mm) }
+        let cases = cases.map_or(100, |n| n as usize);
+        Phantoms { seed, cases, spacing_mm: spacing_mm.unwrap_or(0.625) }
     }
 
     /// Makes and writes them; `None` after Ctrl-C, and then nothing is left behind.
     pub(super) fn write(&self, folder: &Path, stop: &AtomicBool) -> Result<Option<PreparedSet>> {
-        let mut writer = Writer::create(folder, "phantom", self.description())?;
+        let mut writer =
+            Writer::create(folder, "phantom", self.description())?.with_classes(super::la::CLASSES)?;
         let mut progress = Progress::new("making phantoms", self.cases as u64);
         for index in 0..self.cases {
             if stop.load(Ordering::SeqCst) {

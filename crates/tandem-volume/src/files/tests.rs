@@ -98,3 +98,25 @@ fn nrrd_keeps_the_geometry_to_the_last_bits() {
     assert_eq!(again.geometry().origin(), grid.origin());
     assert_eq!(again.array(), image().array());
 }
+
+#[test]
+fn files_are_joined_to_channels_of_one_grid() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = ["a_0000.nii.gz", "a_0001.nrrd"].map(|name| dir.path().join(name));
+    let second = Volume::new(image().array() + 1.0, image().geometry().clone());
+    write_image(&paths[0], &image()).unwrap();
+    write_image(&paths[1], &second).unwrap();
+    assert_eq!(read_channels(&paths).unwrap().channels(), [image(), second.clone()]);
+    assert_eq!(read_channels(&paths[..1]).unwrap(), image().into());
+    // A file of both channels, and a third one behind it.
+    let both = dir.path().join("both.nii");
+    std::fs::write(&both, nifti::encode(&[image(), second.clone()], &both).unwrap()).unwrap();
+    assert_eq!(read_channels(&[&both, &paths[1]]).unwrap().channels(), [image(), second.clone(), second]);
+    assert!(read_image(&both).unwrap_err().to_string().contains("both.nii: the file holds 2 channels"));
+
+    let moved = Volume::new(image().into_parts().0, Geometry::with_spacing([0.5, 0.75, 2.1]).unwrap());
+    write_image(&paths[1], &moved).unwrap();
+    let apart = read_channels(&paths).unwrap_err().to_string();
+    assert!(apart.contains("a_0001.nrrd: channel 1 and the image") && apart.contains("0.300 mm"), "{apart}");
+    assert!(read_channels::<&Path>(&[]).is_err());
+}

@@ -48,7 +48,7 @@ fn the_product_of_the_sides_is_checked_before_memory_is_taken() {
 #[test]
 fn what_is_no_subject_is_explained() {
     for (name, expected) in [
-        ("wrong_label.h5", "`label` has the value 0.5 at voxel (0, 0, 1)"),
+        ("wrong_label.h5", "voxel [0, 0, 1] has the value 0.5"),
         ("other_shape.h5", "`image` has shape [5, 4, 3], but `label` has [4, 4, 3]"),
         ("flat.h5", "the dataset `image` has shape [4, 3]"),
         ("no_image.h5", "the dataset `image` is missing; the file has [\"scan\"]"),

@@ -26,18 +26,24 @@ fn packed(bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn raw_and_packed_voxels_are_read_in_both_byte_orders() {
-    let image = read_parts(HEADER, &voxels()).unwrap().into_image();
+    let image = read_parts(HEADER, &voxels()).unwrap().into_volume(Path::new("scan")).unwrap();
     for ((i, j, k), &value) in image.array().indexed_iter() {
         assert_eq!(value, (i + 3 * (j + 2 * k)) as f32 - 5.0);
     }
     let header = HEADER.replace("CompressedData = False", "CompressedData = True\nCompressedDataSize = 31");
-    assert_eq!(read_parts(&header, &packed(&voxels())).unwrap().into_image(), image);
+    assert_eq!(
+        read_parts(&header, &packed(&voxels())).unwrap().into_volume(Path::new("scan")).unwrap(),
+        image
+    );
     let swapped: Vec<u8> = voxels().chunks(2).flat_map(|pair| [pair[1], pair[0]]).collect();
     for name in ["BinaryDataByteOrderMSB", "ElementByteOrderMSB"] {
         let header = HEADER.replace("BinaryDataByteOrderMSB = False", &format!("{name} = True"));
-        assert_eq!(read_parts(&header, &swapped).unwrap().into_image(), image);
+        assert_eq!(read_parts(&header, &swapped).unwrap().into_volume(Path::new("scan")).unwrap(), image);
     }
-    assert_eq!(read_parts(&HEADER.replace('\n', "\r\n"), &voxels()).unwrap().into_image(), image);
+    assert_eq!(
+        read_parts(&HEADER.replace('\n', "\r\n"), &voxels()).unwrap().into_volume(Path::new("scan")).unwrap(),
+        image
+    );
 }
 
 #[test]
@@ -120,7 +126,7 @@ fn what_is_not_read_is_named() {
     for (from, to, expected) in [
         ("ObjectType = Image\n", "ObjectType\n", "Field = value"),
         ("NDims = 3", "NDims = 2", "NDims is 2"),
-        ("NDims = 3", "NDims = 3\nElementNumberOfChannels = 3", "ElementNumberOfChannels is 3"),
+        ("NDims = 3", "NDims = 3\nElementNumberOfChannels = 3", "24 of 72 bytes"),
         ("DimSize = 3 2 2", "DimSize = 3 0 2", "DimSize"),
         ("DimSize = 3 2 2", "DimSize = 3 -2 2", "DimSize"),
         ("DimSize = 3 2 2\n", "", "`DimSize` is missing"),
@@ -142,5 +148,22 @@ fn what_is_not_read_is_named() {
             message.contains(expected) && message.contains(';'),
             "{from:?} -> {to:?}: {message} lacks {expected:?}"
         );
+    }
+}
+
+#[test]
+fn the_channels_of_a_voxel_lie_together() {
+    let header = HEADER.replace("DimSize", "ElementNumberOfChannels = 2\nDimSize");
+    let image = read_parts(&header, &[voxels(), voxels()].concat()).unwrap().into_image();
+    assert_eq!(image.channels().len(), 2);
+    for (channel, volume) in image.channels().iter().enumerate() {
+        for ((i, j, k), &value) in volume.array().indexed_iter() {
+            assert_eq!(value, ((channel + 2 * (i + 3 * (j + 2 * k))) % 12) as f32 - 5.0);
+        }
+    }
+    for count in ["0", "-1", "x", "99999999999999999999"] {
+        let header = header.replace("Channels = 2", &format!("Channels = {count}"));
+        let refused = read_parts(&header, &voxels()).unwrap_err().to_string();
+        assert!(refused.contains("ElementNumberOfChannels"), "{refused}");
     }
 }

@@ -8,23 +8,26 @@ use crate::{Error, Geometry, Result, Volume};
 /// Bytes of the header and of the four that announce extensions.
 const HEADER_BYTES: usize = 352;
 
-/// The bytes of an uncompressed NIfTI-1 file, little endian, with sform and qform; `path` is for the message.
+/// The bytes of an uncompressed NIfTI-1 file, little endian, with sform and qform, of channels on one grid: several lie
+/// along the fourth dimension. `path` is for the message.
 ///
 /// # Errors
-/// Where a side of the volume is 0 or exceeds 32,767 voxels.
-pub(crate) fn encode<T: Voxel>(volume: &Volume<T>, path: &Path) -> Result<Vec<u8>> {
-    let shape = volume.shape();
-    let Some(dim) = dim(shape) else {
+/// Where there is no channel or more than 32,767, or a side is 0 or exceeds 32,767 voxels.
+pub(crate) fn encode<T: Voxel>(channels: &[Volume<T>], path: &Path) -> Result<Vec<u8>> {
+    let shape = channels.first().map_or([0; 3], Volume::shape);
+    let (Some(first), Some(dim)) = (channels.first(), dim(shape, channels.len())) else {
         return Err(Error::file(
             path,
             format!(
-                "NIfTI-1 holds sides of 1 to 32767 voxels, but the volume has {shape:?}; crop it, or write it as .nrrd"
+                "NIfTI-1 holds sides of 1 to 32767 voxels, but the volume has {shape:?} of {} channel(s); crop it, or write \
+                 it as .nrrd",
+                channels.len()
             ),
         ));
     };
-    let mut bytes = header(dim, datatype::<T>(), T::SCALAR.size(), volume.geometry());
-    bytes.reserve_exact(volume.array().len() * size_of::<T>());
-    T::encode(&to_i_fastest(volume.array()), &mut bytes);
+    let mut bytes = header(dim, datatype::<T>(), T::SCALAR.size(), first.geometry());
+    bytes.reserve_exact(channels.len() * first.array().len() * size_of::<T>());
+    channels.iter().for_each(|channel| T::encode(&to_i_fastest(channel.array()), &mut bytes));
     Ok(bytes)
 }
 
@@ -33,11 +36,11 @@ fn datatype<T: Voxel>() -> i16 {
     DATATYPES.into_iter().find_map(|(code, scalar)| (scalar == T::SCALAR).then_some(code)).unwrap_or_default()
 }
 
-/// Field `dim` of a 3-D grid.
-fn dim(shape: [usize; 3]) -> Option<[i16; 8]> {
-    let mut dim = [3, 1, 1, 1, 1, 1, 1, 1];
-    for axis in 0..3 {
-        dim[axis + 1] = i16::try_from(shape[axis]).ok().filter(|&side| side > 0)?;
+/// Field `dim` of a 3-D grid with so many channels.
+fn dim([i, j, k]: [usize; 3], channels: usize) -> Option<[i16; 8]> {
+    let mut dim = [if channels == 1 { 3 } else { 4 }, 1, 1, 1, 1, 1, 1, 1];
+    for (field, side) in dim[1..].iter_mut().zip([i, j, k, channels]) {
+        *field = i16::try_from(side).ok().filter(|&side| side > 0)?;
     }
     Some(dim)
 }

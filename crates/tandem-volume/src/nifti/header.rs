@@ -28,6 +28,8 @@ pub(super) const DATATYPES: [(i16, Scalar); 10] = [
 pub(crate) struct Header {
     /// Voxels along i, j, k.
     pub(crate) shape: [usize; 3],
+    /// Values of each voxel, one channel after the other.
+    pub(crate) channels: usize,
     pub(crate) geometry: Geometry,
     pub(crate) scalar: Scalar,
     pub(crate) endian: Endian,
@@ -46,14 +48,15 @@ impl Header {
     /// Parses the first [`super::LONGEST_HEADER`] bytes of a file, or all of a shorter one.
     ///
     /// # Errors
-    /// Where they are not a NIfTI header of one 3-D grid of scalars with a sound geometry.
+    /// Where they are not a NIfTI header of one 3-D grid of channels of scalars with a sound geometry.
     pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let fields = Fields::parse(bytes, path)?;
-        let shape = shape(&fields)?;
+        let (shape, channels) = sides(&fields)?;
         let scalar = scalar(&fields)?;
-        let data_bytes = byte_count(shape, scalar.size()).ok_or_else(|| {
+        let voxel = scalar.size().checked_mul(channels);
+        let data_bytes = voxel.and_then(|voxel| byte_count(shape, voxel)).ok_or_else(|| {
             fields.error(format!(
-                "dim claims {shape:?} voxels, more than any memory holds; the file is damaged, copy or download it again"
+                "dim claims {shape:?} voxels of {channels} channel(s), more than any memory holds; the file is damaged, copy or download it again"
             ))
         })?;
         let mut mended = Vec::new();
@@ -62,6 +65,7 @@ impl Header {
         let scaling = scaling(&fields, &mut mended)?;
         Ok(Header {
             shape,
+            channels,
             geometry,
             scalar,
             endian: fields.endian,
@@ -74,8 +78,9 @@ impl Header {
     }
 }
 
-/// Field `dim`: 2-D and 3-D grids, and those of more dimensions whose further sides are 1.
-fn shape(fields: &Fields) -> Result<[usize; 3]> {
+/// Field `dim`: voxels along i, j, k of 2-D and 3-D grids, and how many channels (or times) lie along one further
+/// dimension.
+fn sides(fields: &Fields) -> Result<([usize; 3], usize)> {
     let dim = fields.dim;
     let count = dim[0];
     if !(1..=7).contains(&count) {
@@ -84,16 +89,18 @@ fn shape(fields: &Fields) -> Result<[usize; 3]> {
         )));
     }
     let side = |axis: usize| if axis <= count as usize { dim[axis] } else { 1 };
-    let sides = [side(1), side(2), side(3)];
-    if sides.iter().any(|&side| side < 1) {
+    if (1..=7).any(|axis| side(axis) < 1) {
         return Err(fields
             .error(format!("dim is {dim:?}, but every side needs at least one voxel; correct the header")));
     }
-    if (4..=7).any(|axis| side(axis) > 1) {
-        return Err(fields
-            .error(format!("dim is {dim:?}, but only one 3-D volume is read; extract the one you mean")));
+    let mut further = (4..=7).map(side).filter(|&side| side > 1);
+    let channels = further.next().unwrap_or(1);
+    if further.next().is_some() {
+        return Err(fields.error(format!(
+            "dim is {dim:?}, but channels are read along one further dimension only; extract the volume you mean"
+        )));
     }
-    Ok(sides.map(|side| side as usize))
+    Ok(([side(1), side(2), side(3)].map(|side| side as usize), channels as usize))
 }
 
 /// Fields `datatype` and `bitpix`.

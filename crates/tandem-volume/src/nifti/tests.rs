@@ -12,7 +12,7 @@ fn sample(shape: [usize; 3]) -> Volume<f32> {
 }
 
 fn bytes() -> Vec<u8> {
-    encode(&sample([4, 3, 2]), Path::new("x.nii")).unwrap()
+    encode(&[sample([4, 3, 2])], Path::new("x.nii")).unwrap()
 }
 
 fn read_bytes(bytes: &[u8]) -> Result<Stored> {
@@ -95,17 +95,17 @@ fn version_2(volume: &Volume<f32>, endian: Endian, is_pair: bool) -> Vec<u8> {
 #[test]
 fn what_is_written_is_read() {
     let volume = sample([4, 3, 2]);
-    let again = read_bytes(&bytes()).unwrap().into_image();
+    let again = read_bytes(&bytes()).unwrap().into_volume(Path::new("scan")).unwrap();
     assert_eq!(again.array(), volume.array());
     assert!(affine_error(again.geometry(), volume.geometry()) < 1e-7);
     // Reading and writing again changes no byte.
-    assert_eq!(encode(&again, Path::new("x.nii")).unwrap(), bytes());
+    assert_eq!(encode(&[again], Path::new("x.nii")).unwrap(), bytes());
 }
 
 #[test]
 fn both_byte_orders_are_read() {
     let (little, big) = (read_bytes(&bytes()).unwrap(), read_bytes(&big_endian(bytes())).unwrap());
-    assert_eq!(big.into_image(), little.into_image());
+    assert_eq!(big.into_volume(Path::new("scan")).unwrap(), little.into_volume(Path::new("scan")).unwrap());
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn the_qform_says_what_the_sform_says() {
     }
     for grid in grids {
         let mut bytes =
-            encode(&Volume::new(Array3::<u8>::zeros([2, 2, 2]), grid.clone()), Path::new("x")).unwrap();
+            encode(&[Volume::new(Array3::<u8>::zeros([2, 2, 2]), grid.clone())], Path::new("x")).unwrap();
         bytes[254..256].fill(0); // no sform
         bytes[280..328].fill(0xff);
         let found = read_bytes(&bytes).unwrap().geometry;
@@ -171,13 +171,14 @@ fn a_qform_that_disagrees_with_the_sform_is_reported() {
 
 #[test]
 fn a_slope_of_zero_or_nan_is_none() {
-    let plain = read_bytes(&bytes()).unwrap().into_image();
+    let plain = read_bytes(&bytes()).unwrap().into_volume(Path::new("scan")).unwrap();
     for slope in [0.0f32, f32::NAN, f32::INFINITY] {
         let scaled = read_bytes(&with(112, &slope.to_le_bytes())).unwrap();
-        assert_eq!(scaled.into_image(), plain, "{slope}");
+        assert_eq!(scaled.into_volume(Path::new("scan")).unwrap(), plain, "{slope}");
     }
     assert!(message(&with(116, &f32::NAN.to_le_bytes())).contains("scl_inter is NaN"));
-    let doubled = read_bytes(&with(112, &2f32.to_le_bytes())).unwrap().into_image();
+    let doubled =
+        read_bytes(&with(112, &2f32.to_le_bytes())).unwrap().into_volume(Path::new("scan")).unwrap();
     assert_eq!(doubled.array(), &plain.array().mapv(|v| 2.0 * v));
 }
 
@@ -186,7 +187,34 @@ fn further_sides_of_one_are_no_dimensions() {
     assert_eq!(read_bytes(&with(40, &5i16.to_le_bytes())).unwrap().shape, [4, 3, 2]);
     let mut series = with(40, &4i16.to_le_bytes());
     series[48] = 7;
-    assert!(message(&series).contains("only one 3-D volume"), "{}", message(&series));
+    let refused = read_bytes(&series).unwrap_err().to_string();
+    assert!(refused.contains("cut short"), "seven times the voxels are not there: {refused}");
+    series[50] = 2;
+    series[40] = 5;
+    assert!(message(&series).contains("one further dimension only"), "{}", message(&series));
+}
+
+#[test]
+fn channels_lie_along_a_further_dimension() {
+    let first = sample([4, 3, 2]);
+    let second = Volume::new(first.array() * -2.0, first.geometry().clone());
+    let bytes = encode(&[first.clone(), second.clone()], Path::new("x.nii")).unwrap();
+    // As a vector too, whose dimension is the fifth.
+    let mut vector = bytes.clone();
+    for (place, side) in [(40, 5i16), (48, 1), (50, 2)] {
+        vector[place..place + 2].copy_from_slice(&side.to_le_bytes());
+    }
+    for bytes in [bytes, vector] {
+        let stored = read_bytes(&bytes).unwrap();
+        assert_eq!(stored.channels, (2, Order::Planar));
+        let refused = stored.clone().into_volume(Path::new("x.nii")).unwrap_err().to_string();
+        assert!(refused.starts_with("x.nii: the file holds 2 channels"), "{refused}");
+        assert!(stored.clone().into_label(Path::new("x.nii")).is_err());
+        let image = stored.into_image();
+        let found: Vec<_> = image.channels().iter().map(Volume::array).collect();
+        assert_eq!(found, [first.array(), second.array()]);
+    }
+    assert!(encode::<f32>(&[], Path::new("x.nii")).is_err());
 }
 
 #[test]
@@ -194,7 +222,10 @@ fn extensions_are_passed_over() {
     let mut long = with(108, &368f32.to_le_bytes());
     long[348] = 1;
     long.splice(352..352, [9; 16]);
-    assert_eq!(read_bytes(&long).unwrap().into_image().array(), sample([4, 3, 2]).array());
+    assert_eq!(
+        read_bytes(&long).unwrap().into_volume(Path::new("scan")).unwrap().array(),
+        sample([4, 3, 2]).array()
+    );
 }
 
 #[test]
@@ -248,7 +279,7 @@ fn volumes_that_nifti_cannot_hold_are_refused() {
     for shape in [[0, 1, 1], [40_000, 1, 1]] {
         assert!(
             encode(
-                &Volume::new(Array3::<u8>::zeros(shape), Geometry::isotropic(1.0).unwrap()),
+                &[Volume::new(Array3::<u8>::zeros(shape), Geometry::isotropic(1.0).unwrap())],
                 Path::new("x")
             )
             .is_err()
@@ -263,7 +294,7 @@ fn nifti_2_says_the_same_in_wider_fields() {
         let two = read_bytes(&version_2(&sample([4, 3, 2]), endian, false)).unwrap();
         assert_eq!((two.about.format.as_str(), two.endian), ("NIfTI-2", endian));
         assert!(two.about.mended.is_empty(), "{:?}", two.about.mended);
-        let two = two.into_image();
+        let two = two.into_volume(Path::new("scan")).unwrap();
         assert_eq!(two.array(), sample([4, 3, 2]).array());
         // f64 keeps what the f32 of NIfTI-1 rounds.
         assert!(affine_error(two.geometry(), sample([4, 3, 2]).geometry()) < 1e-15);
@@ -295,7 +326,8 @@ fn a_pair_is_read_by_either_name_plain_and_gzipped() {
         assert!(read(&path("hdr"), Budget::default()).unwrap_err().to_string().contains("img beside it"));
         std::fs::write(path("img.gz"), crate::gzip::packed(voxels)).unwrap();
         for ending in ["hdr", "img.gz"] {
-            let found = read(&path(ending), Budget::default()).unwrap().into_image();
+            let found =
+                read(&path(ending), Budget::default()).unwrap().into_volume(Path::new("scan")).unwrap();
             assert_eq!(found.array(), volume.array(), "{name} {ending}");
         }
         std::fs::remove_file(path("hdr")).unwrap();

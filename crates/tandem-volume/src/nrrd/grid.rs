@@ -1,36 +1,16 @@
 //! The grid that a NRRD header describes.
+use super::axes::Axes;
 use super::fields::Fields;
 use crate::text_header::numbers;
 use crate::{Geometry, Result};
 
-/// Voxels along i, j, k.
-pub(super) fn shape(fields: &Fields) -> Result<[usize; 3]> {
-    let dimension = fields.need("dimension")?;
-    if dimension != "3" {
-        return Err(fields.error(format!(
-            "the grid has {dimension} dimensions, but only 3-D scalars are read; extract the volume you mean"
-        )));
-    }
-    if let Some(kinds) = fields.get("kinds")
-        && !kinds.split_whitespace().all(|kind| ["domain", "space", "none", "???"].contains(&kind))
-    {
-        return Err(fields.error(format!(
-            "kinds is {kinds:?}, but all three axes must be of space; extract the volume you mean"
-        )));
-    }
-    let sizes = fields.need("sizes")?;
-    numbers(sizes).filter(|shape| !shape.contains(&0)).ok_or_else(|| {
-        fields.error(format!("sizes is {sizes:?}, but three positive numbers are needed; correct the header"))
-    })
-}
-
 /// The grid in RAS+: `space directions` and `space origin` in their space, or `spacings` alone.
-pub(super) fn geometry(fields: &Fields, mended: &mut Vec<String>) -> Result<Geometry> {
+pub(super) fn geometry(fields: &Fields, axes: &Axes, mended: &mut Vec<String>) -> Result<Geometry> {
     let grid = match fields.get("space directions") {
         Some(directions) => {
             let signs = space_to_ras(fields)?;
             let scale = millimetres(fields)?;
-            let columns = vectors(directions).filter(|vectors| vectors.len() == 3).ok_or_else(|| {
+            let columns = vectors(&axes.of_space(directions)).filter(|vectors| vectors.len() == 3).ok_or_else(|| {
                 fields.error(format!(
                     "space directions is {directions:?}, but three vectors of three are needed; correct the header"
                 ))
@@ -50,7 +30,7 @@ pub(super) fn geometry(fields: &Fields, mended: &mut Vec<String>) -> Result<Geom
         }
         None => {
             let spacings = fields.need("spacings")?;
-            let spacing = numbers(spacings).ok_or_else(|| {
+            let spacing = numbers(&axes.of_space(spacings)).ok_or_else(|| {
                 fields.error(format!(
                     "spacings is {spacings:?}, but three numbers are needed; correct the header"
                 ))

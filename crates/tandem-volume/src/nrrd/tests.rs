@@ -18,16 +18,25 @@ fn read_parts(header: &str, voxels: &[u8]) -> Result<Stored> {
 
 #[test]
 fn raw_and_gzipped_voxels_are_read_in_both_byte_orders() {
-    let image = read_parts(HEADER, &voxels()).unwrap().into_image();
+    let image = read_parts(HEADER, &voxels()).unwrap().into_volume(Path::new("scan")).unwrap();
     assert_eq!(image.shape(), [3, 2, 2]);
     for ((i, j, k), &value) in image.array().indexed_iter() {
         assert_eq!(value, (i + 3 * (j + 2 * k)) as f32 - 5.0);
     }
     let gzip = HEADER.replace("raw", "gzip");
-    assert_eq!(read_parts(&gzip, &packed(&voxels())).unwrap().into_image(), image);
+    assert_eq!(read_parts(&gzip, &packed(&voxels())).unwrap().into_volume(Path::new("scan")).unwrap(), image);
     let swapped: Vec<u8> = voxels().chunks(2).flat_map(|pair| [pair[1], pair[0]]).collect();
-    assert_eq!(read_parts(&HEADER.replace("little", "big"), &swapped).unwrap().into_image(), image);
-    assert_eq!(read_parts(&HEADER.replace('\n', "\r\n"), &voxels()).unwrap().into_image(), image);
+    assert_eq!(
+        read_parts(&HEADER.replace("little", "big"), &swapped)
+            .unwrap()
+            .into_volume(Path::new("scan"))
+            .unwrap(),
+        image
+    );
+    assert_eq!(
+        read_parts(&HEADER.replace('\n', "\r\n"), &voxels()).unwrap().into_volume(Path::new("scan")).unwrap(),
+        image
+    );
 }
 
 #[test]
@@ -53,7 +62,8 @@ fn spacings_alone_are_enough() {
 fn what_is_not_read_is_named() {
     for (from, to, expected) in [
         ("NRRD0004", "XRRD0004", "not a NRRD file"),
-        ("dimension: 3", "dimension: 4", "4 dimensions"),
+        ("dimension: 3", "dimension: 5", "5 dimensions"),
+        ("dimension: 3", "dimension: 4", "first or the last must hold the channels"),
         ("sizes: 3 2 2", "sizes: 3 0 2", "sizes"),
         ("sizes: 3 2 2\n", "", "`sizes` is missing"),
         ("type: short", "type: block", "voxel type"),
@@ -130,4 +140,45 @@ fn units_become_mm() {
     let header = HEADER.replace("kinds: ", "space units: \"cm\" \"cm\" \"cm\"\nkinds: ");
     let grid = read_parts(&header, &voxels()).unwrap().geometry;
     assert_eq!((grid.spacing(), grid.origin()), ([5.0, 5.0, 20.0], [-10.0, -20.0, 30.0]));
+}
+
+#[test]
+fn channels_lie_before_or_behind_the_axes_of_space() {
+    let stored = |sizes: &str, kinds: &str, directions: &str| {
+        let header = HEADER
+            .replace("dimension: 3", "dimension: 4")
+            .replace("sizes: 3 2 2", &format!("sizes: {sizes}"))
+            .replace("kinds: domain domain domain\n", kinds)
+            .replace("(0.5,0,0) (0,-0.5,0) (0,0,2)", directions);
+        let two = [voxels(), voxels()].concat();
+        read_parts(&header, &two)
+    };
+    let before = "none (0.5,0,0) (0,-0.5,0) (0,0,2)";
+    let behind = "(0.5,0,0) (0,-0.5,0) (0,0,2) none";
+    let single = read_parts(HEADER, &voxels()).unwrap().geometry;
+    for kinds in ["", "kinds: vector domain domain domain\n"] {
+        let image = stored("2 3 2 2", kinds, before).unwrap().into_image();
+        assert_eq!((image.shape(), image.geometry()), ([3, 2, 2], &single));
+        for (channel, volume) in image.channels().iter().enumerate() {
+            for ((i, j, k), &value) in volume.array().indexed_iter() {
+                // The values -5 to 6, twice, in the order of the file.
+                let place = channel + 2 * (i + 3 * (j + 2 * k));
+                assert_eq!(value, (place % 12) as f32 - 5.0);
+            }
+        }
+    }
+    for kinds in ["", "kinds: domain domain domain list\n"] {
+        let image = stored("3 2 2 2", kinds, behind).unwrap().into_image();
+        assert_eq!((image.shape(), image.geometry()), ([3, 2, 2], &single));
+        let expected = read_parts(HEADER, &voxels()).unwrap().into_image();
+        assert!(image.channels().iter().all(|channel| channel == &expected.channels()[0]));
+    }
+    for (sizes, kinds, directions) in [
+        ("3 2 2", "", before),
+        ("0 3 2 2", "", before),
+        ("3 2 2 2", "kinds: domain vector domain domain\n", behind),
+        ("3 2 2 2", "kinds: domain domain domain domain\n", behind),
+    ] {
+        assert!(stored(sizes, kinds, directions).is_err(), "{sizes} {kinds} {directions}");
+    }
 }

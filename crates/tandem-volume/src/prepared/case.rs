@@ -2,13 +2,13 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use ndarray::Array3;
+use ndarray::{Array3, Array4, Axis};
 use sha2::{Digest, Sha256};
 
 use super::manifest::{Manifest, hexadecimal};
 use super::planes::Planes;
 use crate::stored::Voxel;
-use crate::{Error, Geometry, Result, Volume};
+use crate::{Error, Geometry, Image, Result, Subject, Volume};
 
 /// An opened folder of prepared cases.
 #[derive(Clone, Debug)]
@@ -53,13 +53,23 @@ impl PreparedSet {
             ));
         };
         let file = format!("{id}.nii");
-        let image = Planes::<f32>::open(self.dir.join("images").join(&file), record.shape)?;
+        let channels = self.manifest.channels.count();
+        let image = Planes::<f32>::open(self.dir.join("images").join(&file), record.shape, channels)?;
         let label = if record.labelled {
-            Some(Planes::<u8>::open(self.dir.join("labels").join(&file), record.shape)?)
+            Some(Planes::<u8>::open(self.dir.join("labels").join(&file), record.shape, 1)?)
         } else {
             None
         };
         Ok(PreparedCase { image, label })
+    }
+
+    /// Reads one case whole.
+    ///
+    /// # Errors
+    /// As for [`PreparedSet::case`], and where image and label map do not lie on one grid.
+    pub fn subject(&self, id: &str) -> Result<Subject> {
+        let case = self.case(id)?;
+        Subject::new(id, case.read_image()?, case.read_label()?)
     }
 }
 
@@ -76,17 +86,24 @@ impl PreparedCase {
         self.image.shape()
     }
 
+    /// Channels of the image.
+    pub fn channels(&self) -> usize {
+        self.image.channels()
+    }
+
     /// The physical grid.
     pub fn geometry(&self) -> &Geometry {
         self.image.geometry()
     }
 
-    /// Reads the whole image.
+    /// Reads the whole image, with all its channels.
     ///
     /// # Errors
     /// Where the file cannot be read or has shrunk.
-    pub fn read_image(&self) -> Result<Volume<f32>> {
-        whole(&self.image)
+    pub fn read_image(&self) -> Result<Image> {
+        Ok(Image::on_one_grid(
+            (0..self.channels()).map(|channel| whole(&self.image, channel)).collect::<Result<_>>()?,
+        ))
     }
 
     /// Reads the whole label map; `None` where the case is unlabelled.
@@ -94,22 +111,32 @@ impl PreparedCase {
     /// # Errors
     /// Where the file cannot be read or has shrunk.
     pub fn read_label(&self) -> Result<Option<Volume<u8>>> {
-        self.label.as_ref().map(whole).transpose()
+        self.label.as_ref().map(|label| whole(label, 0)).transpose()
     }
 
-    /// Reads the patch of `size` voxels from voxel `start`, without loading the volume: one positioned read a plane.
-    /// Voxels outside the volume are 0.
+    /// Reads the patch of `size` voxels from voxel `start`, without loading the volume: one positioned read a plane and
+    /// channel. Voxels outside the volume are 0.
+    ///
+    /// # Shapes
+    /// The image is `(C, i, j, k)`, the label map `(i, j, k)`.
     ///
     /// # Errors
     /// Where a side of the patch is 0, or a file cannot be read or has shrunk.
-    pub fn read_patch(&self, start: [i64; 3], size: [usize; 3]) -> Result<(Array3<f32>, Option<Array3<u8>>)> {
-        let label = self.label.as_ref().map(|label| label.read_patch(start, size)).transpose()?;
-        Ok((self.image.read_patch(start, size)?, label))
+    pub fn read_patch(&self, start: [i64; 3], size: [usize; 3]) -> Result<(Array4<f32>, Option<Array3<u8>>)> {
+        let label = self.label.as_ref().map(|label| label.read_patch(0, start, size)).transpose()?;
+        let channel = |channel| Ok(self.image.read_patch(channel, start, size)?.insert_axis(Axis(0)));
+        let mut image: Array4<f32> = channel(0)?;
+        for further in 1..self.channels() {
+            image
+                .append(Axis(0), channel(further)?.view())
+                .map_err(|error| Error::Argument(error.to_string()))?;
+        }
+        Ok((image, label))
     }
 }
 
-fn whole<T: Voxel>(planes: &Planes<T>) -> Result<Volume<T>> {
-    Ok(Volume::new(planes.read_patch([0; 3], planes.shape())?, planes.geometry().clone()))
+fn whole<T: Voxel>(planes: &Planes<T>, channel: usize) -> Result<Volume<T>> {
+    Ok(Volume::new(planes.read_patch(channel, [0; 3], planes.shape())?, planes.geometry().clone()))
 }
 
 /// Reads from a position of a file, without moving a cursor that other threads share.

@@ -4,26 +4,47 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::names::Names;
 use crate::{Error, Result};
 
-/// The version of the layout that this crate reads and writes.
-pub(super) const FORMAT: u32 = 1;
+/// The version of the layout that this crate writes.
+pub(super) const FORMAT: u32 = 2;
+/// The oldest one that it reads: that of scans of one channel, with nothing named.
+const OLDEST: u32 = 1;
 
 /// The content of `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Version of the layout: 1.
+    /// Version of the layout: 2.
     pub format: u32,
     /// Name of the dataset, such as `la` or `phantom`.
     pub dataset: String,
     /// Where the scans come from and what was done to them, for people.
     pub description: String,
+    /// How the raw intensities of each channel were normalised; empty where the dataset has its own way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub normalisation: Vec<Normalisation>,
+    /// The channels of every image.
+    #[serde(default = "one")]
+    pub channels: Names,
+    /// The classes of the label maps, background included.
+    #[serde(default = "unknown")]
+    pub classes: Names,
     /// The cases, in the order of their list (the first ones are the labelled ones of an experiment).
     pub cases: Vec<CaseRecord>,
+}
+
+fn one() -> Names {
+    Names::Numbered(1)
+}
+
+/// Until the cases have been looked at.
+pub(super) fn unknown() -> Names {
+    Names::Numbered(0)
 }
 
 impl Manifest {
@@ -38,15 +59,16 @@ impl Manifest {
         };
         // The version first: another one may have any fields.
         let Version { format } = serde_json::from_slice(bytes).map_err(unreadable)?;
-        if format != FORMAT {
+        if !(OLDEST..=FORMAT).contains(&format) {
             return Err(Error::file(
                 path,
                 format!(
-                    "the folder has format {format}, but this version reads {FORMAT}; prepare the data again"
+                    "the folder has format {format}, but this version reads {OLDEST} to {FORMAT}; prepare the data again"
                 ),
             ));
         }
-        let manifest: Manifest = serde_json::from_slice(bytes).map_err(unreadable)?;
+        let mut manifest: Manifest = serde_json::from_slice(bytes).map_err(unreadable)?;
+        manifest.count_classes();
         let mut ids = BTreeSet::new();
         for case in &manifest.cases {
             check_id(&case.id).map_err(|message| Error::file(path, message))?;
@@ -60,6 +82,14 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Where nobody said how many classes there are: those up to the highest label, and at least two.
+    pub(super) fn count_classes(&mut self) {
+        if self.classes == unknown() {
+            let highest = self.cases.iter().filter_map(|case| case.highest_label).max();
+            self.classes = Names::Numbered(usize::from(highest.unwrap_or(0).max(1)) + 1);
+        }
+    }
+
     /// The entry of a case.
     pub fn case(&self, id: &str) -> Option<&CaseRecord> {
         self.cases.iter().find(|case| case.id == id)
@@ -67,7 +97,7 @@ impl Manifest {
 }
 
 /// Says why `id` cannot name a file.
-pub(super) fn check_id(id: &str) -> std::result::Result<(), String> {
+pub(crate) fn check_id(id: &str) -> std::result::Result<(), String> {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
     if !id.is_empty() && !id.starts_with('.') && id.chars().all(plain) {
         return Ok(());
@@ -93,8 +123,9 @@ pub struct CaseRecord {
     pub spacing: [f64; 3],
     /// The files that the case was made from.
     pub sources: Vec<Source>,
-    /// Statistics of the prepared intensities.
-    pub intensity: Intensity,
+    /// Statistics of the prepared intensities of each channel.
+    #[serde(deserialize_with = "of_each_channel")]
+    pub intensity: Vec<Intensity>,
     /// Voxels with a label above 0; `None` where the case is unlabelled.
     pub foreground_voxels: Option<u64>,
     /// The highest label; `None` where the case is unlabelled.
@@ -102,6 +133,21 @@ pub struct CaseRecord {
     /// What was done to this case only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// How raw intensities become those that networks see: a new scan needs the same.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Normalisation {
+    /// Less the scan's mean, divided by its standard deviation, over all voxels.
+    ZScore,
+    /// Cut off at both ends, and scaled so that these become 0 and 1.
+    Window {
+        /// The intensity that becomes 0, in the scan's unit.
+        low: f64,
+        /// The intensity that becomes 1, in the scan's unit.
+        high: f64,
+    },
 }
 
 /// The list that a case belongs to.
@@ -169,7 +215,7 @@ impl Source {
     }
 }
 
-/// Statistics of all voxels of a prepared image, in the image's unit.
+/// Statistics of all voxels of a channel of a prepared image, in the channel's unit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Intensity {
@@ -196,6 +242,20 @@ impl Intensity {
         let (min, max) = values().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
         Some(Intensity { min, max, mean, sd: variance.sqrt() })
     }
+}
+
+/// A list, or what format 1 has: the statistics of the only channel.
+fn of_each_channel<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Intensity>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Each(Vec<Intensity>),
+        Only(Intensity),
+    }
+    Ok(match Stored::deserialize(deserializer)? {
+        Stored::Each(each) => each,
+        Stored::Only(only) => vec![only],
+    })
 }
 
 /// Bytes in hexadecimal.
@@ -248,8 +308,31 @@ mod tests {
     fn another_version_is_told_apart_from_damage() {
         let error =
             |text: &str| Manifest::parse(text.as_bytes(), Path::new("m.json")).unwrap_err().to_string();
-        assert!(error(r#"{"format": 2, "news": []}"#).contains("has format 2"));
+        assert!(error(r#"{"format": 3, "news": []}"#).contains("has format 3"));
         assert!(error(r#"{"format": 1, "news": []}"#).contains("unknown field `news`"));
         assert!(error("{").contains("not valid"));
+    }
+
+    #[test]
+    fn format_1_has_one_channel_and_the_classes_of_its_labels() {
+        let case = |id: &str, highest: &str| {
+            format!(
+                r#"{{"id": "{id}", "split": "train", "labelled": {}, "shape": [4, 4, 4], "spacing": [1, 1, 1], "sources": [],
+                "intensity": {{"min": 0, "max": 1, "mean": 0.5, "sd": 0.1}}, "foreground_voxels": 3,
+                "highest_label": {highest}}}"#,
+                highest != "null"
+            )
+        };
+        let manifest = |cases: [String; 2]| {
+            let text = format!(
+                r#"{{"format": 1, "dataset": "d", "description": "", "cases": [{}]}}"#,
+                cases.join(",")
+            );
+            Manifest::parse(text.as_bytes(), Path::new("m.json")).unwrap()
+        };
+        let found = manifest([case("a", "1"), case("b", "4")]);
+        assert_eq!((found.channels, found.classes), (Names::Numbered(1), Names::Numbered(5)));
+        assert_eq!((found.cases[0].intensity.len(), found.cases[0].intensity[0].max), (1, 1.0));
+        assert_eq!(manifest([case("a", "null"), case("b", "0")]).classes, Names::Numbered(2));
     }
 }

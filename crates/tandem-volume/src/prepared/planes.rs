@@ -9,7 +9,7 @@ use crate::nifti::{self, Header};
 use crate::stored::{Voxel, byte_count};
 use crate::{Error, Geometry, Result};
 
-/// An opened file of voxels of type `T`, read plane by plane: the file stores i fastest and k slowest.
+/// An opened file of voxels of type `T`, read plane by plane: the file stores i fastest, then j, then k, then channels.
 #[derive(Debug)]
 pub(super) struct Planes<T> {
     file: File,
@@ -19,18 +19,14 @@ pub(super) struct Planes<T> {
 }
 
 impl<T: Voxel> Planes<T> {
-    /// Opens a file that must have `shape`, the manifest's.
-    pub(super) fn open(path: PathBuf, shape: [usize; 3]) -> Result<Self> {
+    /// Opens a file that must have `shape` and so many channels, as the manifest says.
+    pub(super) fn open(path: PathBuf, shape: [usize; 3], channels: usize) -> Result<Self> {
         let file = File::open(&path).map_err(Error::io(&path))?;
         let header = nifti::read_header(&file, &path)?;
-        if header.shape != shape {
-            return Err(Error::file(
-                &path,
-                format!(
-                    "the file has shape {:?}, but the manifest says {shape:?}; prepare again",
-                    header.shape
-                ),
-            ));
+        if (header.shape, header.channels) != (shape, channels) {
+            let found = format!("the file has shape {:?} and {} channel(s)", header.shape, header.channels);
+            let problem = format!("{found}, but the manifest says {shape:?} and {channels}; prepare again");
+            return Err(Error::file(&path, problem));
         }
         if header.scalar != T::SCALAR || header.scaling.is_some() {
             return Err(Error::file(
@@ -52,8 +48,12 @@ impl<T: Voxel> Planes<T> {
         &self.header.geometry
     }
 
-    /// The patch of `size` voxels from `start`, 0 outside the volume.
-    pub(super) fn read_patch(&self, start: [i64; 3], size: [usize; 3]) -> Result<Array3<T>> {
+    pub(super) fn channels(&self) -> usize {
+        self.header.channels
+    }
+
+    /// The patch of `size` voxels from `start` of a channel, 0 outside the volume.
+    pub(super) fn read_patch(&self, channel: usize, start: [i64; 3], size: [usize; 3]) -> Result<Array3<T>> {
         if size.contains(&0) || byte_count(size, size_of::<T>()).is_none() {
             return Err(Error::Argument(format!(
                 "no patch of {size:?} voxels can be read; every side needs 1 or more"
@@ -71,7 +71,7 @@ impl<T: Voxel> Planes<T> {
         let slab_bytes = ((j.count - 1) * side + i.count) * size_of::<T>();
         let mut slabs = vec![0; k.count * slab_bytes];
         for (plane, slab) in slabs.chunks_mut(slab_bytes).enumerate() {
-            self.read_slab([i.file, j.file, k.file + plane], slab)?;
+            self.read_slab(channel, [i.file, j.file, k.file + plane], slab)?;
         }
         let row = |plane: usize, row: usize| {
             &slabs[plane * slab_bytes + row * side * size_of::<T>()..][..i.count * size_of::<T>()]
@@ -86,10 +86,11 @@ impl<T: Voxel> Planes<T> {
         Ok(patch)
     }
 
-    /// Reads the voxels from `[i, j, k]` on.
-    fn read_slab(&self, [i, j, k]: [usize; 3], slab: &mut [u8]) -> Result<()> {
-        let [ni, nj, _] = self.shape();
-        let offset = self.header.data_offset + (((k * nj + j) * ni + i) * size_of::<T>()) as u64;
+    /// Reads the voxels of a channel from `[i, j, k]` on.
+    fn read_slab(&self, channel: usize, [i, j, k]: [usize; 3], slab: &mut [u8]) -> Result<()> {
+        let [ni, nj, nk] = self.shape();
+        let voxel = ((channel * nk + k) * nj + j) * ni + i;
+        let offset = self.header.data_offset + (voxel * size_of::<T>()) as u64;
         super::case::read_exact_at(&self.file, slab, offset).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => Error::Truncated {
                 path: self.path.clone(),

@@ -3,7 +3,7 @@ use std::fs;
 use ndarray::Array3;
 
 use super::*;
-use crate::{Geometry, Subject, Volume};
+use crate::{Geometry, Image, Subject, Volume};
 
 const SHAPE: [usize; 3] = [9, 7, 5];
 
@@ -52,6 +52,7 @@ fn what_is_added_is_read() {
     let case = set.case("b").unwrap();
     assert_eq!(case.shape(), SHAPE);
     assert_eq!(&case.read_image().unwrap(), expected.image());
+    assert_eq!(set.subject("b").unwrap(), expected);
     assert_eq!(case.read_label().unwrap().as_ref(), expected.label());
     assert_eq!(set.case("a").unwrap().read_label().unwrap(), None);
     assert_eq!(set.manifest().cases[1].highest_label, None);
@@ -69,8 +70,8 @@ fn every_patch_is_the_volume_inside_and_zero_outside() {
     for size in sizes {
         for start in [[0, 0, 0], [2, 3, 1], [-3, -2, -1], [7, 6, 4], [-20, 0, 0], [0, 50, 0], [8, -1, -11]] {
             let (image, label) = case.read_patch(start, size).unwrap();
-            assert_eq!(image.shape(), size);
-            for ((i, j, k), &value) in image.indexed_iter() {
+            assert_eq!(image.shape(), [[1].as_slice(), &size].concat());
+            for ((_, i, j, k), &value) in image.indexed_iter() {
                 let at = [start[0] + i as i64, start[1] + j as i64, start[2] + k as i64];
                 assert_eq!(value, voxel(at), "{start:?} {size:?} {at:?}");
                 let label = label.as_ref().unwrap()[[i, j, k]];
@@ -114,7 +115,7 @@ fn files_that_are_not_what_the_manifest_says_are_refused() {
     assert!(set.case("b").unwrap_err().to_string().contains("not unscaled F32"));
     let small = Volume::new(Array3::<f32>::zeros([2, 2, 2]), Geometry::isotropic(1.0).unwrap());
     crate::write_image(&path, &small).unwrap();
-    assert!(set.case("b").unwrap_err().to_string().contains("but the manifest says [9, 7, 5]"));
+    assert!(set.case("b").unwrap_err().to_string().contains("but the manifest says [9, 7, 5] and 1"));
     fs::remove_file(&path).unwrap();
     assert!(set.case("b").unwrap_err().to_string().contains("b.nii"));
     assert!(set.case("c").unwrap_err().to_string().contains("no case \"c\""));
@@ -155,4 +156,53 @@ fn cases_that_cannot_be_read_again_are_refused() {
     add(&mut writer, &subject("a", true)).unwrap();
     assert!(add(&mut writer, &subject("a", false)).unwrap_err().to_string().contains("there twice"));
     assert_eq!(writer.finish().unwrap().manifest().cases.len(), 1);
+}
+
+/// A subject whose second and third channels are the first one, 1000 and 2000 higher.
+fn three_channels(id: &str) -> Subject {
+    let (id, image, label) = subject(id, true).into_parts();
+    let first = &image.channels()[0];
+    let channel = |n: usize| Volume::new(first.array() + 1000.0 * n as f32, first.geometry().clone());
+    Subject::new(id, Image::new((0..3).map(channel).collect()).unwrap(), label).unwrap()
+}
+
+#[test]
+fn every_channel_of_a_patch_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = Writer::create(dir.path().join("set"), "test", "").unwrap();
+    let mut writer = writer.with_channels(["t1", "t2", "flair"]).unwrap();
+    add(&mut writer, &three_channels("a")).unwrap();
+    let set = writer.finish().unwrap();
+    assert_eq!(set.subject("a").unwrap(), three_channels("a"));
+    assert_eq!(set.manifest().channels, Names::from(["t1", "t2", "flair"]));
+    let intensity = &set.manifest().cases[0].intensity;
+    assert_eq!(intensity.iter().map(|of| of.min).collect::<Vec<_>>(), [1.0, 1001.0, 2001.0]);
+
+    let case = set.case("a").unwrap();
+    assert_eq!(case.channels(), 3);
+    for (start, size) in [([2, 3, 1], [4, 3, 2]), ([-3, -2, -1], [12, 12, 12]), ([7, 6, 4], [1, 2, 3])] {
+        let (image, _) = case.read_patch(start, size).unwrap();
+        for ((channel, i, j, k), &value) in image.indexed_iter() {
+            let inside = voxel([start[0] + i as i64, start[1] + j as i64, start[2] + k as i64]);
+            let expected = if inside > 0.0 { inside + 1000.0 * channel as f32 } else { 0.0 };
+            assert_eq!(value, expected, "{start:?} {size:?} channel {channel}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_has_one_number_of_channels_and_knows_its_classes() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = |name: &str| Writer::create(dir.path().join(name), "test", "").unwrap();
+    let mut mixed = writer("mixed");
+    add(&mut mixed, &subject("a", true)).unwrap();
+    let message = add(&mut mixed, &three_channels("b")).unwrap_err().to_string();
+    assert!(message.contains("\"b\" has 3 channel(s), but those of the folder have 1"), "{message}");
+    let manifest = mixed.finish().unwrap().manifest().clone();
+    assert_eq!((manifest.channels, manifest.classes), (Names::Numbered(1), Names::Numbered(3)));
+
+    let mut named = writer("named").with_classes(["background", "liver"]).unwrap();
+    let message = add(&mut named, &subject("a", true)).unwrap_err().to_string();
+    assert!(message.contains("\"a\" holds label 2, but the folder has 2 classes"), "{message}");
+    assert!(writer("twice").with_channels(["t1", "t1"]).is_err());
 }

@@ -3,7 +3,7 @@ use ndarray::Array3;
 
 use super::axis::{self, Taps};
 use super::{largest_share, places, spline};
-use crate::{Error, Geometry, Orientation, Result, Volume};
+use crate::{Error, Geometry, Image, Orientation, Result, Volume};
 
 /// How a scan is read between its voxels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,26 @@ pub fn label_onto(
         }
     };
     Ok(Volume::new(labels, target.clone()))
+}
+
+/// The label map on the grid of its image, and how far its corners lay from those of the image, in mm: resampled by
+/// [`label_onto`] with [`LabelInterpolation::Linear`] where that is more than float noise (0.01 mm), else as it is.
+///
+/// # Errors
+/// As for [`label_onto`].
+pub fn label_to_image(label: Volume<u8>, image: &Image) -> Result<(Volume<u8>, f64)> {
+    let corner = |geometry: &Geometry, shape: [usize; 3], n: usize| {
+        geometry.position([0, 1, 2].map(|axis| (n >> axis & 1) as f64 * (shape[axis] as f64 - 1.0)))
+    };
+    let shift = |n: usize| {
+        let (a, b) = (corner(label.geometry(), label.shape(), n), corner(image.geometry(), image.shape(), n));
+        (0..3).map(|axis| (a[axis] - b[axis]).powi(2)).sum::<f64>().sqrt()
+    };
+    let shift = (0..8).map(shift).fold(0.0, f64::max);
+    if image.check_grid("the label map", &label).is_ok() {
+        return Ok((label, shift));
+    }
+    Ok((label_onto(&label, image.geometry(), image.shape(), LabelInterpolation::Linear)?, shift))
 }
 
 /// The voxels with axes that run as those of `target`, and how to bring them there.

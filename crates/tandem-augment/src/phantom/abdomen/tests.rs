@@ -6,7 +6,7 @@ use super::*;
 fn generate(index: u64, mm: f64) -> (Array3<f32>, Array3<u8>) {
     let params = PhantomParams { spacing_mm: [mm; 3], ..PhantomParams::new(1337, index) };
     let (_, image, label) = generate_abdomen(&params).unwrap().into_parts();
-    (image.into_parts().0, label.unwrap().into_parts().0)
+    (image.into_channels().swap_remove(0).into_parts().0, label.unwrap().into_parts().0)
 }
 
 #[test]

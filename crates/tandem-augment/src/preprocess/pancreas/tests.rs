@@ -47,12 +47,12 @@ fn mc_net_crops_the_plane_keeps_every_slice_and_gives_z_scores() {
     assert_eq!(subject.image().shape(), [119 + 50, 29 + 50 + 66, 160]);
     assert_eq!(foreground(&subject), ([25, 58, 59], [144, 87, 98]));
 
-    let (mean, deviation) = moments(subject.image().array());
+    let (mean, deviation) = moments(subject.image().channels()[0].array());
     assert!(mean.abs() < 1e-5 && (deviation - 1.0).abs() < 1e-5, "{mean} {deviation}");
     let [from_i, ..] = start(&subject);
     let window = Array3::from_shape_fn(subject.image().shape(), |(i, j, k)| windowed([from_i + i, j, k]));
     let (mean, deviation) = moments(&window);
-    for (found, &window) in subject.image().array().iter().zip(&window) {
+    for (found, &window) in subject.image().channels()[0].array().iter().zip(&window) {
         let expected = (f64::from(window) - mean) / deviation;
         // The spline rounds a straight ramp at the scan's ends only, and not beyond the clipped part of this one.
         assert!((f64::from(*found) - expected).abs() < 0.02, "{found} {expected}");
@@ -69,7 +69,7 @@ fn coranet_crops_all_axes_and_keeps_the_window_from_0_to_1() {
     assert_eq!(subject.image().shape(), [171, 96, 96]);
     assert_eq!(foreground(&subject), ([25, 32, 27], [144, 61, 66]));
     let [i0, j0, k0] = start(&subject);
-    for ((i, j, k), found) in subject.image().array().indexed_iter() {
+    for ((i, j, k), found) in subject.image().channels()[0].array().indexed_iter() {
         let expected = windowed([i0 + i, j0 + j, k0 + k]);
         assert!((found - expected).abs() < 1e-4, "{found} {expected}");
     }
@@ -78,14 +78,14 @@ fn coranet_crops_all_axes_and_keeps_the_window_from_0_to_1() {
 #[test]
 fn coranet_stretches_the_window_and_appends_zeros_where_a_scan_does_not_fill_them() {
     let (id, image, label) = scan([200, 150, 30], [60, 60, 10], [120, 90, 20]).into_parts();
-    let (image, geometry) = image.into_parts();
+    let (image, geometry) = image.into_channels().swap_remove(0).into_parts();
     // 20 HU and half of one more a voxel: 149 mm later 2/3 * 149 more.
     let image = Array3::from_shape_fn(image.dim(), |(i, ..)| 20.0 + 0.5 * i as f32);
     let subject = pancreas_coranet(Subject::new(id, Volume::new(image, geometry), label).unwrap()).unwrap();
     let [i0, _, k0] = start(&subject);
     // 30 slices of 2 mm are fewer than 96 mm.
     assert_eq!((subject.image().shape()[2], k0), (96, 0));
-    for ((i, _, k), found) in subject.image().array().indexed_iter() {
+    for ((i, _, k), found) in subject.image().channels()[0].array().indexed_iter() {
         let expected = if k < 60 { (i0 + i) as f32 / 149.0 } else { 0.0 };
         assert!((found - expected).abs() < 1e-4, "{found} {expected}");
     }
@@ -140,7 +140,7 @@ fn wrong_scans_are_refused_by_name() {
         // All of it is darker than the window, or no number.
         for value in [-1000.0, f32::NAN] {
             let (id, image, label) = scan().into_parts();
-            let (image, geometry) = image.into_parts();
+            let (image, geometry) = image.into_channels().swap_remove(0).into_parts();
             let image = Volume::new(image.mapv_into(|_| value), geometry);
             let error = recipe(Subject::new(id, image, label).unwrap()).unwrap_err();
             assert!(matches!(error, AugmentError::NoContrast { .. }), "{error}");

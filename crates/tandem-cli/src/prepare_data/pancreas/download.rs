@@ -30,9 +30,6 @@ struct Found {
 impl Download {
     /// Looks through `folder`; reads no file.
     pub(super) fn find(folder: &Path) -> Result<Self> {
-        if !folder.is_dir() {
-            bail!("there is no folder {}; give --source the folder of the download", folder.display());
-        }
         let mut found = Found::default();
         found.look(folder, DEPTH)?;
         if found.scans.is_empty() {
@@ -55,10 +52,6 @@ impl Download {
             scans.insert(id(*number), Files { series, label });
         }
         Ok(Download { folder: folder.to_owned(), scans })
-    }
-
-    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
-        self.scans.keys().map(String::as_str)
     }
 
     pub(super) fn scan(&self, id: &str) -> Option<&Files> {
@@ -175,7 +168,7 @@ mod tests {
             "TCIA_pancreas_labels-02-05-2017/label0025.nii.gz",
         ]);
         let download = Download::find(folder.path()).unwrap();
-        assert_eq!(download.ids().collect::<Vec<_>>(), ["PANCREAS_0001", "PANCREAS_0002"]);
+        assert_eq!(download.scans.keys().collect::<Vec<_>>(), ["PANCREAS_0001", "PANCREAS_0002"]);
         let first = download.scan("PANCREAS_0001").unwrap();
         assert_eq!(first.series, "manifest-1/Pancreas-CT/PANCREAS_0001/study/series");
         assert_eq!(first.label.as_deref(), Some("TCIA_pancreas_labels-02-05-2017/label0001.nii.gz"));

@@ -2,13 +2,16 @@
 
 use super::download::id;
 use super::splits::is_copy;
+use super::{PancreasScans, Recipe};
+use crate::prepare_data::beside;
 use crate::progress::Progress;
-use anyhow::{Context, Result};
-use std::path::Path;
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tandem_augment::phantom::{ABDOMEN_SPACING_MM, PhantomParams, generate_abdomen};
 use tandem_random::Draws;
 use tandem_volume::dicom::{SeriesNames, write_series};
+use tandem_volume::prepared::{PreparedSet, Writer};
 use tandem_volume::{Orientation, Subject, write_label};
 
 /// How the axes of the label maps run: in another order than a CT's, and the other way round.
@@ -16,9 +19,9 @@ const LABEL_AXES: &str = "ARI";
 
 /// A set of phantoms, numbered as the scans that the archive still has.
 pub(in super::super) struct PancreasPhantoms {
-    pub(in super::super) seed: u64,
-    pub(in super::super) cases: usize,
-    pub(in super::super) spacing_mm: [f64; 3],
+    seed: u64,
+    cases: usize,
+    spacing_mm: [f64; 3],
 }
 
 impl PancreasPhantoms {
@@ -31,9 +34,36 @@ impl PancreasPhantoms {
         }
     }
 
+    /// Writes the phantoms as a download, in a folder that is removed again unless it is `kept`, and prepares that in
+    /// `folder`; `None` after Ctrl-C.
+    pub(in super::super) fn prepare(
+        &self,
+        recipe: Recipe,
+        kept: Option<&Path>,
+        folder: &Path,
+        stop: &AtomicBool,
+    ) -> Result<Option<PreparedSet>> {
+        if let Some(kept) = kept.filter(|kept| kept.exists()) {
+            bail!("{} exists already; choose another folder with --download", kept.display());
+        }
+        let path = kept.map_or_else(|| beside(folder, "download"), |kept| Ok(kept.to_owned()))?;
+        let download = Removed(path.clone());
+        if self.write(&path, stop)?.is_none() {
+            return Ok(None);
+        }
+        let scans = PancreasScans::open(&path, recipe, None)?;
+        let origin = format!("Synthetic CT of an abdomen, not of patients (seed {})", self.seed);
+        let writer = Writer::create(folder, "pancreas-phantom", scans.description(&origin))?;
+        let set = scans.write(writer, None, stop)?;
+        if kept.is_some() && set.is_some() {
+            download.kept();
+        }
+        Ok(set)
+    }
+
     /// Writes DICOM folders, label maps and lists below `folder`; 18 of 80 are the test list, as in CoraNet's split.
     /// `None` after Ctrl-C.
-    pub(in super::super) fn write(&self, folder: &Path, stop: &AtomicBool) -> Result<Option<()>> {
+    fn write(&self, folder: &Path, stop: &AtomicBool) -> Result<Option<()>> {
         let labels = folder.join("labels");
         std::fs::create_dir_all(&labels).with_context(|| format!("cannot make {}", labels.display()))?;
         let numbers: Vec<u32> = (1..).filter(|&number| !is_copy(number)).take(self.cases).collect();
@@ -57,6 +87,7 @@ impl PancreasPhantoms {
 
     fn write_scan(&self, folder: &Path, number: u32, subject: Subject) -> Result<()> {
         let (_, image, label) = subject.into_parts();
+        let image = &image.channels()[0];
         let id = id(number);
         let (uid, scan) = (format!("2.25.{}.{number}", self.seed), folder.join("Pancreas-CT").join(&id));
         let names = SeriesNames { patient: &id, description: "synthetic abdomen", uid: &uid };
@@ -65,11 +96,27 @@ impl PancreasPhantoms {
         let file_name = |k: usize| format!("1-{:03}.dcm", order[k] + 1);
         std::fs::create_dir_all(scan.join("study"))
             .with_context(|| format!("cannot make {}", scan.display()))?;
-        write_series(scan.join("study/series"), &image, &names, file_name)?;
+        write_series(scan.join("study/series"), image, &names, file_name)?;
         if let Some(label) = label {
             let label = label.reoriented(LABEL_AXES.parse::<Orientation>()?)?;
             write_label(folder.join(format!("labels/label{number:04}.nii.gz")), &label)?;
         }
         Ok(())
+    }
+}
+
+/// A folder that is removed when it goes out of scope.
+struct Removed(PathBuf);
+
+impl Removed {
+    fn kept(mut self) {
+        self.0 = PathBuf::new();
+    }
+}
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        // Nobody can be told here; the next preparation clears what is left. The empty path of a kept folder is none.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

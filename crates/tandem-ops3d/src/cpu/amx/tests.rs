@@ -104,7 +104,7 @@ fn odd_sides_kernels_strides_and_paddings() {
         ([3, 3, 3], 1, 2),
     ] {
         for sides in [[7, 5, 9], [8, 6, 4], [5, 7, 13]] {
-            for channels in [3, 1, 16] {
+            for channels in [1, 2, 3, 4, 16] {
                 let params = Conv3dParams::uniform(stride, padding);
                 check([2, sides[0], sides[1], sides[2], channels], 5, kernel, params);
             }

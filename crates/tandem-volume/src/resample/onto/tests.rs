@@ -133,3 +133,35 @@ fn grids_that_cannot_be_reached_are_refused() {
     assert!(onto(&image(), image().geometry(), [usize::MAX; 3]).contains("fits no array"));
     assert!(onto(&on_grid(Array3::zeros([0, 4, 4])), &turned, [4; 3]).contains("no voxels"));
 }
+
+#[test]
+fn a_label_map_is_brought_to_its_image_where_it_is_not_there() {
+    let image = image();
+    let expected = label();
+    // The same voxels, stored from the other end of i: exact, although the corners lie far apart.
+    let turned = expected.reoriented("LAS".parse().unwrap()).unwrap();
+    let image = Image::from(image);
+    let (found, shift) = label_to_image(turned, &image).unwrap();
+    assert_eq!(found.array(), expected.array());
+    let side = (expected.shape()[0] - 1) as f64 * expected.geometry().spacing()[0];
+    assert!((shift - side).abs() < 1e-9, "{shift} {side}");
+
+    // Elsewhere and coarser: what `label_onto` makes of it.
+    let spacing = expected.geometry().spacing().map(|mm| 1.5 * mm);
+    let coarse = label_onto(
+        &expected,
+        &Geometry::new(spacing, [0.3, -0.2, 0.1], expected.geometry().direction()).unwrap(),
+        [5, 4, 3],
+        LabelInterpolation::Nearest,
+    );
+    let coarse = coarse.unwrap();
+    let (found, _) = label_to_image(coarse.clone(), &image).unwrap();
+    let linear = label_onto(&coarse, image.geometry(), image.shape(), LabelInterpolation::Linear);
+    assert_eq!((&found, found.shape()), (&linear.unwrap(), image.shape()));
+
+    let noisy = expected.geometry().starting_at([0.0, 0.0, 0.001]).unwrap();
+    let noisy = Volume::new(expected.into_parts().0, noisy);
+    let (same, shift) = label_to_image(noisy.clone(), &image).unwrap();
+    assert_eq!(same, noisy);
+    assert!(shift > 0.0 && shift < 0.01, "{shift}");
+}

@@ -1,0 +1,221 @@
+//! Any folder of scans in a layout of the field, made ready for an experiment of its own.
+
+mod definition;
+mod fingerprint;
+mod plan;
+
+use super::{Arguments, Scan, grids, sources, write_scans};
+use crate::home::Home;
+use crate::intensities;
+use crate::output::say;
+use crate::survey::{Finding, Kind, Severity, Survey};
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use fingerprint::Fingerprint;
+use plan::{Plan, Wishes};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use tandem_augment::foreground;
+use tandem_volume::layout::ScanFolder;
+use tandem_volume::prepared::{Normalisation, PreparedSet, Split, Writer};
+use tandem_volume::{Image, Subject};
+
+/// Names that mean a benchmark or its stand-in.
+const TAKEN: [&str; 6] =
+    ["la", "phantom", "pancreas", "pancreas-phantom", "pancreas-coranet", "pancreas-phantom-coranet"];
+
+/// Which part of a scan is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CropTo {
+    /// The box around all voxels above the scan's lowest intensity. No label is looked at.
+    #[default]
+    Foreground,
+    /// The whole scan.
+    None,
+}
+
+/// A folder that was looked at, and the plan for it.
+struct Custom {
+    name: String,
+    folder: ScanFolder,
+    fingerprint: Fingerprint,
+    plan: Plan,
+    resample_labels: bool,
+}
+
+/// What the dataset is called: as `--name` says, or as its folder is.
+pub(super) fn name(arguments: &Arguments) -> Result<String> {
+    let name = match &arguments.name {
+        Some(name) => name.clone(),
+        None => {
+            let source = arguments.source()?;
+            // `.` and `..` have no name of their own.
+            let source =
+                source.canonicalize().with_context(|| format!("cannot open {}", source.display()))?;
+            source.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned()
+        }
+    };
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    if name.is_empty() || name.starts_with('.') || !plain {
+        bail!("{name:?} cannot name a dataset; give one of letters, digits, `-`, `_` and `.` with --name");
+    }
+    if TAKEN.contains(&name.as_str()) {
+        bail!("{name} is the name of a benchmark; give the dataset another one with --name");
+    }
+    Ok(name)
+}
+
+/// Checks, plans and writes the dataset into `aside`, and its definition where there is none yet; `None` after Ctrl-C.
+pub(super) fn prepare(
+    arguments: &Arguments,
+    home: &Home,
+    aside: &Path,
+    stop: &AtomicBool,
+) -> Result<Option<PreparedSet>> {
+    let folder = ScanFolder::open(arguments.source()?)?;
+    say(format!("{}: {}, {} scans", folder.path().display(), folder.layout(), folder.scans().len()));
+    super::refuse_faults(folder.path(), folder.faults())?;
+    let Some(survey) = Survey::of(&folder, stop)? else { return Ok(None) };
+    refuse_errors(&survey, &folder, arguments.resample_labels)?;
+    let fingerprint = Fingerprint::of(&folder, &survey);
+    let plan = Plan::propose(&fingerprint, &survey, &wishes(arguments)?, plan::available_memory())?;
+    plan.lines().iter().for_each(say);
+    let resample_labels = arguments.resample_labels;
+    let custom = Custom { name: name(arguments)?, folder, fingerprint, plan, resample_labels };
+    let Some(set) = custom.write(aside, stop)? else { return Ok(None) };
+    custom.write_definition(&home.experiments())?;
+    Ok(Some(set))
+}
+
+fn wishes(arguments: &Arguments) -> Result<Wishes> {
+    let spacing = match arguments.spacing.as_deref() {
+        None => None,
+        Some(&[i, j, k]) => Some([i, j, k]),
+        Some(&[mm]) => Some([mm; 3]),
+        Some(_) => bail!("--spacing: give one number of millimetres, or three along i, j, k"),
+    };
+    if spacing.iter().flatten().any(|mm| !(mm.is_finite() && *mm > 0.0)) {
+        bail!("--spacing: give positive numbers of millimetres");
+    }
+    let normalisation = match arguments.window.as_deref() {
+        Some(&[low, high]) if low < high => Some(Normalisation::Window { low, high }),
+        Some(_) => bail!("--window: give a lower and a higher intensity, such as --window -125 275"),
+        None => arguments.zscore.then_some(Normalisation::ZScore),
+    };
+    Ok(Wishes { spacing, normalisation, crop: arguments.crop.unwrap_or_default() })
+}
+
+/// Errors that `check-data` would tell: none of them must reach a run. Label maps that are to be resampled may lie elsewhere.
+fn refuse_errors(survey: &Survey, folder: &ScanFolder, resample_labels: bool) -> Result<()> {
+    let refused = |finding: &&Finding| {
+        finding.severity == Severity::Error && !(resample_labels && finding.kind == Kind::Grid)
+    };
+    let errors: Vec<&Finding> = survey.findings.iter().filter(refused).collect();
+    if let [first, ..] = errors.as_slice() {
+        let (count, shown) = (errors.len(), folder.path().display());
+        bail!(
+            "{count} errors in {shown}, the first: {}; see them all with check-data, then mend or remove these scans",
+            first.message
+        );
+    }
+    let (_, warnings) = survey.counts();
+    if warnings > 0 {
+        say(format!("{warnings} warnings; see them with check-data {}", folder.path().display()));
+    }
+    Ok(())
+}
+
+impl Custom {
+    /// Writes every scan that can be learnt from or scored, with the fingerprint and the plan beside them.
+    fn write(&self, aside: &Path, stop: &AtomicBool) -> Result<Option<PreparedSet>> {
+        let writer = Writer::create(aside, &self.name, self.description())?
+            .with_channels(self.fingerprint.channel_names())?
+            .with_classes(self.fingerprint.class_names())?
+            .with_normalisation(self.plan.normalisation.clone());
+        writer.add_file("fingerprint.json", &json(&self.fingerprint)?)?;
+        writer.add_file("plan.json", &json(&self.plan)?)?;
+        let scans = self.folder.scans();
+        let kept = scans.iter().filter(|scan| scan.split == Split::Train || scan.label.is_some());
+        let kept: Vec<(String, Split)> = kept.map(|scan| (scan.id.clone(), scan.split)).collect();
+        if kept.len() < scans.len() {
+            let left = scans.len() - kept.len();
+            say(format!("{left} test scans without a label map are left out: they cannot be scored"));
+        }
+        write_scans(writer, &kept, |id| self.read(id), stop)
+    }
+
+    /// Reads a scan, normalises it over its whole field of view, and then crops it.
+    fn read(&self, id: &str) -> Result<Scan> {
+        let files = self.folder.scan(id).with_context(|| format!("there is no scan {id}"))?;
+        let raw = self.folder.read_image(files)?;
+        let label = self.folder.read_label(files)?;
+        let (image, _) = intensities::from_raw(&raw, &self.plan.normalisation)?;
+        let (whole, moved) = grids::subject(id, image, label, self.resample_labels)?;
+        let (subject, cut) = match self.plan.crop {
+            CropTo::None => (whole, None),
+            CropTo::Foreground => cropped(whole, &raw)?,
+        };
+        let note = [moved, cut].into_iter().flatten().reduce(|all, note| format!("{all}; {note}"));
+        Ok(Scan { subject, sources: sources(&self.folder, files)?, note })
+    }
+
+    fn description(&self) -> String {
+        let crop = match self.plan.crop {
+            CropTo::None => "not cropped",
+            CropTo::Foreground => {
+                "cropped to the box around all voxels above the scan's lowest intensity; no crop looked at a label"
+            }
+        };
+        let normalisation = plan::described(&self.plan.normalisation);
+        format!(
+            "{}, {}: {normalisation} over the whole scan, then {crop}; each scan on its own grid.",
+            self.name,
+            self.folder.layout()
+        )
+    }
+
+    /// Writes the experiment to edit. One that is there already is somebody's work.
+    fn write_definition(&self, experiments: &Path) -> Result<()> {
+        let path: PathBuf = experiments.join(format!("{}.toml", self.name));
+        if path.exists() {
+            say(format!("{} is there already and stays; the new plan is in plan.json", path.display()));
+            return Ok(());
+        }
+        std::fs::create_dir_all(experiments)
+            .with_context(|| format!("cannot make {}", experiments.display()))?;
+        let text = definition::toml(&self.name, &self.plan, &self.fingerprint);
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        say(format!(
+            "{}: the experiment, to be edited; it runs with: experiment {}",
+            path.display(),
+            self.name
+        ));
+        Ok(())
+    }
+}
+
+/// The part of a subject that its raw intensities tell from background. What the crop cuts off the label map, which it does
+/// not look at, is told.
+fn cropped(whole: Subject, raw: &Image) -> Result<(Subject, Option<String>)> {
+    let crop = foreground(raw);
+    if crop.size == raw.shape() {
+        return Ok((whole, None));
+    }
+    let labelled = |subject: &Subject| {
+        subject.label().map_or(0, |label| label.array().iter().filter(|value| **value > 0).count())
+    };
+    let subject = crop.of_subject(&whole)?;
+    let mut note = format!("cropped from {:?} to {:?} voxels", raw.shape(), crop.size);
+    let lost = labelled(&whole) - labelled(&subject);
+    if lost > 0 {
+        note += &format!("; {lost} labelled voxels lie outside, where the image is background");
+        say(format!("{}: {note}", whole.id()));
+    }
+    Ok((subject, Some(note)))
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>> {
+    Ok((serde_json::to_string_pretty(value)? + "\n").into_bytes())
+}

@@ -1,0 +1,185 @@
+//! A plan proposed from a fingerprint: what a first experiment on these scans could be.
+
+mod patch;
+
+use super::CropTo;
+use super::fingerprint::Fingerprint;
+use crate::survey::{Survey, Surveyed, percentile};
+use anyhow::{Result, bail};
+use serde::Serialize;
+use tandem_volume::prepared::{Normalisation, Split};
+
+use patch::{BATCH, Limit};
+pub(super) use patch::{Sizes, available_memory};
+
+/// A scan of CT has air, which is near -1000 HU; MR has nothing below 0.
+const AIR: f64 = -500.0;
+
+/// What the command line decides instead of the plan.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wishes {
+    pub(super) spacing: Option<[f64; 3]>,
+    pub(super) normalisation: Option<Normalisation>,
+    pub(super) crop: CropTo,
+}
+
+/// What is proposed.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Plan {
+    /// Of each channel.
+    pub(super) normalisation: Vec<Normalisation>,
+    pub(super) crop: CropTo,
+    pub(super) classes: usize,
+    /// Scans whose labels train, that validate, and that train without labels.
+    pub(super) labelled: usize,
+    pub(super) validation: usize,
+    pub(super) unlabelled: usize,
+    /// The semi-supervised method.
+    pub(super) method: &'static str,
+    /// Labelled and unlabelled patches of a batch.
+    pub(super) batch: [usize; 2],
+    /// The working grid and its patches.
+    pub(super) full: Sizes,
+    /// The same, coarser, for machines without a GPU.
+    pub(super) quick: Sizes,
+    /// Why.
+    pub(super) reasons: Vec<String>,
+}
+
+impl Plan {
+    /// `memory` is what there is, in bytes.
+    pub(super) fn propose(
+        fingerprint: &Fingerprint,
+        survey: &Survey,
+        wishes: &Wishes,
+        memory: Option<u64>,
+    ) -> Result<Self> {
+        let Fingerprint { labelled, unlabelled, .. } = *fingerprint;
+        if labelled < 2 {
+            bail!(
+                "{labelled} scans for training have a label map; a run needs one to learn from and one to validate on"
+            );
+        }
+        let highest = fingerprint.classes.keys().last().copied().unwrap_or(1);
+        if let Some((value, _)) = fingerprint.classes.iter().find(|(_, name)| name.as_str() == "ignore") {
+            bail!(
+                "label {value} is called `ignore`, which no method here knows; give these voxels a class of their own"
+            );
+        }
+        let numbers: Vec<u8> = fingerprint.classes.keys().copied().collect();
+        if usize::from(highest) + 1 > 2 * numbers.len() {
+            bail!(
+                "the labels are {numbers:?}, and most numbers between are nothing; number them 0, 1, 2 ... instead"
+            );
+        }
+        let validation = (labelled / 5).max(1);
+        let mut plan = Plan {
+            normalisation: Vec::new(),
+            crop: wishes.crop,
+            classes: usize::from(highest).max(1) + 1,
+            labelled: labelled - validation,
+            validation,
+            unlabelled,
+            method: if unlabelled > 0 { "dual-networks" } else { "supervised-ensemble" },
+            batch: [BATCH[0].min(labelled - validation), BATCH[1].min(unlabelled.max(1))],
+            full: Sizes::default(),
+            quick: Sizes::default(),
+            reasons: Vec::new(),
+        };
+        if unlabelled == 0 {
+            plan.reasons.push(
+                "every scan is labelled, so the method is the control, which needs no unlabelled one; to try the others, \
+                 lower data.labelled"
+                    .to_owned(),
+            );
+        }
+        plan.normalise(fingerprint, survey, wishes.normalisation);
+        plan.size(fingerprint, wishes.spacing, memory);
+        Ok(plan)
+    }
+
+    fn normalise(&mut self, fingerprint: &Fingerprint, survey: &Survey, wished: Option<Normalisation>) {
+        let training: Vec<&Surveyed> =
+            survey.scans.iter().filter(|scan| scan.split == Split::Train).collect();
+        let labelled =
+            training.iter().copied().filter(|scan| scan.label_voxels.is_some()).take(self.labelled);
+        let labelled: Vec<&Surveyed> = labelled.collect();
+        for channel in 0..training.first().map_or(0, |scan| scan.intensities.len()) {
+            let named = fingerprint.channels.get(channel);
+            let has_air = training.iter().all(|scan| scan.intensities[channel].min <= AIR);
+            let is_ct = named.map_or(has_air, |name| name.eq_ignore_ascii_case("CT"));
+            let chosen = wished
+                .or_else(|| window(&labelled, channel).filter(|_| is_ct))
+                .unwrap_or(Normalisation::ZScore);
+            self.normalisation.push(chosen);
+            let name = named
+                .map_or_else(|| format!("channel {channel}"), |name| format!("channel {channel} ({name})"));
+            let why = match (wished, is_ct) {
+                (Some(_), _) => "as asked for".to_owned(),
+                (None, true) => format!(
+                    "CT; the window holds the 0.5th to 99.5th percentile of the labelled voxels of the first {} labelled \
+                     scans",
+                    labelled.len()
+                ),
+                (None, false) => "not CT".to_owned(),
+            };
+            self.reasons.push(format!("{name}: {} ({why})", described(&[chosen])));
+        }
+    }
+
+    fn size(&mut self, fingerprint: &Fingerprint, wished: Option<[f64; 3]>, memory: Option<u64>) {
+        let spacing = wished.unwrap_or(fingerprint.median_spacing).map(rounded);
+        let extent_mm =
+            [0, 1, 2].map(|axis| fingerprint.median_shape[axis] * fingerprint.median_spacing[axis]);
+        self.full = Sizes::fitting(extent_mm, spacing, Limit::full(memory));
+        let quick = patch::quick_spacing(extent_mm, spacing).map(rounded);
+        self.quick = Sizes::fitting(extent_mm, quick, Limit::quick(memory));
+        let why = if wished.is_some() { "as asked for" } else { "the median of the scans for training" };
+        let [i, j, k] = spacing;
+        self.reasons.push(format!("working grid of {i} x {j} x {k} mm: {why}"));
+        let available = memory.map_or_else(|| "unknown".to_owned(), |bytes| format!("{} MiB", bytes >> 20));
+        let [i, j, k] = self.full.patch;
+        self.reasons.push(format!(
+            "patch of {i} x {j} x {k} voxels: a step takes about {} MiB (memory here: {available}); a median scan has {} \
+             voxels",
+            Limit::step_bytes(self.full.patch, self.full.filters) >> 20,
+            [0, 1, 2].map(|axis| format!("{:.0}", extent_mm[axis] / spacing[axis])).join(" x ")
+        ));
+    }
+
+    /// The plan for people.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!(
+            "plan: {} labelled scans, {} unlabelled, {} to validate; {} classes; method {}",
+            self.labelled, self.unlabelled, self.validation, self.classes, self.method
+        )];
+        lines.extend(self.reasons.iter().map(|reason| format!("  {reason}")));
+        lines
+    }
+}
+
+/// The window that holds nearly all labelled voxels of these scans; `None` where they have none.
+fn window(labelled: &[&Surveyed], channel: usize) -> Option<Normalisation> {
+    let mut pooled: Vec<f32> =
+        labelled.iter().flat_map(|scan| scan.foreground[channel].iter().copied()).collect();
+    pooled.sort_by(f32::total_cmp);
+    let (low, high) = (percentile(&pooled, 0.5)?.floor(), percentile(&pooled, 99.5)?.ceil());
+    (low < high).then_some(Normalisation::Window { low, high })
+}
+
+/// Normalisations in words.
+pub(super) fn described(normalisation: &[Normalisation]) -> String {
+    let words = normalisation.iter().map(|normalisation| match normalisation {
+        Normalisation::ZScore => "z-scored".to_owned(),
+        Normalisation::Window { low, high } => format!("window {low} to {high} scaled to 0 to 1"),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// Millimetres as people write them: medians of headers in 32 bits are not round.
+fn rounded(mm: f64) -> f64 {
+    (mm * 1e4).round() / 1e4
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,278 @@
+//! A user's own folder of scans, from `tandem check-data` by way of `tandem prepare-data custom` to a finished run.
+
+use crate::program::Program;
+use crate::scans;
+use serde_json::Value;
+use std::path::Path;
+use tandem_volume::prepared::{Normalisation, PreparedSet, Split};
+use tandem_volume::{Volume, write_image, write_label};
+
+/// A scan whose voxels are raised by `n`, so that no two are the same; its lowest ones fill the plane i = 0 and others. The
+/// ball becomes brighter with k.
+fn image(n: usize) -> Volume<f32> {
+    let (mut array, grid) = scans::image(scans::oblique()).into_parts();
+    for ((.., k), value) in array.indexed_iter_mut() {
+        *value += (n + if *value > 200.0 { 3 * k } else { 0 }) as f32;
+    }
+    Volume::new(array, grid)
+}
+
+/// `images/` with `labels/`: four labelled scans and two without a label map.
+fn pairs(program: &Program) {
+    let folder = program.path("hearts");
+    for (n, id) in ["a", "b", "c", "d", "e", "f"].into_iter().enumerate() {
+        scans::write_pair(&folder, id, n < 4);
+        write_image(folder.join(format!("images/{id}.nii.gz")), &image(n)).unwrap();
+    }
+}
+
+/// nnU-Net's layout: CT with two classes, four labelled scans, a test scan with a label map and one without.
+fn nnunet(program: &Program) {
+    let folder = program.path("Dataset007_Liver");
+    for below in ["imagesTr", "labelsTr", "imagesTs", "labelsTs"] {
+        std::fs::create_dir_all(folder.join(below)).unwrap();
+    }
+    let json = r#"{ "channel_names": { "0": "CT" }, "labels": { "background": 0, "liver": 1, "tumour": 2 },
+        "numTraining": 4, "file_ending": ".nii.gz" }"#;
+    std::fs::write(folder.join("dataset.json"), json).unwrap();
+    for n in 0..6 {
+        let (images, labels) = if n < 4 { ("imagesTr", "labelsTr") } else { ("imagesTs", "labelsTs") };
+        write_image(folder.join(format!("{images}/liver_{n}_0000.nii.gz")), &image(n)).unwrap();
+        if n < 5 {
+            let (mut array, grid) = scans::label(scans::oblique()).into_parts();
+            array.indexed_iter_mut().filter(|((.., k), _)| *k >= 6).for_each(|(_, value)| *value *= 2);
+            write_label(folder.join(format!("{labels}/liver_{n}.nii.gz")), &Volume::new(array, grid))
+                .unwrap();
+        }
+    }
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn prepared(program: &Program, name: &str) -> PreparedSet {
+    PreparedSet::open(program.path(&format!("data/prepared/{name}"))).unwrap()
+}
+
+/// Runs the proposed experiment, as it is but for its length and the width of its networks.
+fn run(program: &Program, name: &str) {
+    let short = ["--set", "training.iterations=2", "--set", "network.filters=2", "--set", "precision=f32"];
+    let ended = program
+        .run(&[&["experiment", name, "--profile", "quick", "--out", "run"][..], &short].concat())
+        .succeeded();
+    assert!(ended.stdout.contains("report.md, metrics.csv"), "{ended:?}");
+    assert!(program.path("run/report.md").is_file());
+}
+
+#[test]
+fn a_plain_folder_goes_from_check_data_to_a_finished_run() {
+    let program = Program::new();
+    pairs(&program);
+    let checked = program.run(&["check-data", "hearts"]).succeeded();
+    assert!(checked.stdout.contains("2 scans have no label map (e to f)"), "{checked:?}");
+    let ended = program.run(&["prepare-data", "custom", "--source", "hearts"]).succeeded();
+    for part in [
+        "plan: 3 labelled scans, 2 unlabelled, 1 to validate",
+        "z-scored (not CT)",
+        "data/experiments/hearts.toml",
+    ] {
+        assert!(ended.stdout.contains(part), "no {part:?} in {}", ended.stdout);
+    }
+
+    let set = prepared(&program, "hearts");
+    assert_eq!(set.manifest().normalisation, [Normalisation::ZScore]);
+    assert!(
+        set.manifest().description.contains("no crop looked at a label"),
+        "{}",
+        set.manifest().description
+    );
+    let [ni, nj, nk] = scans::SHAPE;
+    for record in &set.manifest().cases {
+        // The plane i = 0 is background by its intensity, in scans with and without a label map.
+        assert_eq!(record.shape, [ni - 1, nj, nk], "{}", record.id);
+        let cropped = scans::oblique().starting_at([1.0, 0.0, 0.0]).unwrap();
+        assert!(set.case(&record.id).unwrap().geometry().same_grid(&cropped, record.shape));
+        assert!(
+            record.note.as_deref().unwrap().contains("cropped from [20, 18, 12] to [19, 18, 12]"),
+            "{:?}",
+            record.note
+        );
+    }
+    let fingerprint = json(&program.path("data/prepared/hearts/fingerprint.json"));
+    assert_eq!((fingerprint["labelled"].as_u64(), fingerprint["unlabelled"].as_u64()), (Some(4), Some(2)));
+    assert_eq!(fingerprint["median_spacing"].as_array().unwrap().len(), 3);
+    assert!(fingerprint["class_volumes_ml"]["1"][1].as_f64() > Some(0.0), "{fingerprint}");
+    let plan = json(&program.path("data/prepared/hearts/plan.json"));
+    assert_eq!(plan["method"], "dual-networks");
+    assert_eq!(plan["full"]["patch"], serde_json::json!([16, 16, 16]));
+    run(&program, "hearts");
+}
+
+#[test]
+fn an_nnunet_folder_goes_from_check_data_to_a_finished_run() {
+    let program = Program::new();
+    nnunet(&program);
+    program.run(&["check-data", "Dataset007_Liver"]).succeeded();
+    let ended = program
+        .run(&["prepare-data", "custom", "--source", "Dataset007_Liver", "--name", "liver", "--crop", "none"])
+        .succeeded();
+    for part in [
+        "3 classes; method supervised-ensemble",
+        "channel 0 (CT): window 409 to 429 ",
+        "1 test scans without a label map",
+    ] {
+        assert!(ended.stdout.contains(part), "no {part:?} in {}", ended.stdout);
+    }
+    let set = prepared(&program, "liver");
+    let cases = &set.manifest().cases;
+    assert!(matches!(set.manifest().normalisation[..], [Normalisation::Window { low: 409.0, high: 429.0 }]));
+    for case in cases {
+        assert_eq!((case.shape, case.intensity[0].min), (scans::SHAPE, 0.0));
+        assert!((0.85..=1.0).contains(&case.intensity[0].max), "{:?}", case.intensity);
+    }
+    let listed: Vec<_> = cases.iter().map(|case| (case.id.as_str(), case.split)).collect();
+    assert_eq!((listed.len(), listed[4]), (5, ("liver_4", Split::Test)));
+    // What is known of test scans before the test are their images.
+    let fingerprint = json(&program.path("data/prepared/liver/fingerprint.json"));
+    let test = fingerprint["scans"].as_array().unwrap().iter().filter(|scan| scan["split"] == "test");
+    assert!(
+        test.clone().count() == 2 && test.clone().all(|scan| scan["label_voxels"].is_null()),
+        "{fingerprint}"
+    );
+    run(&program, "liver");
+    // A new scan is cut off at the run's window; one that was prepared is not cut off again.
+    let scan = "Dataset007_Liver/imagesTs/liver_4_0000.nii.gz";
+    let raw = program.run(&["predict", "run", scan, "-o", "raw"]).succeeded();
+    assert!(raw.stdout.contains("cut off at 409 and 429"), "{raw:?}");
+    let prepared = program
+        .run(&["predict", "run", "data/prepared/liver/images/liver_4.nii", "-o", "prepared"])
+        .succeeded();
+    assert!(!prepared.stdout.contains("cut off"), "{prepared:?}");
+    let label = |path: &str| tandem_volume::read_label(program.path(path)).unwrap();
+    assert_eq!(label("raw/liver_4.nii.gz"), label("prepared/liver_4.nii.gz"));
+}
+
+/// The Decathlon's layout, each image one file of all channels: those that are prepared as `name`.
+fn decathlon(program: &Program, name: &str) {
+    let folder = program.path("Task09_Heads");
+    for below in ["imagesTr", "labelsTr"] {
+        std::fs::create_dir_all(folder.join(below)).unwrap();
+    }
+    let mut listed = Vec::new();
+    for case in &prepared(program, name).manifest().cases {
+        let file = format!("{}.nii", case.id);
+        for (from, to) in [("images", "imagesTr"), ("labels", "labelsTr")] {
+            std::fs::copy(
+                program.path(&format!("data/prepared/{name}/{from}/{file}")),
+                folder.join(to).join(&file),
+            )
+            .unwrap();
+        }
+        listed.push(serde_json::json!({ "image": format!("./imagesTr/{file}"), "label": format!("./labelsTr/{file}") }));
+    }
+    let json = serde_json::json!({ "modality": { "0": "T1", "1": "T2" }, "labels": { "0": "background", "1": "ball" },
+        "training": listed, "test": [] });
+    std::fs::write(folder.join("dataset.json"), json.to_string()).unwrap();
+}
+
+#[test]
+fn several_channels_come_from_several_files_or_from_one() {
+    let program = Program::new();
+    let folder = program.path("heads");
+    for below in ["imagesTr", "labelsTr"] {
+        std::fs::create_dir_all(folder.join(below)).unwrap();
+    }
+    let json = r#"{ "channel_names": { "0": "T1", "1": "T2" }, "labels": { "background": 0, "ball": 1 }, "file_ending": ".nrrd" }"#;
+    std::fs::write(folder.join("dataset.json"), json).unwrap();
+    for n in 0..3 {
+        for channel in 0..2 {
+            write_image(
+                folder.join(format!("imagesTr/head-{n}_000{channel}.nrrd")),
+                &image(n + 10 * channel),
+            )
+            .unwrap();
+        }
+        write_label(folder.join(format!("labelsTr/head-{n}.nrrd")), &scans::label(scans::oblique())).unwrap();
+    }
+    program.run(&["check-data", "heads"]).succeeded();
+    let custom = ["prepare-data", "custom", "--crop", "none", "--source"];
+    let ended = program.run(&[&custom[..], &["heads", "--window", "0", "500"]].concat()).succeeded();
+    assert!(ended.stdout.contains("channel 1 (T2): window 0 to 500"), "{ended:?}");
+    let manifest = prepared(&program, "heads").manifest().clone();
+    assert_eq!((manifest.channels, manifest.classes), (["T1", "T2"].into(), ["background", "ball"].into()));
+    run(&program, "heads");
+
+    // The same from one file of four dimensions a scan.
+    decathlon(&program, "heads");
+    program.run(&["check-data", "Task09_Heads"]).succeeded();
+    program.run(&[&custom[..], &["Task09_Heads", "--window", "0", "1"]].concat()).succeeded();
+    let (one, other) = (prepared(&program, "heads"), prepared(&program, "Task09_Heads"));
+    for case in &one.manifest().cases {
+        let [a, b] = [&one, &other].map(|set| set.case(&case.id).unwrap().read_image().unwrap());
+        assert_eq!(a.channels().len(), 2);
+        let apart = a.channels().iter().zip(b.channels()).flat_map(|(a, b)| a.array().iter().zip(b.array()));
+        assert_eq!(apart.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max), 0.0);
+    }
+
+    // A channel that lies elsewhere, and one that is missing.
+    let moved = image(10).geometry().starting_at([0.0, 0.0, 1.0]).unwrap();
+    let elsewhere = Volume::new(image(10).into_parts().0, moved);
+    write_image(folder.join("imagesTr/head-0_0001.nrrd"), &elsewhere).unwrap();
+    std::fs::remove_file(folder.join("imagesTr/head-1_0001.nrrd")).unwrap();
+    let ended = program.run(&["check-data", "heads"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    for part in ["scan head-1 has the channels [0]", "head-0", "corners lie up to 5.000 mm apart"] {
+        assert!(ended.stdout.contains(part), "no {part:?} in {}", ended.stdout);
+    }
+}
+
+#[test]
+fn label_maps_beside_their_image_are_resampled_on_request() {
+    let program = Program::new();
+    pairs(&program);
+    let label = scans::label(scans::oblique());
+    let moved = label.geometry().starting_at([0.0, 0.0, 0.4]).unwrap();
+    write_label(program.path("hearts/labels/b.nii.gz"), &Volume::new(label.into_parts().0, moved)).unwrap();
+    let custom = ["prepare-data", "custom", "--source", "hearts"];
+    program.run(&custom).refused(&["labels/b.nii.gz", "2.000 mm", "check-data"]);
+    program.run(&[&custom[..], &["--resample-labels"]].concat()).succeeded();
+    let manifest = prepared(&program, "hearts").manifest().clone();
+    assert!(manifest.case("b").unwrap().note.as_deref().unwrap().contains("resampled onto the image's grid"));
+}
+
+#[test]
+fn what_is_asked_for_is_planned() {
+    let program = Program::new();
+    pairs(&program);
+    let asked = ["--name", "mine", "--spacing", "4", "4", "5", "--window", "-50", "350", "--crop", "none"];
+    let command = [&["prepare-data", "custom", "--source", "hearts"][..], &asked].concat();
+    program.run(&command).succeeded();
+    let definition = std::fs::read_to_string(program.path("data/experiments/mine.toml")).unwrap();
+    assert!(definition.contains("spacing_mm = [4.0, 4.0, 5.0]"), "{definition}");
+    let window = Normalisation::Window { low: -50.0, high: 350.0 };
+    assert_eq!(prepared(&program, "mine").manifest().normalisation, [window]);
+
+    // An edited definition is not overwritten, whatever is prepared anew.
+    std::fs::write(program.path("data/experiments/mine.toml"), "edited").unwrap();
+    let again = program.run(&[&command[..], &["--force"]].concat()).succeeded();
+    assert!(again.stdout.contains("is there already and stays"), "{again:?}");
+    assert_eq!(std::fs::read_to_string(program.path("data/experiments/mine.toml")).unwrap(), "edited");
+}
+
+#[test]
+fn what_cannot_be_learnt_from_is_refused_before_anything_is_written() {
+    let program = Program::new();
+    pairs(&program);
+    let custom =
+        |more: &[&str]| program.run(&[&["prepare-data", "custom", "--source", "hearts"][..], more].concat());
+    custom(&["--window", "5", "5"]).refused(&["--window", "a lower and a higher"]);
+    custom(&["--spacing", "1", "2"]).refused(&["--spacing", "three"]);
+    custom(&["--name", "la"]).refused(&["la is the name of a benchmark", "--name"]);
+    custom(&["--name", "a/b"]).refused(&["cannot name a dataset"]);
+    program.run(&["prepare-data", "phantom", "--zscore"]).refused(&["--zscore is for prepare-data custom"]);
+    let (array, grid) = image(9).into_parts();
+    write_image(program.path("hearts/images/b.nii.gz"), &Volume::new(array * f32::NAN, grid)).unwrap();
+    custom(&[]).refused(&["1 errors in hearts", "images/b.nii.gz", "not finite", "check-data"]);
+    assert!(!program.path("data").exists(), "something was written");
+}
