@@ -44,6 +44,7 @@ fn a_download_is_prepared_by_either_recipe() {
     {
         assert!(manifest.description.contains(part), "{}", manifest.description);
     }
+    assert_eq!(manifest.classes, ["background", "pancreas"].into());
     let test: Vec<bool> = manifest.cases.iter().map(|case| case.split == Split::Test).collect();
     assert_eq!(test, [false, false, false, false, true]);
     for case in &manifest.cases {

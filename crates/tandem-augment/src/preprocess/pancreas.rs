@@ -60,7 +60,7 @@ pub fn pancreas_mc_net(subject: Subject) -> Result<Subject> {
 /// in the plane, so its crops are compressed or stretched along k.
 ///
 /// # Errors
-/// Where the image has no contrast, or the label map has values besides 0, 1 and 255, or no foreground.
+/// Where the image has no contrast, a voxel is not a number, or the label map has values besides 0, 1 and 255, or no foreground.
 ///
 /// # References
 /// `preprocess/pancreas_preprocess.py` in the released code of Shi et al., "Inconsistency-aware Uncertainty Estimation for
@@ -121,7 +121,10 @@ fn dropped(side: f64) -> f64 {
 fn min_max(image: Array3<f32>) -> Result<Array3<f32>> {
     let (low, high) =
         image.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)));
-    if low >= high || image.iter().any(|v| v.is_nan()) {
+    if image.iter().any(|v| v.is_nan()) {
+        return Err(AugmentError::NotFinite);
+    }
+    if low >= high {
         return Err(AugmentError::NoContrast { mean: f64::from(low), deviation: 0.0 });
     }
     Ok(image.mapv_into(|v| (v - low) / (high - low)))
