@@ -4,6 +4,7 @@
 mod program;
 mod scans;
 
+mod channels;
 mod experiment;
 mod hostile_input;
 mod inspect;
