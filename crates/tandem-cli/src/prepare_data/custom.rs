@@ -18,7 +18,7 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tandem_augment::foreground;
-use tandem_volume::layout::{ScanFiles, ScanFolder};
+use tandem_volume::layout::{Layout, ScanFiles, ScanFolder};
 use tandem_volume::prepared::{NewCase, Normalisation, PreparedSet, Split, Writer};
 use tandem_volume::{Image, Subject};
 
@@ -77,6 +77,13 @@ pub(super) fn prepare(
 ) -> Result<Option<PreparedSet>> {
     let folder = ScanFolder::open(arguments.source()?)?;
     say(format!("{}: {}, {} scans", folder.path().display(), folder.layout(), folder.scans().len()));
+    if folder.layout() == Layout::PancreasCt {
+        bail!(
+            "{} is {}, whose label maps do not say where they lie; write images and label maps as pairs on one grid",
+            folder.path().display(),
+            folder.layout()
+        );
+    }
     super::refuse_faults(&folder)?;
     let Some(survey) = Survey::of(&folder, stop)? else { return Ok(None) };
     refuse_errors(&survey, &folder, arguments.resample_labels)?;
