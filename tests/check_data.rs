@@ -1,6 +1,6 @@
 //! `tandem check-data`, with one fault of each kind planted.
 
-use crate::program::Program;
+use crate::program::{Program, workspace};
 use crate::scans;
 use ndarray::Array3;
 use serde_json::Value;
@@ -196,6 +196,28 @@ fn a_sound_folder_passes_and_warnings_alone_pass_too() {
     );
     let ended = program.run(&["check-data", "scans"]).succeeded();
     assert!(ended.stdout.contains("0 errors, 1 warnings in 5 scans"), "{ended:?}");
+}
+
+#[test]
+fn the_pancreas_download_is_read_as_slices_and_label_maps_that_say_no_place() {
+    let program = Program::new();
+    let golden = workspace().join("crates/tandem-volume/tests/golden/dicom/explicit");
+    let series = program.path("download/PANCREAS_0001/study/series");
+    std::fs::create_dir_all(&series).unwrap();
+    for file in std::fs::read_dir(golden).unwrap().map(Result::unwrap) {
+        std::fs::copy(file.path(), series.join(file.file_name())).unwrap();
+    }
+    let mut array = Array3::zeros([16, 12, 5]);
+    array[[8, 6, 2]] = 1u8;
+    let label = Volume::new(array, Geometry::isotropic(1.0).unwrap());
+    write_label(program.path("download/label0001.nii.gz"), &label).unwrap();
+    let ended = program.run(&["check-data", "download"]).succeeded();
+    assert!(ended.stdout.contains("NIH Pancreas-CT (DICOM), 1 scans"), "{ended:?}");
+    program.run(&["prepare-data", "custom", "--source", "download"]).refused(&["do not say where they lie"]);
+    std::fs::remove_file(series.join("3.dcm")).unwrap();
+    let ended = program.run(&["check-data", "download"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stdout.contains("1 slice(s) are missing"), "{ended:?}");
 }
 
 #[test]

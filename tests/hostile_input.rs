@@ -41,7 +41,7 @@ fn a_label_map_on_another_grid_is_refused() {
         let label = scans::label(Geometry::isotropic(3.0).unwrap());
         write_label(source.join("labels/a.nii.gz"), &label).unwrap();
     };
-    check(shifted, &["scan a", "label map", "image"]);
+    check(shifted, &["scan a", "label map", "image", "mm apart", "--resample-labels"]);
     let smaller = |source: &Path| {
         let label = Volume::new(Array3::<u8>::zeros((20, 18, 11)), scans::oblique());
         write_label(source.join("labels/a.nii.gz"), &label).unwrap();

@@ -4,6 +4,7 @@
 mod program;
 mod scans;
 
+mod channels;
 mod check_data;
 mod custom;
 mod experiment;

@@ -2,7 +2,9 @@
 
 use crate::program::Program;
 use crate::scans;
+use ndarray::{Array3, Axis, concatenate};
 use tandem_volume::prepared::{PreparedSet, Split};
+use tandem_volume::{Volume, write_label};
 
 fn prepared(program: &Program, name: &str) -> PreparedSet {
     PreparedSet::open(program.path(&format!("data/prepared/{name}"))).expect("a prepared set")
@@ -81,13 +83,44 @@ fn the_benchmarks_files_agree_with_the_pairs_made_from_them() {
         assert_eq!(record.spacing, [0.625; 3]);
         assert_eq!(case.read_label().unwrap().unwrap().array(), label.array());
         let apart = |(a, b): (&f32, &f32)| (a - b).abs();
-        let farthest = case.read_image().unwrap().channels()[0]
-            .array()
-            .iter()
-            .zip(image.array())
-            .map(apart)
-            .fold(0.0, f32::max);
+        let prepared = case.read_image().unwrap().into_channels().swap_remove(0);
+        let farthest = prepared.array().iter().zip(image.array()).map(apart).fold(0.0, f32::max);
         // The pairs hold 8-bit codes that restore the z-scores.
         assert!(farthest < 1e-6, "{}: {farthest}", record.id);
     }
+}
+
+#[test]
+fn label_maps_on_another_grid_are_resampled_on_request_only() {
+    let program = Program::new();
+    let source = program.path("scans");
+    scans::write_pair(&source, "a", true);
+    scans::write_pair(&source, "b", true);
+    // The same ball, on a grid that begins two voxels earlier along j and is stored from the other end of i.
+    let (array, grid) = scans::label(scans::oblique()).into_parts();
+    let wider = concatenate![Axis(1), Array3::zeros((20, 2, 12)), array];
+    let wider = Volume::new(wider, grid.starting_at([0.0, -2.0, 0.0]).unwrap());
+    let turned = wider.reoriented("RAS".parse().unwrap()).unwrap();
+    write_label(source.join("labels/b.nii.gz"), &turned).unwrap();
+
+    let arguments = ["prepare-data", "la", "--source", "scans"];
+    program.run(&arguments).refused(&["scan b", "[20, 20, 12]", "[20, 18, 12]", "--resample-labels"]);
+    let moved = Volume::new(
+        scans::label(scans::oblique()).into_parts().0,
+        grid.starting_at([0.1, 0.0, 0.0]).unwrap(),
+    );
+    write_label(source.join("labels/a.nii.gz"), &moved).unwrap();
+    program.run(&arguments).refused(&["scan a", "0.300 mm apart", "--resample-labels"]);
+    scans::write_pair(&source, "a", true);
+
+    program.run(&["prepare-data", "la", "--source", "scans", "--resample-labels"]).succeeded();
+    let set = prepared(&program, "la");
+    let note = |id: &str| set.manifest().case(id).unwrap().note.clone().unwrap_or_default();
+    assert!(!note("a").contains("resampled"), "{}", note("a"));
+    assert!(
+        note("b").contains("z-scored") && note("b").contains("label map of [20, 20, 12] voxels resampled")
+    );
+    assert!(note("b").contains("mm apart"), "{}", note("b"));
+    let label = set.case("b").unwrap().read_label().unwrap().unwrap();
+    assert_eq!(label.array(), scans::label(scans::oblique()).array());
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What other readers find in scans, beside what `tandem inspect --json` finds: shape, spacing, orientation, sum of voxels.
+"""What other readers find in scans, beside what `tandem inspect --json` finds: shape, channels, spacing, orientation, sum.
 
 usage: readers.py TANDEM FOLDER...                             needs nibabel, pynrrd, h5py, SimpleITK, numpy
 TANDEM is the program (target/release/tandem). NIfTI is read by nibabel, NRRD by pynrrd, MetaImage by SimpleITK, HDF5 by
@@ -13,12 +13,13 @@ ENDINGS = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".nrrd", ".nhdr", ".mha", ".mhd
 
 
 def of_affine(affine, values):
-    """The reading of a grid: `affine` leads from voxels to mm in RAS+."""
+    """The reading of a grid: `affine` leads from voxels to mm in RAS+; sides behind the third are those of channels."""
     import nibabel
 
     affine = np.asarray(affine, float)
     return {
-        "shape": [int(side) for side in values.shape],
+        "shape": [int(side) for side in values.shape[:3]],
+        "channels": int(np.prod(values.shape[3:])),
         "spacing": [float(s) for s in np.sqrt((affine[:3, :3] ** 2).sum(0))],
         "orientation": "".join(nibabel.aff2axcodes(affine)),
         "affine": affine.tolist(),
@@ -30,18 +31,21 @@ def nifti(path):
     import nibabel
 
     scan = nibabel.load(path)
-    values = scan.get_fdata()
-    return of_affine(scan.affine, values.reshape(values.shape[:3]))
+    return of_affine(scan.affine, scan.get_fdata())
 
 
 def pynrrd(path):
     import nrrd
 
     values, header = nrrd.read(str(path))
+    directions = np.asarray(header["space directions"], float)
+    of_space = ~np.isnan(directions).any(axis=1)
+    if not of_space[0]:
+        values = np.moveaxis(values, 0, -1)
     signs = {"right": (1, 1, 1), "left-a": (-1, 1, 1), "left-p": (-1, -1, 1)}
     flip = next(signs[start] for start in signs if header["space"].startswith(start))
     affine = np.eye(4)
-    affine[:3, :3] = np.asarray(header["space directions"]).T
+    affine[:3, :3] = directions[of_space].T
     affine[:3, 3] = header["space origin"]
     return of_affine(np.diag([*flip, 1]) @ affine, values)
 
@@ -54,7 +58,8 @@ def simpleitk(path):
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(scan.GetDirection(), (3, 3)) * scan.GetSpacing()
     affine[:3, 3] = scan.GetOrigin()
-    return of_affine(np.diag([-1, -1, 1, 1]) @ affine, SimpleITK.GetArrayFromImage(scan).T)
+    values = SimpleITK.GetArrayFromImage(scan)
+    return of_affine(np.diag([-1, -1, 1, 1]) @ affine, np.moveaxis(values, (0, 2), (2, 0)))
 
 
 def h5py_image(path):
@@ -81,11 +86,11 @@ def tandem(program, path):
         raise RuntimeError(ended.stderr.strip())
     found = json.loads(ended.stdout)
     label = {"label sum": found["label"]["sum"]} if found["label"] else {}
-    return {"shape": found["shape"], "sum": found["voxels"]["sum"], **label, **(found["grid"] or {})}
+    return {"shape": found["shape"], "channels": found["channels"], "sum": found["voxels"]["sum"], **label, **(found["grid"] or {})}
 
 
 def same(name, a, b):
-    if name in ("shape", "orientation"):
+    if name in ("shape", "channels", "orientation"):
         return a == b
     # Spacings and affines pass through f32 in NIfTI-1; sums in f64 differ by the order of their terms only.
     return np.allclose(a, b, rtol=1e-9 if name.endswith("sum") else 1e-6, atol=1e-4 if name == "affine" else 1e-9)

@@ -117,11 +117,15 @@ pub(crate) struct Scan {
     pub(crate) note: Option<String>,
 }
 
-/// The files of a scan with their digests, each once.
+/// The files and folders of slices of a scan with their digests, each once.
 fn sources(folder: &ScanFolder, scan: &ScanFiles) -> Result<Vec<Source>> {
     let mut files: Vec<&String> = scan.images.iter().chain(&scan.label).collect();
     files.dedup();
-    files.into_iter().map(|file| Ok(Source::of_file(file, folder.path().join(file))?)).collect()
+    let source = |file: &String| {
+        let path = folder.path().join(file);
+        Ok(if path.is_dir() { Source::of_folder(file, path)? } else { Source::of_file(file, path)? })
+    };
+    files.into_iter().map(source).collect()
 }
 
 /// The first fault that keeps a folder from being prepared. Label maps without an image are not looked at.

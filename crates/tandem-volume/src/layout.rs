@@ -7,6 +7,7 @@
 //! | [`Layout::Pairs`] | `images/ID.nii.gz` | `labels/ID.nii.gz` |
 //! | [`Layout::LaBenchmark`] | `ID/mri_norm2.h5` | in the same file |
 //! | [`Layout::LaChallenge`] | `ID/lgemri.nrrd` | `ID/laendo.nrrd` |
+//! | [`Layout::PancreasCt`] | `PANCREAS_0001/STUDY/SERIES/*.dcm` | `label0001.nii.gz` |
 //!
 //! nnU-Net's and the Decathlon's folders hold a `dataset.json`; in any layout, `train.list` and `test.list` (one id a line)
 //! give the order of the scans and their division. A folder is looked at without reading a scan, and what does not fit
@@ -29,10 +30,10 @@ mod la;
 mod lists;
 mod nnunet;
 mod pairs;
+mod pancreas;
 
 use dataset_json::DatasetJson;
 pub use fault::Fault;
-pub use lists::{Listed, listed};
 
 /// Voxels of the LA benchmark's HDF5 files, in mm: the files do not say it themselves.
 const LA_SPACING_MM: f64 = 0.625;
@@ -52,6 +53,9 @@ pub enum Layout {
     LaBenchmark,
     /// The 2018 Atrial Segmentation Challenge's NRRD files: raw, the label is 255.
     LaChallenge,
+    /// The NIH Pancreas-CT download: folders of DICOM slices (read with the feature `dicom`), and label maps whose headers do
+    /// not say where they lie.
+    PancreasCt,
 }
 
 impl fmt::Display for Layout {
@@ -62,6 +66,7 @@ impl fmt::Display for Layout {
             Layout::Pairs => "images/ and labels/",
             Layout::LaBenchmark => "left atrium benchmark (HDF5)",
             Layout::LaChallenge => "Atrial Segmentation Challenge (NRRD)",
+            Layout::PancreasCt => "NIH Pancreas-CT (DICOM)",
         })
     }
 }
@@ -85,7 +90,7 @@ pub struct ScanFolder {
     folder: PathBuf,
     layout: Layout,
     scans: Vec<ScanFiles>,
-    unlisted: Vec<String>,
+    unlisted: Vec<ScanFiles>,
     channels: Vec<String>,
     labels: BTreeMap<u8, String>,
     faults: Vec<Fault>,
@@ -143,13 +148,13 @@ impl ScanFolder {
         &self.scans
     }
 
-    /// The scan of that name.
+    /// The scan of that name, be it in a list or not.
     pub fn scan(&self, id: &str) -> Option<&ScanFiles> {
-        self.scans.iter().find(|scan| scan.id == id)
+        self.scans.iter().chain(&self.unlisted).find(|scan| scan.id == id)
     }
 
-    /// The ids of the scans that no list names, where there are lists.
-    pub fn unlisted(&self) -> &[String] {
+    /// The scans that no list names, where there are lists.
+    pub fn unlisted(&self) -> &[ScanFiles] {
         &self.unlisted
     }
 
@@ -206,10 +211,11 @@ fn find(folder: &Path) -> Result<(Layout, Found)> {
         }
     }
     type Find = fn(&Path) -> Result<Found>;
-    let layouts: [(Layout, Find); 3] = [
+    let layouts: [(Layout, Find); 4] = [
         (Layout::Pairs, pairs::find),
         (Layout::LaBenchmark, la::find_benchmark),
         (Layout::LaChallenge, la::find_challenge),
+        (Layout::PancreasCt, pancreas::find),
     ];
     for (layout, find) in layouts {
         let found = find(folder)?;
@@ -221,7 +227,7 @@ fn find(folder: &Path) -> Result<(Layout, Found)> {
         folder,
         "the folder holds no scans in a layout that is known; it needs images/ID.nii.gz with labels/ID.nii.gz, or \
          nnU-Net's or the Decathlon's dataset.json with imagesTr and labelsTr, or ID/mri_norm2.h5, or ID/lgemri.nrrd with \
-         ID/laendo.nrrd",
+         ID/laendo.nrrd, or PANCREAS_0001 with label0001.nii.gz",
     ))
 }
 

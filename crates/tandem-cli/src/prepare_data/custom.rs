@@ -17,7 +17,7 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use tandem_augment::foreground;
-use tandem_volume::layout::ScanFolder;
+use tandem_volume::layout::{Layout, ScanFolder};
 use tandem_volume::prepared::{Normalisation, PreparedSet, Split, Writer};
 use tandem_volume::{Image, Subject};
 
@@ -76,6 +76,13 @@ pub(super) fn prepare(
 ) -> Result<Option<PreparedSet>> {
     let folder = ScanFolder::open(arguments.source()?)?;
     say(format!("{}: {}, {} scans", folder.path().display(), folder.layout(), folder.scans().len()));
+    if folder.layout() == Layout::PancreasCt {
+        bail!(
+            "{} is {}, whose label maps do not say where they lie; prepare it with prepare-data pancreas",
+            folder.path().display(),
+            folder.layout()
+        );
+    }
     super::refuse_faults(folder.path(), folder.faults())?;
     let Some(survey) = Survey::of(&folder, stop)? else { return Ok(None) };
     refuse_errors(&survey, &folder, arguments.resample_labels)?;

@@ -105,9 +105,8 @@ impl LeftAtria {
 
     /// What the margins of a scan's crop are drawn from.
     fn margins(&self, id: &str, seed: u64) -> Draws {
-        let listed = self.folder.scans().iter().map(|scan| scan.id.as_str());
-        let all = listed.chain(self.folder.unlisted().iter().map(String::as_str));
-        Draws::new(seed, "la-margins", 0, all.filter(|other| *other < id).count() as u64)
+        let all = self.folder.scans().iter().chain(self.folder.unlisted());
+        Draws::new(seed, "la-margins", 0, all.filter(|other| other.id.as_str() < id).count() as u64)
     }
 }
 

@@ -1,21 +1,19 @@
 //! The NIH Pancreas-CT download: CT scans as folders of DICOM slices, and label maps in a folder of their own.
 
 mod alignment;
-mod download;
 pub(super) mod phantoms;
 mod splits;
 
-use super::{Arguments, Scan, first, refuse_faults, write_scans};
+use super::{Arguments, Scan, first, refuse_faults, sources, write_scans};
 use crate::output::say;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use download::Download;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use tandem_augment::{pancreas_coranet, pancreas_mc_net};
-use tandem_volume::layout;
-use tandem_volume::prepared::{PreparedSet, Source, Split, Writer};
-use tandem_volume::{Subject, read_image, read_label};
+use tandem_volume::Subject;
+use tandem_volume::layout::{Fault, Layout, ScanFolder};
+use tandem_volume::prepared::{PreparedSet, Split, Writer};
 
 pub(super) use splits::PublishedSplit;
 
@@ -47,7 +45,7 @@ pub(crate) enum Recipe {
 
 /// A download with its lists.
 struct PancreasScans {
-    download: Download,
+    folder: ScanFolder,
     recipe: Recipe,
     splits: Vec<(String, Split)>,
     /// Where the lists come from.
@@ -58,15 +56,22 @@ impl PancreasScans {
     /// Looks at the folder `source` and at its own lists, where it has some and none is named; reads no scan yet. Scans of
     /// a published list that are not there are left out, with a line that names them.
     fn open(source: &Path, recipe: Recipe, split: Option<PublishedSplit>) -> Result<Self> {
-        let download = Download::find(source)?;
-        let own = match split {
-            None => layout::listed(source, |id| download.scan(id).is_some())?,
-            Some(_) => None,
-        };
-        if let Some((splits, faults)) = own {
-            refuse_faults(source, &faults)?;
+        let folder = ScanFolder::open(source)?;
+        if folder.layout() != Layout::PancreasCt {
+            bail!(
+                "{} has the layout of {}; prepare it with prepare-data custom, or give the folder with PANCREAS_0001",
+                source.display(),
+                folder.layout()
+            );
+        }
+        let of_lists = |fault: &Fault| matches!(fault, Fault::MissingScan { .. } | Fault::ListedTwice { .. });
+        let of_files: Vec<Fault> =
+            folder.faults().iter().filter(|fault| split.is_none() || !of_lists(fault)).cloned().collect();
+        refuse_faults(source, &of_files)?;
+        if split.is_none() && source.join("train.list").is_file() {
+            let splits = folder.scans().iter().map(|scan| (scan.id.clone(), scan.split)).collect();
             return Ok(PancreasScans {
-                download,
+                folder,
                 recipe,
                 splits,
                 lists: "train.list and test.list".to_owned(),
@@ -74,7 +79,7 @@ impl PancreasScans {
         }
         let split = split.unwrap_or_default();
         let (splits, missing): (Vec<_>, Vec<_>) =
-            split.listed().into_iter().partition(|(id, _)| download.scan(id).is_some());
+            split.listed().into_iter().partition(|(id, _)| folder.scan(id).is_some());
         if !missing.is_empty() {
             let ids: Vec<&str> = missing.iter().map(|(id, _)| id.as_str()).collect();
             say(format!(
@@ -86,7 +91,7 @@ impl PancreasScans {
                 splits::removed(&ids)
             ));
         }
-        Ok(PancreasScans { download, recipe, splits, lists: format!("split {split}") })
+        Ok(PancreasScans { folder, recipe, splits, lists: format!("split {split}") })
     }
 
     /// Prepares the first `cases` scans, or all, and says what is to be known of them; `None` after Ctrl-C.
@@ -129,25 +134,21 @@ impl PancreasScans {
 
     /// Reads a scan, brings its label map onto its grid, and applies the recipe.
     fn read(&self, id: &str) -> Result<Scan> {
-        let files = self.download.scan(id).with_context(|| format!("there is no scan {id}"))?;
-        let series = self.download.path(&files.series);
-        let image = read_image(&series)?;
-        let mut sources = vec![Source::of_folder(&files.series, &series)?];
+        let files = self.folder.scan(id).with_context(|| format!("there is no scan {id}"))?;
+        let image = self.folder.read_image(files)?.into_channels().swap_remove(0);
         let mut notes = Vec::new();
-        let label = match &files.label {
-            None => {
-                notes.push("no label map to crop by: the whole field of view is kept".to_owned());
-                None
-            }
-            Some(name) => {
-                let path = self.download.path(name);
-                sources.push(Source::of_file(name, &path)?);
-                let (label, note) =
-                    alignment::onto_image(&image, read_label(&path)?, alignment::is_placed(&path)?)
-                        .with_context(|| format!("{}", path.display()))?;
+        let label = match (&files.label, self.folder.read_label(files)?) {
+            (Some(file), Some(label)) => {
+                let path = self.folder.path().join(file);
+                let (label, note) = alignment::onto_image(&image, label, alignment::is_placed(&path)?)
+                    .with_context(|| format!("{}", path.display()))?;
                 notes.extend(note);
                 notes.extend(alignment::doubt(&image, &label));
                 Some(label)
+            }
+            _ => {
+                notes.push("no label map to crop by: the whole field of view is kept".to_owned());
+                None
             }
         };
         let raw = Subject::new(id, image, label)?;
@@ -155,6 +156,7 @@ impl PancreasScans {
             Recipe::McNet => pancreas_mc_net(raw)?,
             Recipe::Coranet => pancreas_coranet(raw)?,
         };
+        let sources = sources(&self.folder, files)?;
         Ok(Scan { subject, sources, note: (!notes.is_empty()).then(|| notes.join("; ")) })
     }
 }

@@ -4,7 +4,7 @@ use super::{Finding, Kind};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
-use tandem_volume::layout::{ScanFiles, ScanFolder};
+use tandem_volume::layout::{Layout, ScanFiles, ScanFolder};
 use tandem_volume::prepared::Split;
 use tandem_volume::{Error, Image, Orientation, Volume};
 
@@ -90,6 +90,9 @@ pub(super) fn survey(folder: &ScanFolder, files: &ScanFiles) -> (Option<Surveyed
             look(kind, file, format!("{name}: {problem}"));
         }
     }
+    // Their headers do not say where they lie, so that only the shape can be compared.
+    let unplaced = folder.layout() == Layout::PancreasCt;
+    let label = label.map(|label| if unplaced { placed_as(&image, label) } else { label });
     let voxels = label.as_ref().map(label_voxels);
     if let (Some(label), Some(voxels), Some(file)) = (&label, &voxels, &files.label) {
         if let Some(problem) = grid_problem(&image, label) {
@@ -143,6 +146,17 @@ fn voxel_problem(image: &Volume<f32>) -> Option<(Kind, String)> {
             format!("all voxels are {first}; a scan without contrast cannot be normalised, remove it"),
         )
     })
+}
+
+/// The voxels of a label map on the grid of the image, where its shape allows that: turned as its header says, or as they
+/// are.
+fn placed_as(image: &Image, label: Volume<u8>) -> Volume<u8> {
+    let turned = label.reoriented(Orientation::of(image.geometry())).ok();
+    let fitting = turned.into_iter().chain([label.clone()]).find(|label| label.shape() == image.shape());
+    match fitting {
+        Some(fitting) => Volume::new(fitting.into_parts().0, image.geometry().clone()),
+        None => label,
+    }
 }
 
 /// How the grid of a label map differs from that of the image, as the beginning of a sentence.

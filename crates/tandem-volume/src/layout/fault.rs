@@ -24,6 +24,11 @@ pub enum Fault {
         /// The two.
         files: [String; 2],
     },
+    /// The folder of a scan holds no slices.
+    NoSlices {
+        /// The folder.
+        folder: String,
+    },
     /// An image of nnU-Net's layout whose name has no number of a channel.
     NoChannelNumber {
         /// The image's file.
@@ -67,6 +72,7 @@ impl Fault {
             | Fault::NoChannelNumber { file }
             | Fault::MissingFile { file }
             | Fault::Name { file, .. } => file,
+            Fault::NoSlices { folder } => folder,
             Fault::TwoFiles { files, .. } => &files[0],
             Fault::Channels { .. } => dataset_json(),
             Fault::MissingScan { list, .. } | Fault::ListedTwice { list, .. } => list,
@@ -86,6 +92,7 @@ impl fmt::Display for Fault {
             }
             Fault::Name { file, problem } => write!(f, "{file}: {problem}; rename the scan"),
             Fault::TwoFiles { id, files: [a, b] } => write!(f, "both {a} and {b} are scan {id}; remove one"),
+            Fault::NoSlices { folder } => write!(f, "{folder} holds no .dcm files; download the scan again"),
             Fault::NoChannelNumber { file } => {
                 write!(f, "{file} has no number of a channel; nnU-Net names images CASE_0000, CASE_0001 ...")
             }

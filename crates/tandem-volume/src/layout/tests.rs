@@ -209,6 +209,40 @@ fn the_left_atrium_has_a_folder_for_each_scan() {
     assert_eq!(challenge.labels().keys().collect::<Vec<_>>(), [&0, &255]);
 }
 
+#[test]
+fn the_pancreas_lies_below_the_folders_of_its_archive() {
+    let found = open(&empty(&[
+        "manifest-1/Pancreas-CT/PANCREAS_0002/study/series/1-001.dcm",
+        "manifest-1/Pancreas-CT/PANCREAS_0001/study/series/1-001.dcm",
+        "manifest-1/Pancreas-CT/PANCREAS_0003/study/notes.txt",
+        "manifest-1/Pancreas-CT/PANCREAS_0004/study/a/1.dcm",
+        "manifest-1/Pancreas-CT/PANCREAS_0004/study/b/1.dcm",
+        "labels/label0001.nii.gz",
+        "labels/label0025.nii.gz",
+        "labels/._label0002.nii.gz",
+    ]))
+    .unwrap();
+    assert_eq!(found.layout(), Layout::PancreasCt);
+    let series = |id: &str, name: &str| format!("manifest-1/Pancreas-CT/{id}/study/{name}");
+    assert_eq!(
+        shown(&found),
+        [
+            format!("PANCREAS_0001 {} labels/label0001.nii.gz Train", series("PANCREAS_0001", "series")),
+            format!("PANCREAS_0002 {} - Train", series("PANCREAS_0002", "series")),
+            format!("PANCREAS_0004 {} - Train", series("PANCREAS_0004", "a")),
+        ]
+    );
+    let told = faults(&found);
+    for (told, part) in told.iter().zip([
+        "manifest-1/Pancreas-CT/PANCREAS_0003 holds no .dcm files".to_owned(),
+        format!("both {} and {} are", series("PANCREAS_0004", "a"), series("PANCREAS_0004", "b")),
+        "labels/label0025.nii.gz is a label map without an image".to_owned(),
+    ]) {
+        assert!(told.starts_with(&part), "{told}");
+    }
+    assert_eq!(told.len(), 3);
+}
+
 /// Three pairs with lists.
 fn listed(lists: &[(&'static str, &'static str)]) -> Result<ScanFolder> {
     let mut files = empty(&["images/a.nii", "images/b.nii", "images/c.nii"]);
@@ -221,7 +255,8 @@ fn lists_give_order_and_division() {
     let found = listed(&[("train.list", "c\n\na \n"), ("test.list", "b\n")]).unwrap();
     assert_eq!(shown(&found), ["c images/c.nii - Train", "a images/a.nii - Train", "b images/b.nii - Test"]);
     let found = listed(&[("train.list", "c\n")]).unwrap();
-    assert_eq!(found.unlisted(), ["a", "b"]);
+    assert!(found.unlisted().iter().map(|scan| scan.id.as_str()).eq(["a", "b"]));
+    assert!(["a", "c"].iter().all(|id| found.scan(id).is_some()) && found.scan("x").is_none());
     let found = listed(&[]).unwrap();
     assert_eq!(found.scans().iter().map(|scan| scan.id.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
 }

@@ -1,7 +1,6 @@
 //! Synthetic scans in the layout of the download, so that a run from DICOM to scores needs no download.
 
-use super::download::id;
-use super::splits::is_copy;
+use super::splits::{id, is_copy};
 use super::{PancreasScans, Recipe};
 use crate::prepare_data::beside;
 use crate::progress::Progress;

@@ -1,6 +1,5 @@
 //! The published ways to divide the scans of Pancreas-CT into training and test, and what is wrong with them.
 
-use super::download::id;
 use clap::ValueEnum;
 use std::fmt;
 use tandem_volume::prepared::Split;
@@ -66,6 +65,11 @@ impl PublishedSplit {
         let of = |split| move |number: u32| (id(number), split);
         train.into_iter().map(of(Split::Train)).chain(test.into_iter().map(of(Split::Test))).collect()
     }
+}
+
+/// The name of a scan, which is that of its folder.
+pub(super) fn id(number: u32) -> String {
+    format!("PANCREAS_{number:04}")
 }
 
 /// Whether the archive removed a scan because it is another one once more.
