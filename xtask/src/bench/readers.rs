@@ -36,7 +36,9 @@ impl Readers {
                 command.arg(&self.script).arg(case.to_string()).arg(setting.to_string());
                 let output = command.output().with_context(|| format!("{command:?}"))?;
                 if !output.status.success() {
-                    bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+                    let errors = String::from_utf8_lossy(&output.stderr);
+                    eprintln!("    {reader}, {how}, {share}: {}: {errors}", output.status);
+                    continue;
                 }
                 for mut result in objects(&output.stdout)? {
                     let version = text(&result, "version");
