@@ -89,6 +89,12 @@ impl ConvShape {
         Ok(ConvShape { batch, image, response, kernel, params, ci, co })
     }
 
+    /// The first image voxel that a voxel of the response reads along each axis; it may lie in the padding.
+    pub(crate) fn first_read(&self, voxel: [isize; 3]) -> [isize; 3] {
+        let Conv3dParams { stride, padding } = self.params;
+        [0, 1, 2].map(|axis| voxel[axis] * stride[axis] as isize - padding[axis] as isize)
+    }
+
     /// The zeros that a response reads around its image.
     pub(crate) fn image_frame(&self) -> Frame {
         Frame { before: self.params.padding, after: self.params.padding }

@@ -1,6 +1,8 @@
 //! The voxels of a scan.
 
 use super::shape::Point;
+use ndarray::parallel::prelude::*;
+use ndarray::{Array3, ArrayViewMut2, Axis};
 
 /// Voxel centres in the scan's frame, in mm.
 pub(super) struct Grid {
@@ -16,6 +18,18 @@ impl Grid {
         let shape = [0, 1, 2].map(|a| ((high[a] - low[a]) / spacing[a]).round().max(1.0) as usize);
         let high = [0, 1, 2].map(|a| low[a] + spacing[a] * shape[a] as f32);
         Grid { spacing, shape, bounds: [low, high] }
+    }
+
+    /// An image and its label map, whose planes along the first axis `plane` draws on all threads.
+    pub(super) fn render(
+        &self,
+        plane: impl Fn(usize, ArrayViewMut2<f32>, ArrayViewMut2<u8>) + Sync + Send,
+    ) -> (Array3<f32>, Array3<u8>) {
+        let mut image = Array3::<f32>::zeros(self.shape);
+        let mut label = Array3::<u8>::zeros(self.shape);
+        let planes = image.axis_iter_mut(Axis(0)).into_par_iter().zip(label.axis_iter_mut(Axis(0)));
+        planes.enumerate().for_each(|(i, (image, label))| plane(i, image, label));
+        (image, label)
     }
 
     /// The centre of a voxel.

@@ -11,9 +11,6 @@ use tandem_volume::{Error, Image, Orientation, Volume};
 /// Voxels that stand for all of an image in its percentiles, and for its labelled part.
 const SAMPLES: usize = 10_000;
 
-/// The largest corner shift in mm between grids that count as one, as `Subject` has it.
-const SAME_GRID_MM: f64 = 0.01;
-
 /// What is in a scan whose files could be read.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Surveyed {
@@ -164,8 +161,9 @@ fn grid_problem(image: &Image, other: &Volume<u8>) -> Option<String> {
     if other.shape() != image.shape() {
         return Some(format!("the shape {:?} is not the shape {:?}", other.shape(), image.shape()));
     }
-    let shift = image.geometry().corner_shift(other.geometry(), image.shape());
-    (shift > SAME_GRID_MM).then(|| format!("the corners lie up to {shift:.3} mm from those"))
+    let (own, other) = (image.geometry(), other.geometry());
+    (!own.same_grid(other, image.shape()))
+        .then(|| format!("the corners lie up to {:.3} mm from those", own.corner_shift(other, image.shape())))
 }
 
 fn label_voxels(label: &Volume<u8>) -> BTreeMap<u8, u64> {

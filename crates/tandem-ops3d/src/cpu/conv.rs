@@ -16,16 +16,13 @@ pub(crate) fn respond(
 ) {
     assert_eq!(image.dims, shape.image_dims(), "an image is not that of its convolution");
     let &ConvShape { ci, co, kernel, response: [d, h, w], params, .. } = shape;
-    let taps: usize = kernel.iter().product();
+    let (taps, first) = (kernel.iter().product::<usize>(), shape.first_read([0; 3]));
     let rows: Vec<_> = (0..taps).flat_map(|tap| (0..ci).map(move |c| (c * taps + tap, 0))).collect();
     let outputs: Vec<_> = (0..co).map(|c| (c * ci * taps, 0)).collect();
     let class = Class {
         positions: [0..d, 0..h],
         groups: w,
-        reads: [0, 1, 2].map(|axis| {
-            let first = -(params.padding[axis] as isize);
-            first..first + kernel[axis] as isize
-        }),
+        reads: [0, 1, 2].map(|axis| first[axis]..first[axis] + kernel[axis] as isize),
         start: 0,
         weight: Packed::new(weight, &Addresses { rows: &rows, outputs: &outputs, tap: None }),
         bias: bias.map(<[f32]>::to_vec),

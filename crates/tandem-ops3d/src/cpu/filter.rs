@@ -80,24 +80,16 @@ fn windows<'a>(
 ) -> [Window<'a>; 2] {
     let rows = [rows[0].clone(), rows[1].clone(), 0..shape.response[2]]
         .map(|rows| rows.start as isize..rows.end as isize);
-    let mut axis = 0..3;
-    let under = rows.clone().map(|rows| {
-        let axis = axis.next().unwrap_or_default();
-        let (stride, padding) = (shape.params.stride[axis] as isize, shape.params.padding[axis] as isize);
-        rows.start * stride - padding..(rows.end - 1) * stride - padding + shape.kernel[axis] as isize
-    });
+    let [first, last] = [rows.each_ref().map(|rows| rows.start), rows.each_ref().map(|rows| rows.end - 1)]
+        .map(|voxel| shape.first_read(voxel));
+    let under = [0, 1, 2].map(|axis| first[axis]..last[axis] + shape.kernel[axis] as isize);
     [Window::of(image, n, &under), Window::of(response, n, &rows)]
 }
 
 /// The first image value under each row, and the row's own first value.
 fn starts(shape: &ConvShape, windows: &[Window; 2], rows: &[Range<usize>; 2]) -> Vec<[usize; 2]> {
-    let params = shape.params;
-    let start = |z: usize, y: usize| {
-        let place = [z as isize, y as isize, 0];
-        let under = [0, 1, 2].map(|i| place[i] * params.stride[i] as isize - params.padding[i] as isize);
-        [windows[0].at(under), windows[1].at(place)]
-    };
-    rows[0].clone().flat_map(|z| rows[1].clone().map(move |y| [z, y])).map(|[z, y]| start(z, y)).collect()
+    let places = rows[0].clone().flat_map(|z| rows[1].clone().map(move |y| [z as isize, y as isize, 0]));
+    places.map(|place| [windows[0].at(shape.first_read(place)), windows[1].at(place)]).collect()
 }
 
 /// Adds all parts to the first, in order.

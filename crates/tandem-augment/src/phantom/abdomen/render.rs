@@ -1,7 +1,6 @@
 //! From the abdomen to voxels.
 
-use ndarray::parallel::prelude::*;
-use ndarray::{Array3, ArrayViewMut2, Axis};
+use ndarray::{Array3, ArrayViewMut2};
 use tandem_random::Draws;
 
 use super::super::PhantomParams;
@@ -52,11 +51,7 @@ impl<'a> Renderer<'a> {
 
     /// The image in whole HU, and the label map.
     pub(super) fn render(&self) -> (Array3<f32>, Array3<u8>) {
-        let mut image = Array3::<f32>::zeros(self.grid.shape);
-        let mut label = Array3::<u8>::zeros(self.grid.shape);
-        let planes = image.axis_iter_mut(Axis(0)).into_par_iter().zip(label.axis_iter_mut(Axis(0)));
-        planes.enumerate().for_each(|(i, (image, label))| self.render_plane(i, image, label));
-        (image, label)
+        self.grid.render(|i, image, label| self.render_plane(i, image, label))
     }
 
     fn render_plane(&self, i: usize, mut image: ArrayViewMut2<f32>, mut label: ArrayViewMut2<u8>) {

@@ -4,9 +4,6 @@ use anyhow::{Result, bail};
 use std::path::Path;
 use tandem_volume::{Orientation, Volume, inspect};
 
-/// How far the corners of two grids may lie apart and still be one, in mm: what headers in 32 bits lose by rounding.
-const SAME_GRID_MM: f64 = 0.01;
-
 /// Soft tissue in HU, and the least share of it that a label map of the pancreas should have.
 const SOFT_TISSUE_HU: std::ops::RangeInclusive<f32> = 0.0..=200.0;
 const LEAST_SOFT_TISSUE: f64 = 0.5;
@@ -38,13 +35,13 @@ pub(super) fn onto_image(
             label.shape()
         );
     }
-    let shift = grid.corner_shift(label.geometry(), shape);
     let note = match is_placed {
-        true if shift <= SAME_GRID_MM => None,
+        true if grid.same_grid(label.geometry(), shape) => None,
         true => Some(format!(
-            "the label map's header ({own}, {:?} mm) places it up to {shift:.2} mm beside its scan: only the directions of \
+            "the label map's header ({own}, {:?} mm) places it up to {:.2} mm beside its scan: only the directions of \
              its axes are used, and its voxels are taken for the scan's one by one",
-            label.geometry().spacing().map(|mm| (mm * 1e4).round() / 1e4)
+            label.geometry().spacing().map(|mm| (mm * 1e4).round() / 1e4),
+            grid.corner_shift(label.geometry(), shape)
         )),
         false => Some(
             "the label map's header does not say how it lies: its voxel (i, j, k) is taken for column i, row j of slice k \
