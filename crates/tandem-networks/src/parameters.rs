@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use tandem_ops3d::program::Weights;
 
 /// What a parameter is to the optimiser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub struct Parameter {
 /// operation each. Clones share the vectors: setting one changes the network.
 #[derive(Clone, Debug)]
 pub struct Parameters {
-    weights: Var,
+    weights: Weights,
     statistics: Var,
     by_name: BTreeMap<String, Parameter>,
 }
@@ -67,13 +68,10 @@ impl Declared {
     }
 
     pub(crate) fn finish(self, device: &Device) -> Result<Parameters> {
-        let vector = |values: Vec<f32>| {
-            let count = values.len();
-            Var::from_vec(values, count, device)
-        };
+        let count = self.statistics.len();
         Ok(Parameters {
-            weights: vector(self.weights)?,
-            statistics: vector(self.statistics)?,
+            weights: Weights::new(self.weights, device)?,
+            statistics: Var::from_vec(self.statistics, count, device)?,
             by_name: self.by_name,
         })
     }
@@ -95,8 +93,8 @@ impl Parameters {
         declared.finish(device)
     }
 
-    /// What the optimiser moves: one vector.
-    pub fn weights(&self) -> &Var {
+    /// What the optimiser moves: one vector, with its gradient.
+    pub fn weights(&self) -> &Weights {
         &self.weights
     }
 
@@ -117,7 +115,7 @@ impl Parameters {
 
     /// How many numbers the optimiser moves.
     pub fn count(&self) -> usize {
-        self.weights.elem_count()
+        self.weights.values().elem_count()
     }
 
     /// Every parameter by name: views of the two vectors.
@@ -128,7 +126,18 @@ impl Parameters {
         self.iter().map(|(name, p)| Ok((name.to_owned(), p.of(self.vector(p.kind))?))).collect()
     }
 
-    /// A vector like [`Self::weights`] (a gradient, a momentum), by the names of the weights.
+    /// The gradient that backward passes left for the weights, by their names; none where they reached none of them.
+    ///
+    /// # Errors
+    /// Never on the CPU, in practice.
+    pub fn take_gradient(&self) -> Result<Option<BTreeMap<String, Tensor>>> {
+        let gradient = self.weights.take_gradient();
+        gradient
+            .map(|values| self.split(&Tensor::from_slice(&values, values.len(), &Device::Cpu)?))
+            .transpose()
+    }
+
+    /// A vector like that of [`Self::weights`] (a gradient, a momentum), by the names of the weights.
     ///
     /// # Errors
     /// Where it has another length.
@@ -154,13 +163,13 @@ impl Parameters {
         self.check(values, &|_| true)?;
         let [weights, statistics] =
             [self.vector_from(values, Kind::Weight)?, self.vector_from(values, Kind::Statistic)?];
-        self.weights.set(&weights)?;
+        self.weights.values().set(&weights)?;
         self.statistics.set(&statistics)
     }
 
     fn vector(&self, kind: Kind) -> &Tensor {
         match kind {
-            Kind::Weight => &self.weights,
+            Kind::Weight => self.weights.values(),
             Kind::Statistic => &self.statistics,
         }
     }

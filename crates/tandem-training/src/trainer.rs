@@ -58,14 +58,19 @@ impl Trainer {
     pub fn step(&mut self, index: u64, batch: &Batch) -> Result<StepRecord> {
         let step = Step { index, iterations: self.training.iterations, seed: self.training.seed };
         let passes = Passes { networks: &self.networks, step };
+        self.networks.forget_gradients();
         let objective = self.method.objective(batch, step, &passes)?;
         let losses = finite_losses(&objective, index)?;
 
-        let gradients = sum(&objective.losses)?.backward()?;
+        sum(&objective.losses)?.backward()?;
 
         let rate = self.learning_rate(index);
         for (&network, optimiser) in &mut self.optimisers {
-            optimiser.step(self.networks.get(network)?.parameters.weights(), &gradients, rate)?;
+            let weights = self.networks.get(network)?.parameters.weights();
+            // A network that took no part in a loss is left alone.
+            if let Some(gradient) = weights.take_gradient() {
+                optimiser.step(weights.values(), &gradient, rate)?;
+            }
         }
         self.networks.follow(index)?;
         Ok(StepRecord { step: index, learning_rate: rate, losses, terms: objective.terms })
@@ -86,7 +91,8 @@ impl Trainer {
             let (name, parameters) = (member.request.name, &member.parameters);
             checkpoint.networks.insert(name.to_owned(), parameters.tensors()?);
             if let Some(momentum) = self.optimisers.get(name).and_then(Sgd::momentum) {
-                checkpoint.momentum.insert(name.to_owned(), parameters.split(momentum)?);
+                let momentum = Tensor::from_slice(momentum, momentum.len(), &Device::Cpu)?;
+                checkpoint.momentum.insert(name.to_owned(), parameters.split(&momentum)?);
             }
         }
         Ok(checkpoint)
@@ -102,8 +108,8 @@ impl Trainer {
             let values = checkpoint.networks.get(name).ok_or_else(|| missing(name))?;
             member.parameters.load(values)?;
             if let Some(optimiser) = self.optimisers.get_mut(name) {
-                let momentum = checkpoint.momentum.get(name);
-                optimiser.restore(momentum.map(|values| member.parameters.join(values)).transpose()?);
+                let momentum = checkpoint.momentum.get(name).map(|values| member.parameters.join(values));
+                optimiser.restore(momentum.transpose()?.map(|vector| vector.to_vec1()).transpose()?);
             }
         }
         Ok(self.method.restore(&checkpoint.method)?)

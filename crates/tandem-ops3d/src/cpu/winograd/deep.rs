@@ -224,14 +224,14 @@ pub(super) fn weight_gradient(
     rows: &TileRows,
     [image, response]: [Rows<f32>; 2],
     unit: Unit,
-    gradient: &mut [f32],
+    to: &mut [f32],
 ) {
     let channels = [image, response].map(|image| image.dims[4]);
     let image = Tiles::of(rows, image, Entering::Image, unit);
     let response = Tiles::of(rows, response, Entering::Gradient, unit);
     let tiles = [&image, &response];
     let shares = channels.map(|channels| channels.div_ceil(INPUTS));
-    let target = Target::new(gradient);
+    let target = Target::new(to);
     let count = rows.count() * rows.tiles();
     (0..shares[0] * shares[1]).into_par_iter().for_each(|index| {
         let shares = [index / shares[1], index % shares[1]];
