@@ -93,7 +93,7 @@ fn rows_of_several_tasks_parts_and_chunks() {
 /// Blocks of one to four vectors of outputs, by way of [`super::deep`].
 #[test]
 fn few_tiles_of_many_channels() {
-    for channels in [[65, 129], [150, 70], [33, 170], [20, 330]] {
+    for channels in [[65, 129], [150, 70], [33, 170], [20, 330], [9, 200], [40, 64]] {
         check(2, [2, 3, 2], channels, [1; 3]);
     }
 }
