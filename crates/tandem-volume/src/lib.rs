@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+mod bytes;
 #[cfg(feature = "dicom")]
 pub mod dicom;
 mod error;

@@ -8,8 +8,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::budget::Budget;
+use crate::bytes::Bytes;
+use crate::gzip::{self, Packing};
 use crate::stored::{Order, Stored};
-use crate::{Error, Result, gzip};
+use crate::{Error, Result};
 
 mod affine;
 mod encode;
@@ -31,8 +33,8 @@ pub(crate) fn read(path: &Path, budget: Budget) -> Result<Stored> {
     let header = Header::parse(&start[..found], path)?;
     budget.stored_bytes(header.shape, header.channels, header.scalar.size(), path)?;
     let bytes = match &pair {
-        Some((_, voxels)) if header.is_pair => read_voxels(&header, voxels)?,
-        None if !header.is_pair => read_voxels(&header, path)?,
+        Some((_, voxels)) if header.is_pair => read_voxels(&header, voxels, open(voxels)?.packing())?,
+        None if !header.is_pair => read_voxels(&header, path, reader.packing())?,
         Some(_) => {
             return Err(Error::file(
                 path,
@@ -72,9 +74,8 @@ fn open(path: &Path) -> Result<gzip::Reader> {
     gzip::Reader::new(File::open(path).map_err(Error::io(path))?, path)
 }
 
-/// The voxels of the file at `path`, which may be a gzip file.
-fn read_voxels(header: &Header, path: &Path) -> Result<Vec<u8>> {
-    let packing = open(path)?.packing();
+/// The voxels of the file at `path`, packed as said.
+fn read_voxels(header: &Header, path: &Path, packing: Packing) -> Result<Bytes> {
     gzip::read(path, 0, packing, header.data_offset, header.data_bytes)
 }
 
