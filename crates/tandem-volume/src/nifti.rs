@@ -18,8 +18,8 @@ mod encode;
 mod fields;
 mod header;
 
-pub(crate) use encode::encode;
-use fields::LONGEST_HEADER;
+pub(crate) use encode::{Version, encode, encode_as};
+use fields::{Fields, LONGEST_HEADER};
 pub(crate) use header::Header;
 
 /// Reads a `.nii` file, or the pair that a `.hdr` or `.img` file belongs to; whether they are gzipped shows in their
@@ -58,6 +58,16 @@ pub(crate) fn read(path: &Path, budget: Budget) -> Result<Stored> {
         bytes,
         about: header.about,
     })
+}
+
+/// The version of a file, or of the pair that it belongs to.
+pub(crate) fn version(path: &Path) -> Result<Version> {
+    let pair = pair(path)?;
+    let path = pair.as_ref().map_or(path, |(header, _)| header);
+    let mut start = [0; LONGEST_HEADER];
+    let found = open(path)?.read_up_to(&mut start)?;
+    let fields = Fields::parse(&start[..found], path)?;
+    Ok(if fields.version == 2 { Version::Two } else { Version::One })
 }
 
 /// Reads the header of an uncompressed single file, whose length must cover its voxels.
