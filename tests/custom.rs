@@ -2,10 +2,11 @@
 
 use crate::program::Program;
 use crate::scans;
+use ndarray::{Axis, Slice};
 use serde_json::Value;
 use std::path::Path;
 use tandem_volume::prepared::{Normalisation, PreparedSet, Split};
-use tandem_volume::{Volume, write_image, write_label};
+use tandem_volume::{Orientation, Volume, write_image, write_label};
 
 /// A scan whose voxels are raised by `n`, so that no two are the same; its lowest ones fill the plane i = 0 and others. The
 /// ball becomes brighter with k.
@@ -69,8 +70,16 @@ fn run(program: &Program, name: &str) {
 fn a_plain_folder_goes_from_check_data_to_a_finished_run() {
     let program = Program::new();
     pairs(&program);
+    // One scan's axes run otherwise.
+    let other: Orientation = "SRP".parse().unwrap();
+    let turned = image(1).reoriented(other).unwrap();
+    write_image(program.path("hearts/images/b.nii.gz"), &turned).unwrap();
+    let turned = scans::label(scans::oblique()).reoriented(other).unwrap();
+    write_label(program.path("hearts/labels/b.nii.gz"), &turned).unwrap();
     let checked = program.run(&["check-data", "hearts"]).succeeded();
-    assert!(checked.stdout.contains("2 scans have no label map (e to f)"), "{checked:?}");
+    for part in ["2 scans have no label map (e to f)", "b  the axes run SRP, in most scans LAS"] {
+        assert!(checked.stdout.contains(part), "no {part:?} in {checked:?}");
+    }
     let ended = program.run(&["prepare-data", "custom", "--source", "hearts"]).succeeded();
     for part in [
         "plan: 3 labelled scans, 2 unlabelled, 1 to validate",
@@ -98,6 +107,16 @@ fn a_plain_folder_goes_from_check_data_to_a_finished_run() {
             "{:?}",
             record.note
         );
+        let case = set.case(&record.id).unwrap();
+        let turned = record.note.as_deref().unwrap().contains("axes turned from SRP to LAS");
+        assert_eq!(turned, record.id == "b", "{:?}", record.note);
+        if record.labelled {
+            let label = scans::label(scans::oblique());
+            assert_eq!(
+                case.read_label().unwrap().unwrap().array(),
+                label.array().slice_axis(Axis(0), Slice::from(1..))
+            );
+        }
     }
     let fingerprint = json(&program.path("data/prepared/hearts/fingerprint.json"));
     assert_eq!((fingerprint["labelled"].as_u64(), fingerprint["unlabelled"].as_u64()), (Some(4), Some(2)));

@@ -10,6 +10,7 @@ mod custom;
 mod experiment;
 mod hostile_input;
 mod inspect;
+mod interrupt;
 mod pancreas;
 mod precision;
 mod predict;

@@ -1,9 +1,10 @@
 //! Mean and deviation of many values.
 
+use pulp::Arch;
 use rayon::prelude::*;
 
 /// Values of a block: what the nearest cache holds. Sums are split by it, whatever the number of threads.
-const BLOCK: usize = 4096;
+pub(crate) const BLOCK: usize = 4096;
 
 /// Sums side by side, for the sake of vector code.
 const LANES: usize = 8;
@@ -19,7 +20,9 @@ pub(crate) struct Moments {
 impl Moments {
     /// The moments of `values`, each block's joined in order.
     pub(crate) fn of(values: &[f32]) -> Self {
-        let blocks: Vec<Moments> = values.par_chunks(BLOCK).map(Self::of_block).collect();
+        let arch = Arch::new();
+        let blocks: Vec<Moments> =
+            values.par_chunks(BLOCK).map(|block| arch.dispatch(|| Self::of_block(block))).collect();
         let none = Moments { count: 0.0, mean: f64::NAN, squares: 0.0 };
         blocks.into_iter().reduce(Self::joined).unwrap_or(none)
     }
@@ -30,6 +33,7 @@ impl Moments {
     }
 
     /// In two passes, the second one in the nearest cache; sums of equal values are exact.
+    #[inline(always)]
     fn of_block(block: &[f32]) -> Self {
         let count = block.len() as f64;
         let mean = sum(block, |value| value) / count;
@@ -50,6 +54,7 @@ impl Moments {
     }
 }
 
+#[inline(always)]
 fn sum(block: &[f32], term: impl Fn(f64) -> f64) -> f64 {
     let (chunks, rest) = block.as_chunks::<LANES>();
     let mut sums = [0.0; LANES];

@@ -1,10 +1,12 @@
 //! Preprocessing of whole scans, as the benchmarks define it.
 
 use ndarray::Array3;
+use pulp::Arch;
+use rayon::prelude::*;
 use tandem_random::Draws;
 use tandem_volume::{Image, Subject, Volume};
 
-use crate::moments::Moments;
+use crate::moments::{BLOCK, Moments};
 use crate::{AugmentError, Crop, Result};
 
 mod pancreas;
@@ -40,7 +42,14 @@ pub fn z_score_in_place(image: &mut Array3<f32>) -> Result<()> {
         return Err(AugmentError::NoContrast { mean, deviation });
     }
     let scale = 1.0 / deviation;
-    image.par_mapv_inplace(|v| ((f64::from(v) - mean) * scale) as f32);
+    let score = |value: &mut f32| *value = ((f64::from(*value) - mean) * scale) as f32;
+    let arch = Arch::new();
+    match image.as_slice_memory_order_mut() {
+        Some(values) => {
+            values.par_chunks_mut(BLOCK).for_each(|block| arch.dispatch(|| block.iter_mut().for_each(score)))
+        }
+        None => image.iter_mut().for_each(score),
+    }
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use tandem_training::{DeviceChoice, Predictor, TrainedRun};
 use tandem_volume::prepared::Normalisation;
-use tandem_volume::{Image, Volume, read_channels, write_label};
+use tandem_volume::{Image, Volume, read_channels, write_label_of};
 
 /// Segments scans with the networks of a run. Each label map lies on its scan's own grid.
 #[derive(clap::Args)]
@@ -88,7 +88,7 @@ fn segment(
     let segmentation = predictor.segment(&name, &image, &mut windows)?;
     drop(progress);
     let label = segmentation.own.label();
-    write_label(&case.output, &label)?;
+    write_label_of(&case.files[0], &case.output, &label)?;
     let note = note.map(|note| format!("; {note}")).unwrap_or_default();
     say(format!("{name} -> {}: {}{note}", case.output.display(), volumes(predictor, &label)));
     Ok(())

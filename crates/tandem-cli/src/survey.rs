@@ -4,7 +4,7 @@ mod across;
 mod finding;
 mod scan;
 
-pub(crate) use across::median;
+pub(crate) use across::{median, usual_orientation};
 pub(crate) use finding::{Finding, Kind, Severity};
 pub(crate) use scan::{Surveyed, percentile};
 

@@ -181,7 +181,7 @@ impl Series {
             scalar: Scalar::F32,
             endian: Endian::Little,
             scaling: None,
-            bytes,
+            bytes: bytes.into(),
             about: About { format: "DICOM".to_owned(), claims, mended: Vec::new() },
         })
     }

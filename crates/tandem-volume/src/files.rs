@@ -9,6 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::budget::Budget;
+use crate::nifti::Version;
 use crate::stored::{Stored, Voxel};
 use crate::{Error, Image, Result, Volume, metaimage, nifti, nrrd};
 
@@ -62,7 +63,7 @@ pub fn read_label(path: impl AsRef<Path>) -> Result<Volume<u8>> {
 /// # Errors
 /// Where the name has another ending, a side is 0 or exceeds the 32,767 voxels of NIfTI-1, or the file cannot be written.
 pub fn write_image(path: impl AsRef<Path>, image: &Volume<f32>) -> Result<()> {
-    write(path.as_ref(), image)
+    write(path.as_ref(), image, Version::One)
 }
 
 /// Writes a label map in u8 as NIfTI-1 (`.nii`, `.nii.gz`) or gzipped NRRD (`.nrrd`), aside first and then renamed.
@@ -70,7 +71,22 @@ pub fn write_image(path: impl AsRef<Path>, image: &Volume<f32>) -> Result<()> {
 /// # Errors
 /// As for [`write_image`].
 pub fn write_label(path: impl AsRef<Path>, label: &Volume<u8>) -> Result<()> {
-    write(path.as_ref(), label)
+    write(path.as_ref(), label, Version::One)
+}
+
+/// As [`write_label`], for the scan in the file (or the folder of slices) `scan`: where that is NIfTI-2, a label map in NIfTI
+/// is written as NIfTI-2 too, so that its grid stays in double precision.
+///
+/// # Errors
+/// As for [`write_label`], and where `scan` is a NIfTI file that cannot be read.
+pub fn write_label_of(scan: impl AsRef<Path>, path: impl AsRef<Path>, label: &Volume<u8>) -> Result<()> {
+    let scan = scan.as_ref();
+    let name = scan.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let version = match ending(&name) {
+        Some((.., Format::Nifti)) if !scan.is_dir() => nifti::version(scan)?,
+        _ => Version::One,
+    };
+    write(path.as_ref(), label, version)
 }
 
 /// The formats.
@@ -147,13 +163,15 @@ fn read_folder(folder: &Path, _: Budget) -> Result<Stored> {
     ))
 }
 
-fn write<T: Voxel>(path: &Path, volume: &Volume<T>) -> Result<()> {
+fn write<T: Voxel>(path: &Path, volume: &Volume<T>, version: Version) -> Result<()> {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     match ending(&name) {
-        Some((_, ".nii", _)) => write_aside(path, &nifti::encode(slice::from_ref(volume), path)?),
+        Some((_, ".nii", _)) => write_aside(path, &nifti::encode_as(version, slice::from_ref(volume), path)?),
         Some((_, ".nii.gz", _)) => {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-            encoder.write_all(&nifti::encode(slice::from_ref(volume), path)?).map_err(Error::io(path))?;
+            encoder
+                .write_all(&nifti::encode_as(version, slice::from_ref(volume), path)?)
+                .map_err(Error::io(path))?;
             write_aside(path, &encoder.finish().map_err(Error::io(path))?)
         }
         Some((_, ".nrrd", _)) => write_aside(path, &nrrd::encode(volume, path)?),

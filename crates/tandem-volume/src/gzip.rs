@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use libdeflater::Decompressor;
 
+use crate::bytes::Bytes;
 use crate::{Error, Result};
 
 /// The most bytes that one byte of a gzip file can stand for (deflate's limit), and some.
@@ -39,7 +40,7 @@ pub(crate) fn check_length(compressed: bool, expected: u64, found: u64, path: &P
 ///
 /// # Errors
 /// Where the file is missing, cut short or damaged, or goes on for long behind these bytes.
-pub(crate) fn read(path: &Path, start: u64, packing: Packing, skip: u64, count: u64) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path, start: u64, packing: Packing, skip: u64, count: u64) -> Result<Bytes> {
     let mut file = File::open(path).map_err(Error::io(path))?;
     let length = file.metadata().map_err(Error::io(path))?.len().saturating_sub(start);
     let expected = skip.saturating_add(count);
@@ -48,8 +49,7 @@ pub(crate) fn read(path: &Path, start: u64, packing: Packing, skip: u64, count: 
     if packing != Packing::Plain && length <= AT_ONCE.max(expected / 2) {
         let mut packed = Vec::with_capacity(length as usize);
         (&mut file).take(length).read_to_end(&mut packed).map_err(Error::io(path))?;
-        if let Some(mut bytes) = unpacked(&packed, packing, expected) {
-            bytes.drain(..skip as usize);
+        if let Some(bytes) = unpacked(&packed, packing, skip, expected) {
             return Ok(bytes);
         }
         file.seek(SeekFrom::Start(start)).map_err(Error::io(path))?;
@@ -58,24 +58,26 @@ pub(crate) fn read(path: &Path, start: u64, packing: Packing, skip: u64, count: 
     reader.skip(skip)?;
     let bytes = reader.read_exactly(count, expected)?;
     reader.finish()?;
-    Ok(bytes)
+    Ok(bytes.into())
 }
 
-/// The `expected` bytes that `packed` stands for, where it stands for these alone and is sound. What else there can be is
-/// for [`Reader`] to take or to explain.
-fn unpacked(packed: &[u8], packing: Packing, expected: u64) -> Option<Vec<u8>> {
+/// The bytes behind the first `skip` of the `expected` ones that `packed` stands for, where it stands for these alone and is
+/// sound. What else there can be is for [`Reader`] to take or to explain.
+fn unpacked(packed: &[u8], packing: Packing, skip: u64, expected: u64) -> Option<Bytes> {
     // A gzip file ends with the length of its last part.
     if packing == Packing::Gzip && packed.last_chunk() != Some(&(expected as u32).to_le_bytes()) {
         return None;
     }
-    let mut bytes = vec![0; usize::try_from(expected).ok()?];
-    let mut decompressor = Decompressor::new();
-    let found = match packing {
-        Packing::Plain => return None,
-        Packing::Gzip => decompressor.gzip_decompress(packed, &mut bytes),
-        Packing::Zlib => decompressor.zlib_decompress(packed, &mut bytes),
-    };
-    (found == Ok(bytes.len())).then_some(bytes)
+    let part = usize::try_from(skip).ok()?..usize::try_from(expected).ok()?;
+    Bytes::filled(part, |bytes| {
+        let mut decompressor = Decompressor::new();
+        let found = match packing {
+            Packing::Plain => return false,
+            Packing::Gzip => decompressor.gzip_decompress(packed, bytes),
+            Packing::Zlib => decompressor.zlib_decompress(packed, bytes),
+        };
+        found == Ok(bytes.len())
+    })
 }
 
 /// Reads a file from front to end, unpacked where it is a gzip file.
@@ -237,19 +239,19 @@ mod tests {
     fn what_is_unpacked_at_once_is_what_a_stream_gives() {
         let bytes: Vec<u8> = (0..100_000u32).map(|n| (n % 251) as u8).collect();
         let sound = packed(&bytes);
-        assert_eq!(unpacked(&sound, Packing::Gzip, 100_000).as_deref(), Some(&bytes[..]));
+        assert_eq!(unpacked(&sound, Packing::Gzip, 0, 100_000).as_deref(), Some(&bytes[..]));
         // For the stream: another length, two parts, damage.
-        assert!(unpacked(&sound, Packing::Gzip, 99_999).is_none());
+        assert!(unpacked(&sound, Packing::Gzip, 0, 99_999).is_none());
         let parts = [packed(&bytes[..60_000]), packed(&bytes[60_000..])].concat();
-        assert!(unpacked(&parts, Packing::Gzip, 100_000).is_none());
+        assert!(unpacked(&parts, Packing::Gzip, 0, 100_000).is_none());
         let mut damaged = sound.clone();
         damaged[sound.len() - 8] ^= 1;
-        assert!(unpacked(&damaged, Packing::Gzip, 100_000).is_none());
+        assert!(unpacked(&damaged, Packing::Gzip, 0, 100_000).is_none());
         let dir = tempfile::tempdir().unwrap();
         for (name, file) in [("one.gz", &sound), ("parts.gz", &parts)] {
             let path = dir.path().join(name);
             std::fs::write(&path, file).unwrap();
-            assert_eq!(read(&path, 0, Packing::Gzip, 7, 99_993).unwrap(), bytes[7..], "{name}");
+            assert_eq!(read(&path, 0, Packing::Gzip, 7, 99_993).unwrap()[..], bytes[7..], "{name}");
         }
         let path = dir.path().join("damaged.gz");
         std::fs::write(&path, damaged).unwrap();

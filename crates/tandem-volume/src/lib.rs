@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+mod bytes;
 #[cfg(feature = "dicom")]
 pub mod dicom;
 mod error;
@@ -32,7 +33,7 @@ mod volume;
 
 pub use budget::READ_LIMIT;
 pub use error::{Error, Result};
-pub use files::{read_channels, read_image, read_label, stem, write_image, write_label};
+pub use files::{read_channels, read_image, read_label, stem, write_image, write_label, write_label_of};
 pub use geometry::Geometry;
 pub use image::Image;
 pub use inspect::{Inspection, inspect};

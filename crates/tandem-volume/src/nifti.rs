@@ -8,16 +8,18 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::budget::Budget;
+use crate::bytes::Bytes;
+use crate::gzip::{self, Packing};
 use crate::stored::{Order, Stored};
-use crate::{Error, Result, gzip};
+use crate::{Error, Result};
 
 mod affine;
 mod encode;
 mod fields;
 mod header;
 
-pub(crate) use encode::encode;
-use fields::LONGEST_HEADER;
+pub(crate) use encode::{Version, encode, encode_as};
+use fields::{Fields, LONGEST_HEADER};
 pub(crate) use header::Header;
 
 /// Reads a `.nii` file, or the pair that a `.hdr` or `.img` file belongs to; whether they are gzipped shows in their
@@ -31,8 +33,8 @@ pub(crate) fn read(path: &Path, budget: Budget) -> Result<Stored> {
     let header = Header::parse(&start[..found], path)?;
     budget.stored_bytes(header.shape, header.channels, header.scalar.size(), path)?;
     let bytes = match &pair {
-        Some((_, voxels)) if header.is_pair => read_voxels(&header, voxels)?,
-        None if !header.is_pair => read_voxels(&header, path)?,
+        Some((_, voxels)) if header.is_pair => read_voxels(&header, voxels, open(voxels)?.packing())?,
+        None if !header.is_pair => read_voxels(&header, path, reader.packing())?,
         Some(_) => {
             return Err(Error::file(
                 path,
@@ -58,6 +60,16 @@ pub(crate) fn read(path: &Path, budget: Budget) -> Result<Stored> {
     })
 }
 
+/// The version of a file, or of the pair that it belongs to.
+pub(crate) fn version(path: &Path) -> Result<Version> {
+    let pair = pair(path)?;
+    let path = pair.as_ref().map_or(path, |(header, _)| header);
+    let mut start = [0; LONGEST_HEADER];
+    let found = open(path)?.read_up_to(&mut start)?;
+    let fields = Fields::parse(&start[..found], path)?;
+    Ok(if fields.version == 2 { Version::Two } else { Version::One })
+}
+
 /// Reads the header of an uncompressed single file, whose length must cover its voxels.
 pub(crate) fn read_header(file: &File, path: &Path) -> Result<Header> {
     let mut start = Vec::with_capacity(LONGEST_HEADER);
@@ -72,9 +84,8 @@ fn open(path: &Path) -> Result<gzip::Reader> {
     gzip::Reader::new(File::open(path).map_err(Error::io(path))?, path)
 }
 
-/// The voxels of the file at `path`, which may be a gzip file.
-fn read_voxels(header: &Header, path: &Path) -> Result<Vec<u8>> {
-    let packing = open(path)?.packing();
+/// The voxels of the file at `path`, packed as said.
+fn read_voxels(header: &Header, path: &Path, packing: Packing) -> Result<Bytes> {
     gzip::read(path, 0, packing, header.data_offset, header.data_bytes)
 }
 

@@ -2,9 +2,14 @@
 use std::path::Path;
 
 use ndarray::{Array3, Axis, Slice};
-use rayon::prelude::*;
 
+use crate::bytes::Bytes;
 use crate::{Error, Geometry, Image, Result, Volume};
+
+mod turned;
+
+pub(crate) use turned::to_i_fastest;
+use turned::{from_rows, rows};
 
 /// The scalar types that files store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +113,7 @@ pub(crate) struct Stored {
     /// Slope and intercept that turn stored values into intensities.
     pub(crate) scaling: Option<(f64, f64)>,
     /// The values, i fastest within a channel: exactly product(shape) * channels * scalar.size() bytes.
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Bytes,
     pub(crate) about: About,
 }
 
@@ -186,6 +191,15 @@ impl Stored {
                 let [ni, nj, nk] = shape;
                 f32::decoded(rows(bytes, [ni * size_of::<f32>(), nj, nk]), self.endian, shape)
             }
+            // What each byte stands for is looked up.
+            scaling if self.scalar.size() == 1 => {
+                let (slope, intercept) = scaling.unwrap_or((1.0, 0.0));
+                let signed = self.scalar == Scalar::I8;
+                let value = |byte: u8| if signed { f64::from(byte as i8) } else { f64::from(byte) };
+                let table: [f32; 256] =
+                    std::array::from_fn(|byte| (value(byte as u8) * slope + intercept) as f32);
+                from_rows(rows(bytes, shape), shape, |byte: u8| table[usize::from(byte)])
+            }
             scaling => {
                 let (slope, intercept) = scaling.unwrap_or((1.0, 0.0));
                 with_decoder!(self, decode => from_rows(rows(bytes.as_chunks().0, shape), shape, |bytes| {
@@ -252,71 +266,6 @@ pub(crate) fn byte_count(shape: [usize; 3], size: usize) -> Option<usize> {
         .filter(|&bytes| bytes <= isize::MAX as usize)
 }
 
-/// The row along i of a file's values, i fastest, by k and j.
-fn rows<'a, S>(values: &'a [S], [ni, nj, _]: [usize; 3]) -> impl Fn(usize, usize) -> &'a [S] {
-    move |k, j| &values[(k * nj + j) * ni..][..ni]
-}
-
-/// The array `[i, j, k]` of what `convert` makes of a file's values: `row` gives those along i, by k and j.
-fn from_rows<'a, S: Copy + Sync + 'a, T: Copy + Default + Send>(
-    row: impl Fn(usize, usize) -> &'a [S] + Sync,
-    shape: [usize; 3],
-    convert: impl Fn(S) -> T + Sync,
-) -> Array3<T> {
-    let [ni, nj, nk] = shape;
-    Array3::from_shape_vec((ni, nj, nk), reversed(row, [nk, nj, ni], convert))
-        .expect("as many values as the product of the shape")
-}
-
-/// The values of an array `[i, j, k]` with i fastest, as files store them.
-pub(crate) fn to_i_fastest<T: Copy + Default + Send + Sync>(array: &Array3<T>) -> Vec<T> {
-    let (ni, nj, nk) = array.dim();
-    let array = array.as_standard_layout();
-    let values = array.as_slice().expect("a standard layout is one slice");
-    reversed(|i, j| &values[(i * nj + j) * nk..][..nk], [ni, nj, nk], |value| value)
-}
-
-/// Reverses the axes of an array of sides `[a, b, c]` and converts its values: the last axis was the fastest, the first
-/// one becomes it. `row` gives the values along the last axis.
-///
-/// Works by blocks that fit the cache, since one of the two sides is always walked with a large stride.
-fn reversed<'a, S: Copy + Sync + 'a, T: Copy + Default + Send>(
-    row: impl Fn(usize, usize) -> &'a [S] + Sync,
-    [a, b, c]: [usize; 3],
-    convert: impl Fn(S) -> T + Sync,
-) -> Vec<T> {
-    const SIDE: usize = 64;
-    /// Fewer values than this are not worth another thread.
-    const FEW: usize = 1 << 16;
-    let mut values = vec![T::default(); a * b * c];
-    if values.is_empty() {
-        return values;
-    }
-    let reverse_part = |(part, values): (usize, &mut [T])| {
-        let (z0, depth) = (part * SIDE, values.len() / (b * a));
-        let mut block = [[T::default(); SIDE]; SIDE];
-        for y in 0..b {
-            for x0 in (0..a).step_by(SIDE) {
-                let width = SIDE.min(a - x0);
-                for (x, to) in block[..width].iter_mut().enumerate() {
-                    let from = &row(x0 + x, y)[z0..z0 + depth];
-                    to.iter_mut().zip(from).for_each(|(to, from)| *to = convert(*from));
-                }
-                for z in 0..depth {
-                    let to = &mut values[(z * b + y) * a + x0..][..width];
-                    to.iter_mut().zip(&block).for_each(|(to, row)| *to = row[z]);
-                }
-            }
-        }
-    };
-    if values.len() < FEW {
-        values.chunks_mut(SIDE * b * a).enumerate().for_each(reverse_part);
-    } else {
-        values.par_chunks_mut(SIDE * b * a).enumerate().for_each(reverse_part);
-    }
-    values
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -330,7 +279,7 @@ mod tests {
             scalar,
             endian,
             scaling,
-            bytes,
+            bytes: bytes.into(),
             about: About::default(),
         }
     }
@@ -367,6 +316,8 @@ mod tests {
     fn scaling_is_applied_in_f64() {
         let image = stored(Scalar::U8, Endian::Little, vec![0, 3], Some((0.1, -0.2)));
         assert_eq!(values(image), [(-0.2f64) as f32, (3.0 * 0.1f64 - 0.2) as f32]);
+        let image = stored(Scalar::I8, Endian::Little, vec![0x80, 3], Some((0.1, -0.2)));
+        assert_eq!(values(image), [(-128.0 * 0.1f64 - 0.2) as f32, (3.0 * 0.1f64 - 0.2) as f32]);
     }
 
     #[test]
@@ -381,16 +332,5 @@ mod tests {
             let message = label(&[0.0, bad]).unwrap_err().to_string();
             assert!(message.starts_with("case.nii: voxel [1, 0, 0] has the value"), "{message}");
         }
-    }
-
-    #[test]
-    fn i_is_fastest_in_files_and_k_in_arrays() {
-        let shape = [37, 3, 41]; // larger than a tile, and no multiple of it
-        let file: Vec<u32> = (0..37 * 3 * 41).collect();
-        let array = from_rows(rows(&file, shape), shape, |value| value);
-        for ((i, j, k), &value) in array.indexed_iter() {
-            assert_eq!(value as usize, i + 37 * (j + 3 * k));
-        }
-        assert_eq!(to_i_fastest(&array), file);
     }
 }

@@ -3,6 +3,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
+use crate::bytes::Bytes;
 use crate::gzip::{self, Packing};
 use crate::{Error, Result};
 
@@ -76,7 +77,7 @@ pub(crate) enum Start {
 
 impl Placement {
     /// The voxels, `count` bytes of them, which the caller's budget holds.
-    pub(crate) fn read(&self, count: u64) -> Result<Vec<u8>> {
+    pub(crate) fn read(&self, count: u64) -> Result<Bytes> {
         let (byte, skip) = match self.start {
             Start::At { byte, skip } => (byte, skip),
             Start::AtEnd => {

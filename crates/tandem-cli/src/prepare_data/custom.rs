@@ -8,7 +8,7 @@ use super::{Arguments, Scan, grids, sources, write_scans};
 use crate::home::Home;
 use crate::intensities;
 use crate::output::say;
-use crate::survey::{Finding, Kind, Severity, Survey};
+use crate::survey::{Finding, Kind, Severity, Survey, usual_orientation};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use fingerprint::Fingerprint;
@@ -19,7 +19,7 @@ use std::sync::atomic::AtomicBool;
 use tandem_augment::foreground;
 use tandem_volume::layout::{Layout, ScanFolder};
 use tandem_volume::prepared::{Normalisation, PreparedSet, Split, Writer};
-use tandem_volume::{Image, Subject};
+use tandem_volume::{Image, Orientation, Subject, Volume};
 
 /// Names that mean a benchmark or its stand-in.
 const TAKEN: [&str; 6] =
@@ -42,6 +42,8 @@ struct Custom {
     folder: ScanFolder,
     fingerprint: Fingerprint,
     plan: Plan,
+    /// How the axes of all prepared scans run.
+    orientation: Orientation,
     resample_labels: bool,
 }
 
@@ -90,7 +92,8 @@ pub(super) fn prepare(
     let plan = Plan::propose(&fingerprint, &survey, &wishes(arguments)?, plan::available_memory())?;
     plan.lines().iter().for_each(say);
     let resample_labels = arguments.resample_labels;
-    let custom = Custom { name: name(arguments)?, folder, fingerprint, plan, resample_labels };
+    let orientation = usual_orientation(&survey.scans).context("there is no scan")?;
+    let custom = Custom { name: name(arguments)?, folder, fingerprint, plan, orientation, resample_labels };
     let Some(set) = custom.write(aside, stop)? else { return Ok(None) };
     custom.write_definition(&home.experiments())?;
     Ok(Some(set))
@@ -158,14 +161,31 @@ impl Custom {
         let files = self.folder.scan(id).with_context(|| format!("there is no scan {id}"))?;
         let raw = self.folder.read_image(files)?;
         let label = self.folder.read_label(files)?;
+        let (raw, label, turned) = self.turned(raw, label)?;
         let (image, _) = intensities::from_raw(&raw, &self.plan.normalisation)?;
         let (whole, moved) = grids::subject(id, image, label, self.resample_labels)?;
         let (subject, cut) = match self.plan.crop {
             CropTo::None => (whole, None),
             CropTo::Foreground => cropped(whole, &raw)?,
         };
-        let note = [moved, cut].into_iter().flatten().reduce(|all, note| format!("{all}; {note}"));
+        let note = [turned, moved, cut].into_iter().flatten().reduce(|all, note| format!("{all}; {note}"));
         Ok(Scan { subject, sources: sources(&self.folder, files)?, note })
+    }
+
+    /// A scan and its label map with the axes of most scans, since networks see voxel axes; the note says so where they ran
+    /// otherwise.
+    fn turned(
+        &self,
+        raw: Image,
+        label: Option<Volume<u8>>,
+    ) -> Result<(Image, Option<Volume<u8>>, Option<String>)> {
+        let (from, to) = (Orientation::of(raw.geometry()), self.orientation);
+        if from == to {
+            return Ok((raw, label, None));
+        }
+        let raw = raw.map(|channel| channel.reoriented(to))?;
+        let label = label.map(|label| label.reoriented(to)).transpose()?;
+        Ok((raw, label, Some(format!("axes turned from {from} to {to}"))))
     }
 
     fn description(&self) -> String {
@@ -177,9 +197,10 @@ impl Custom {
         };
         let normalisation = plan::described(&self.plan.normalisation);
         format!(
-            "{}, {}: {normalisation} over the whole scan, then {crop}; each scan on its own grid.",
+            "{}, {}: {normalisation} over the whole scan, then {crop}; each scan on its own grid, with axes that run {}.",
             self.name,
-            self.folder.layout()
+            self.folder.layout(),
+            self.orientation
         )
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Finding, Kind, Surveyed};
 use std::collections::{BTreeMap, BTreeSet};
+use tandem_volume::Orientation;
 use tandem_volume::layout::ScanFolder;
 use tandem_volume::prepared::Split;
 
@@ -69,17 +70,21 @@ fn spacings(scans: &[Surveyed]) -> Vec<Finding> {
     scans.iter().filter(|scan| far(scan.spacing)).map(outlier).collect()
 }
 
+/// How the axes of most scans run, in doubt those of the first; `None` where there is no scan.
+pub(crate) fn usual_orientation(scans: &[Surveyed]) -> Option<Orientation> {
+    let count = |one: &Surveyed| scans.iter().filter(|scan| scan.orientation == one.orientation).count();
+    // The last of the highest counts is taken.
+    scans.iter().rev().max_by_key(|scan| count(scan)).map(|scan| scan.orientation)
+}
+
 fn orientations(scans: &[Surveyed]) -> Vec<Finding> {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for scan in scans {
-        *counts.entry(scan.orientation.to_string()).or_default() += 1;
-    }
-    let Some((usual, _)) = counts.iter().max_by_key(|(_, count)| **count) else { return Vec::new() };
-    let other = scans.iter().filter(|scan| scan.orientation.to_string() != *usual);
+    let Some(usual) = usual_orientation(scans) else { return Vec::new() };
+    let other = scans.iter().filter(|scan| scan.orientation != usual);
     other
         .map(|scan| {
             let message = format!(
-                "the axes run {}, in most scans {usual}; networks see voxel axes, bring all scans to one orientation",
+                "the axes run {}, in most scans {usual}; networks see voxel axes, so prepare-data custom turns them, and scans \
+                 for predict should run {usual}",
                 scan.orientation
             );
             Finding::new(Kind::Orientation, &scan.id, None, message)

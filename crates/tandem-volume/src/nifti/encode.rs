@@ -1,21 +1,39 @@
-//! Volumes as the bytes of a NIfTI-1 file.
+//! Volumes as the bytes of a NIfTI file.
 use std::path::Path;
 
 use super::header::DATATYPES;
 use crate::stored::{Voxel, to_i_fastest};
 use crate::{Error, Geometry, Result, Volume};
 
-/// Bytes of the header and of the four that announce extensions.
-const HEADER_BYTES: usize = 352;
+/// The version of a NIfTI file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// Grids in single precision, sides in 16 bits: what every program reads.
+    One,
+    /// Grids in double precision, sides in 64 bits.
+    Two,
+}
 
-/// The bytes of an uncompressed NIfTI-1 file, little endian, with sform and qform, of channels on one grid: several lie
+/// Bytes of the headers and of the four that announce extensions.
+const HEADER_BYTES: usize = 352;
+const HEADER_2_BYTES: usize = 544;
+
+/// The bytes of an uncompressed NIfTI-1 file of channels on one grid, as [`encode_as`] gives them.
+///
+/// # Errors
+/// As [`encode_as`].
+pub(crate) fn encode<T: Voxel>(channels: &[Volume<T>], path: &Path) -> Result<Vec<u8>> {
+    encode_as(Version::One, channels, path)
+}
+
+/// The bytes of an uncompressed NIfTI file, little endian, with sform and qform, of channels on one grid: several lie
 /// along the fourth dimension. `path` is for the message.
 ///
 /// # Errors
-/// Where there is no channel or more than 32,767, or a side is 0 or exceeds 32,767 voxels.
-pub(crate) fn encode<T: Voxel>(channels: &[Volume<T>], path: &Path) -> Result<Vec<u8>> {
+/// Where there is no channel, or a side is 0; in NIfTI-1, where there are more than 32,767 channels or voxels along a side.
+pub(crate) fn encode_as<T: Voxel>(version: Version, channels: &[Volume<T>], path: &Path) -> Result<Vec<u8>> {
     let shape = channels.first().map_or([0; 3], Volume::shape);
-    let (Some(first), Some(dim)) = (channels.first(), dim(shape, channels.len())) else {
+    let (Some(first), Some(dim)) = (channels.first(), dim(version, shape, channels.len())) else {
         return Err(Error::file(
             path,
             format!(
@@ -25,6 +43,7 @@ pub(crate) fn encode<T: Voxel>(channels: &[Volume<T>], path: &Path) -> Result<Ve
             ),
         ));
     };
+    let header = if version == Version::One { header } else { header_2 };
     let mut bytes = header(dim, datatype::<T>(), T::SCALAR.size(), first.geometry());
     bytes.reserve_exact(channels.len() * first.array().len() * size_of::<T>());
     channels.iter().for_each(|channel| T::encode(&to_i_fastest(channel.array()), &mut bytes));
@@ -37,20 +56,22 @@ fn datatype<T: Voxel>() -> i16 {
 }
 
 /// Field `dim` of a 3-D grid with so many channels.
-fn dim([i, j, k]: [usize; 3], channels: usize) -> Option<[i16; 8]> {
+fn dim(version: Version, [i, j, k]: [usize; 3], channels: usize) -> Option<[i64; 8]> {
+    let most = if version == Version::One { i64::from(i16::MAX) } else { i64::MAX };
     let mut dim = [if channels == 1 { 3 } else { 4 }, 1, 1, 1, 1, 1, 1, 1];
     for (field, side) in dim[1..].iter_mut().zip([i, j, k, channels]) {
-        *field = i16::try_from(side).ok().filter(|&side| side > 0)?;
+        *field = i64::try_from(side).ok().filter(|side| (1..=most).contains(side))?;
     }
     Some(dim)
 }
 
-fn header(dim: [i16; 8], datatype: i16, value_bytes: usize, geometry: &Geometry) -> Vec<u8> {
+/// The header of NIfTI-1; `dim` fits into 16 bits.
+fn header(dim: [i64; 8], datatype: i16, value_bytes: usize, geometry: &Geometry) -> Vec<u8> {
     let mut bytes = vec![0; HEADER_BYTES];
     let mut put = |offset: usize, value: &[u8]| bytes[offset..offset + value.len()].copy_from_slice(value);
     put(0, &348i32.to_le_bytes());
     for (n, side) in dim.iter().enumerate() {
-        put(40 + 2 * n, &side.to_le_bytes());
+        put(40 + 2 * n, &(*side as i16).to_le_bytes());
     }
     put(70, &datatype.to_le_bytes());
     put(72, &(8 * value_bytes as i16).to_le_bytes());
@@ -72,6 +93,38 @@ fn header(dim: [i16; 8], datatype: i16, value_bytes: usize, geometry: &Geometry)
     put(252, &1i16.to_le_bytes()); // qform_code: scanner
     put(254, &1i16.to_le_bytes()); // sform_code: scanner
     put(344, b"n+1\0");
+    bytes
+}
+
+/// The header of NIfTI-2 (<https://nifti.nimh.nih.gov/pub/dist/doc/nifti2.h>).
+fn header_2(dim: [i64; 8], datatype: i16, value_bytes: usize, geometry: &Geometry) -> Vec<u8> {
+    let mut bytes = vec![0; HEADER_2_BYTES];
+    let mut put = |offset: usize, value: &[u8]| bytes[offset..offset + value.len()].copy_from_slice(value);
+    put(0, &540i32.to_le_bytes());
+    put(4, b"n+2\0\r\n\x1a\n");
+    put(12, &datatype.to_le_bytes());
+    put(14, &(8 * value_bytes as i16).to_le_bytes());
+    for (n, side) in dim.iter().enumerate() {
+        put(16 + 8 * n, &side.to_le_bytes());
+    }
+    put(168, &(HEADER_2_BYTES as i64).to_le_bytes()); // vox_offset
+    let (flip, quaternion) = quaternion(geometry.direction());
+    let [x, y, z] = geometry.spacing();
+    let mut put_f64 = |offset: usize, values: &[f64]| {
+        for (n, &value) in values.iter().enumerate() {
+            put(offset + 8 * n, &value.to_le_bytes());
+        }
+    };
+    put_f64(104, &[flip, x, y, z, 1.0, 1.0, 1.0, 1.0]);
+    put_f64(176, &[1.0, 0.0]); // scl_slope, scl_inter
+    put_f64(352, &quaternion);
+    put_f64(376, &geometry.origin());
+    for (row, values) in geometry.affine()[..3].iter().enumerate() {
+        put_f64(400 + 32 * row, values);
+    }
+    put(344, &1i32.to_le_bytes()); // qform_code: scanner
+    put(348, &1i32.to_le_bytes()); // sform_code: scanner
+    put(500, &2i32.to_le_bytes()); // xyzt_units: mm
     bytes
 }
 

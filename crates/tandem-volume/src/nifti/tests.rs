@@ -103,6 +103,43 @@ fn what_is_written_is_read() {
 }
 
 #[test]
+fn a_label_map_is_written_in_the_version_of_its_scan() {
+    let volume = sample([4, 3, 2]);
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    std::fs::write(path("one.nii"), bytes()).unwrap();
+    std::fs::write(path("two.nii"), version_2(&volume, Endian::Big, false)).unwrap();
+    std::fs::write(path("pair.hdr"), version_2(&volume, Endian::Little, true)).unwrap();
+    std::fs::write(path("pair.img"), [0; 4 * 24]).unwrap();
+    let label = volume.array().mapv(|value| u8::from(value < 0.0));
+    for (scan, format, most) in
+        [("one.nii", "NIfTI-1", 1e-7), ("two.nii", "NIfTI-2", 1e-14), ("pair.img", "NIfTI-2", 1e-14)]
+    {
+        let grid = crate::read_image(path(scan)).unwrap().into_parts().1;
+        let label = Volume::new(label.clone(), grid.clone());
+        crate::write_label_of(path(scan), path("label.nii.gz"), &label).unwrap();
+        let found = read(&path("label.nii.gz"), Budget::default()).unwrap();
+        assert_eq!(found.about.format, format, "{scan}");
+        assert!(found.about.mended.is_empty(), "{scan}: {:?}", found.about.mended);
+        let found = found.into_label(Path::new(scan)).unwrap();
+        assert_eq!(found.array(), label.array(), "{scan}");
+        assert!(affine_error(found.geometry(), &grid) <= most, "{scan}");
+    }
+    // A folder of slices and other formats have no version of NIfTI.
+    crate::write_label_of(dir.path(), path("label.nii"), &Volume::new(label, volume.geometry().clone()))
+        .unwrap();
+    assert_eq!(version(&path("label.nii")).unwrap(), Version::One);
+    assert!(
+        crate::write_label_of(
+            path("none.nii"),
+            path("label.nii"),
+            &crate::read_label(path("label.nii")).unwrap()
+        )
+        .is_err()
+    );
+}
+
+#[test]
 fn both_byte_orders_are_read() {
     let (little, big) = (read_bytes(&bytes()).unwrap(), read_bytes(&big_endian(bytes())).unwrap());
     assert_eq!(big.into_volume(Path::new("scan")).unwrap(), little.into_volume(Path::new("scan")).unwrap());
