@@ -11,6 +11,10 @@ pub(crate) unsafe trait Element: Copy + Default + Send + Sync + 'static {
     fn to_f32(self) -> f32;
     /// The nearest that can be stored (ties to even).
     fn from_f32(value: f32) -> Self;
+    /// The values themselves where they are stored as f32.
+    fn as_f32(_: &[Self]) -> Option<&[f32]> {
+        None
+    }
 }
 
 // SAFETY: every bit pattern is an f32.
@@ -22,6 +26,9 @@ unsafe impl Element for f32 {
     #[inline(always)]
     fn from_f32(value: f32) -> Self {
         value
+    }
+    fn as_f32(values: &[f32]) -> Option<&[f32]> {
+        Some(values)
     }
 }
 

@@ -204,16 +204,16 @@ pub(super) fn head_gradients<S: Kernels>(
     let sums = tasks
         .map(|(plane, gradient)| {
             let mut sums = [vec![0.0; head.weight.len()], vec![0.0; classes]];
-            let [mut features, mut dx] = [vec![0.0f32; row_len], vec![0.0f32; row_len]];
+            let [mut buffer, mut dx] = [vec![0.0f32; row_len], vec![0.0f32; row_len]];
             for (y, to) in gradient.chunks_mut(row_len).enumerate() {
                 let row = plane * h + y;
-                tape.read_row(x, row, &mut features);
+                let features = tape.row_f32(x, row, &mut buffer);
                 dx.fill(0.0);
                 for class in 0..classes {
                     let first = (plane / d * classes + class) * volume + row % (d * h) * w;
                     let (grad, [dw, db]) = (&logits[first..first + w], &mut sums);
                     let dw = &mut dw[class * head.channels()..][..head.channels()];
-                    head::backward(&head, class, &features, grad, &mut dx, dw);
+                    head::backward(&head, class, features, grad, &mut dx, dw);
                     db[class] += grad.iter().sum::<f32>();
                 }
                 rows::convert(&dx, to);

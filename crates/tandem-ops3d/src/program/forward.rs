@@ -200,11 +200,11 @@ pub(super) fn run_head<S: Kernels>(tape: &Tape<S>, x: usize, head: Head) -> Vec<
             tasks[index / (classes * d) * d + index % d].push(logits);
         }
         tasks.into_par_iter().enumerate().for_each(|(index, mut classes)| {
-            let mut features = vec![0.0f32; tape.row_len(x)];
+            let mut buffer = vec![0.0f32; tape.row_len(x)];
             for y in 0..h {
-                tape.read_row(x, index * h + y, &mut features);
+                let features = tape.row_f32(x, index * h + y, &mut buffer);
                 for (class, logits) in classes.iter_mut().enumerate() {
-                    head::forward(&head, class, &features, &mut logits[y * w..][..w]);
+                    head::forward(&head, class, features, &mut logits[y * w..][..w]);
                 }
             }
         });

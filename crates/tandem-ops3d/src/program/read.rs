@@ -31,6 +31,18 @@ impl<S: Element> Tape<S> {
         }
     }
 
+    /// Row `row` in f32: as it lies in memory where it does so, else written to the buffer, which is as long as a row.
+    pub(super) fn row_f32<'a>(&'a self, value: usize, row: usize, buffer: &'a mut [f32]) -> &'a [f32] {
+        let from = row * buffer.len();
+        match self.whole(value).and_then(|values| S::as_f32(&values[from..from + buffer.len()])) {
+            Some(lent) => lent,
+            None => {
+                self.read_row(value, row, buffer);
+                buffer
+            }
+        }
+    }
+
     /// A value that lies in memory as it is.
     pub(super) fn whole(&self, value: usize) -> Option<&[S]> {
         match &self.kept[value] {
