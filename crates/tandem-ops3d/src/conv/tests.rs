@@ -61,6 +61,11 @@ fn every_channel_tail() {
         check([1, 5, 4, 7, channels + 16], channels, [3; 3], Conv3dParams::uniform(2, 1));
         check([1, 4, 6, 5, channels], 17, [2; 3], Conv3dParams::uniform(2, 0));
     }
+    // Blocks of up to four vectors.
+    for channels in [63, 64, 65, 79, 97, 112, 150] {
+        check([1, 3, 4, 5, 3], channels, [3; 3], Conv3dParams::uniform(2, 1));
+        check([2, 3, 2, 5, channels], 5, [2, 3, 1], Conv3dParams::uniform(1, 1));
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@
 
 mod single;
 
-use super::packed::Packed;
+use super::packed::{Packed, WIDTH};
 use super::pad::Rows;
 use super::simd::{Lanes, STREAMED_BYTES, Target, Work, on_unit};
 use super::window::{Voxels, Window, cut};
@@ -73,7 +73,7 @@ pub(crate) fn gather(plan: &Gather, output: &mut [f32]) {
             let (asked, own) = (&positions[axis], &class.positions[axis]);
             asked.start.max(own.start)..asked.end.min(own.end)
         });
-        let width = 2 * class.weight.unit.lanes();
+        let width = class.weight.width;
         let channel = block * width;
         if d.is_empty() || h.is_empty() || channel >= class.weight.channels {
             return;
@@ -195,12 +195,14 @@ impl Work for Task<'_> {
     unsafe fn run<L: Lanes, const R1: usize, const R2: usize>(self) {
         // SAFETY: the caller's. With many registers it is those for addresses that limit a block of one vector.
         unsafe {
-            match (self.valid > L::COUNT, R1 >= 24) {
+            match (self.valid.div_ceil(L::COUNT), R1 >= 24) {
                 (_, true) if self.is_single(7) => self.single::<L, 10, 7>(),
                 (_, true) if self.is_single(3) => self.single::<L, 10, 3>(),
-                (true, _) => self.blocks::<L, R2, 2>(),
-                (false, true) => self.blocks::<L, R2, 1>(),
-                (false, false) => self.blocks::<L, R1, 1>(),
+                (4, _) => self.blocks::<L, 6, 4>(),
+                (3, _) => self.blocks::<L, 8, 3>(),
+                (2, _) => self.blocks::<L, R2, 2>(),
+                (_, true) => self.blocks::<L, R2, 1>(),
+                (_, false) => self.blocks::<L, R1, 1>(),
             }
             L::finish();
         }
@@ -216,7 +218,7 @@ impl Task<'_> {
     unsafe fn blocks<L: Lanes, const R: usize, const B: usize>(&self) {
         let (spans, len) = self.spans();
         let weight = self.class.weight.block(self.channel).as_ptr();
-        let mut bias = [0.0f32; 32];
+        let mut bias = [0.0f32; WIDTH];
         if let Some(values) = &self.class.bias {
             bias[..self.valid].copy_from_slice(&values[self.channel..self.channel + self.valid]);
         }
@@ -256,9 +258,9 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
     from: &[*const f32; R],
     (spans, len): (&[usize], usize),
     mut weight: *const f32,
-    bias: &[f32; 32],
+    bias: &[f32; WIDTH],
 ) -> [[L; B]; R] {
-    // SAFETY: the caller's; `bias` holds 32 values, at least `B * COUNT`.
+    // SAFETY: the caller's; `bias` holds as many values as the widest block.
     unsafe {
         let mut sums = [[L::splat(0.0); B]; R];
         for b in 0..B {
@@ -298,9 +300,9 @@ unsafe fn store<L: Lanes, const B: usize>(
     valid: usize,
     (store, stream): (Store, bool),
 ) {
-    // SAFETY: whole vectors only where all their channels exist; else through a buffer of 32 values.
+    // SAFETY: whole vectors only where all their channels exist; else through a buffer as wide as any block.
     unsafe {
-        let mut buffer = [0.0f32; 32];
+        let mut buffer = [0.0f32; WIDTH];
         let whole = valid == B * L::COUNT;
         let at = if whole { to } else { buffer.as_mut_ptr() };
         if store == Store::Add && !whole {

@@ -4,13 +4,14 @@ use super::scratch::Scratch;
 use super::simd::{Target, Unit};
 use rayon::prelude::*;
 
-/// For each block of two vectors of channels, or a last one of a single vector, a matrix `(row, channel)`. A row is one value
-/// of one span.
+/// For each block of vectors of channels, the last one of fewer, a matrix `(row, channel)`. A row is one value of one span.
 pub(crate) struct Packed {
     values: Scratch<f32>,
     pub(super) rows: usize,
     pub(super) channels: usize,
     pub(super) unit: Unit,
+    /// Channels of a block.
+    pub(super) width: usize,
 }
 
 /// Where weights lie in a parameter: each row and each output adds its part. A row and an output whose voxels meet in no tap
@@ -27,24 +28,27 @@ pub(crate) struct Addresses<'a> {
 /// Rows that are packed at once: what they read for all outputs of a block stays in the first cache.
 const ROWS: usize = 128;
 /// The widest block.
-const WIDTH: usize = 32;
+pub(super) const WIDTH: usize = 64;
 
 impl Packed {
     pub(crate) fn new(parameter: &[f32], addresses: &Addresses) -> Self {
         let (rows, channels) = (addresses.rows.len(), addresses.outputs.len());
         let unit = Unit::for_channels(channels);
         let padded = channels.next_multiple_of(unit.lanes());
+        // Four vectors need few addresses beside them, but registers for sums and weights.
+        let vectors = if unit.registers() == 32 && channels >= 4 * unit.lanes() { 4 } else { 2 };
+        let widest = vectors * unit.lanes();
         let mut values = Scratch::take(rows * padded);
         // In the order of their addresses, whatever that of the spans: neighbours in memory are read together.
         let mut order: Vec<usize> = (0..rows).collect();
         order.sort_unstable_by_key(|row| addresses.rows[*row].0);
         let target = Target::new(&mut values);
-        let blocks = padded.div_ceil(2 * unit.lanes());
+        let blocks = padded.div_ceil(widest);
         let chunks = rows.div_ceil(ROWS);
         (0..blocks * chunks).into_par_iter().for_each(|index| {
             let (block, chunk) = (index / chunks, index % chunks);
-            let first = block * 2 * unit.lanes();
-            let width = (padded - first).min(2 * unit.lanes());
+            let first = block * widest;
+            let width = (padded - first).min(widest);
             let order = &order[chunk * ROWS..rows.min((chunk + 1) * ROWS)];
             let mut transposed = [0.0; ROWS * WIDTH];
             let outputs = &addresses.outputs[first..channels.min(first + width)];
@@ -56,7 +60,7 @@ impl Packed {
                 }
             }
         });
-        Packed { values, rows, channels, unit }
+        Packed { values, rows, channels, unit, width: widest }
     }
 }
 
@@ -68,7 +72,7 @@ impl Packed {
 
     /// Blocks of channels.
     pub(super) fn blocks(&self) -> usize {
-        self.channels.div_ceil(2 * self.unit.lanes())
+        self.channels.div_ceil(self.width)
     }
 
     pub(super) fn bytes(&self) -> usize {

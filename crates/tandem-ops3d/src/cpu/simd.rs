@@ -114,6 +114,11 @@ impl Unit {
         }
     }
 
+    /// Its registers.
+    pub(crate) fn registers(self) -> usize {
+        if matches!(self, Unit::Zmm | Unit::WideYmm) { 32 } else { 16 }
+    }
+
     /// Channels in a vector.
     pub(crate) fn lanes(self) -> usize {
         if self == Unit::Zmm { 16 } else { 8 }

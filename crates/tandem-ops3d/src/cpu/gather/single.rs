@@ -1,5 +1,6 @@
 //! Images of one channel: neighbouring voxels read the same values, a step of one apart.
 
+use super::super::packed::WIDTH;
 use super::super::simd::Lanes;
 use super::{Task, store};
 
@@ -17,7 +18,7 @@ impl Task<'_> {
     /// As [`Self::blocks`]; the form fits.
     #[inline(always)]
     pub(super) unsafe fn single<L: Lanes, const R: usize, const K: usize>(&self) {
-        let mut bias = [0.0f32; 32];
+        let mut bias = [0.0f32; WIDTH];
         if let Some(values) = &self.class.bias {
             bias[..self.valid].copy_from_slice(&values[self.channel..self.channel + self.valid]);
         }
