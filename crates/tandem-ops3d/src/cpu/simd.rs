@@ -168,6 +168,11 @@ pub(crate) unsafe trait Lanes: Copy {
     }
 }
 
+/// The first rows of squares that cover so many rows, a side at least: the last one overlaps the one before.
+pub(crate) fn squares(rows: usize, side: usize) -> impl Iterator<Item = usize> {
+    (0..rows).step_by(side).map(move |row| row.min(rows - side))
+}
+
 /// A buffer that several tasks write, each its own part.
 #[derive(Clone, Copy)]
 pub(crate) struct Target(*mut f32);

@@ -9,6 +9,7 @@
 use super::super::filter::add_parts;
 use super::super::pad::Padded;
 use super::super::scratch::Scratch;
+use super::super::simd::{Avx512, Lanes, squares};
 use super::blocks::{Block, Cut};
 use super::plan::{DEPTH, WIDTH};
 use super::strip::{Source, assemble, channel_rows, pairs};
@@ -67,15 +68,34 @@ fn unpack(sums: &[f32], [taps, ci_tiles, co_tiles]: [usize; 3], shape: &ConvShap
         for (o, gradient) in gradient.chunks_exact_mut(row).enumerate() {
             for (ci_tile, gradient) in gradient.chunks_mut(WIDTH * taps).enumerate() {
                 let (pair, count) = (ci_tile / 2, (ci_tiles - ci_tile / 2 * 2).min(2));
-                let first = pair * 2 * taps + ci_tile % 2;
+                let first = (pair * 2 * taps + ci_tile % 2) * co_tiles + co_tile;
+                let (from, stride) = (&sums[first * SUMS + o * WIDTH..], count * co_tiles * SUMS);
+                if taps >= WIDTH && gradient.len() == WIDTH * taps {
+                    // SAFETY: kernels run where tiles are available, which come with AVX-512.
+                    unsafe { unpack_squares(from, stride, taps, gradient) };
+                    continue;
+                }
                 for tap in 0..taps {
-                    let tile = (first + tap * count) * co_tiles + co_tile;
-                    let values = &sums[tile * SUMS + o * WIDTH..][..WIDTH];
+                    let values = &from[tap * stride..][..WIDTH];
                     gradient[tap..].iter_mut().step_by(taps).zip(values).for_each(|(to, from)| *to = *from);
                 }
             }
         }
     });
+}
+
+/// From a row of sixteen image channels for each tap to `(ci, tap)`.
+///
+/// # Safety
+/// The processor has the instructions.
+#[target_feature(enable = "avx512f")]
+unsafe fn unpack_squares(from: &[f32], stride: usize, taps: usize, to: &mut [f32]) {
+    assert!((taps - 1) * stride + WIDTH <= from.len() && to.len() == WIDTH * taps, "a gradient has no sums");
+    for tap in squares(taps, WIDTH) {
+        let (from, to) = (from[tap * stride..].as_ptr(), to[tap..].as_mut_ptr());
+        // SAFETY: the last square ends with the last tap, of which both sides have all values.
+        unsafe { Avx512::transpose((from, stride), (to, taps)) };
+    }
 }
 
 /// A part of the voxels times one or two tiles of image channels and all response channels.

@@ -1,7 +1,7 @@
 //! Filters in the transformed domain.
 
 use super::super::scratch::Scratch;
-use super::super::simd::{Lanes, Target, Unit, Work, on_unit};
+use super::super::simd::{Lanes, Target, Unit, Work, on_unit, squares};
 use super::POINTS;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -90,7 +90,7 @@ pub(super) unsafe fn transform<L: Lanes>(
     let (start, valid) = (input * addresses.from + first * addresses.to, L::COUNT.min(outputs - first));
     let filters = &weight[start..start + (valid - 1) * addresses.to + 27];
     if valid == L::COUNT {
-        for tap in squares(L::COUNT) {
+        for tap in squares(27, L::COUNT) {
             let from = (filters[tap..].as_ptr(), addresses.to);
             // SAFETY: the last square ends with the last tap, and the last filter was found to exist.
             unsafe { L::transpose(from, (taps[tap].as_mut_ptr(), 16)) };
@@ -129,11 +129,6 @@ pub(super) unsafe fn transform<L: Lanes>(
             }
         }
     }
-}
-
-/// The first taps of squares of so many taps that cover all 27: the last one overlaps the one before.
-fn squares(side: usize) -> impl Iterator<Item = usize> {
-    (0..27).step_by(side).map(move |tap| tap.min(27 - side))
 }
 
 /// Sums of products: for each point a matrix `(input, output)`.
@@ -192,7 +187,7 @@ impl Work for Contract<'_> {
                 let (output, filter) = (self.outputs.start + first, self.channels[0] * 27);
                 let at = output * filter + (self.inputs.start + input) * 27;
                 if valid == L::COUNT {
-                    for tap in squares(L::COUNT) {
+                    for tap in squares(27, L::COUNT) {
                         // SAFETY: the last square ends with the last tap; the target is the caller's.
                         unsafe { L::transpose((taps[tap].as_ptr(), 16), (self.target.at(at + tap), filter)) };
                     }
