@@ -1,10 +1,12 @@
 //! `tandem check-data`, with one fault of each kind planted.
 
-use crate::program::{Program, workspace};
+use crate::program::{Program, signalled, workspace};
 use crate::scans;
 use ndarray::Array3;
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use tandem_volume::{Geometry, Volume, write_image, write_label};
 
 /// A folder in nnU-Net's layout with `sound` labelled scans `sound_0`, `sound_1` ... that differ in their voxels.
@@ -234,4 +236,42 @@ fn real_scans_pass() {
     let ended = Program::new().run(&["check-data", shared.to_str().unwrap()]).succeeded();
     assert!(ended.stdout.contains("left atrium benchmark (HDF5), 2 scans"), "{ended:?}");
     assert!(ended.stdout.contains("0 errors, 0 warnings"), "{ended:?}");
+}
+
+/// Starts the program on many scans and stops it once it has said how many there are.
+fn stopped_while_reading(program: &Program, arguments: &[&str], signal: &str) -> Option<i32> {
+    let mut child = program
+        .command(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("tandem starts");
+    let mut said = BufReader::new(child.stdout.take().expect("its output"));
+    let mut line = String::new();
+    said.read_line(&mut line).expect("a line");
+    assert!(line.ends_with("400 scans\n"), "{line}");
+    signalled(child, signal).status.code()
+}
+
+#[test]
+fn ctrl_c_ends_the_reading_of_many_scans_and_leaves_nothing() {
+    let program = Program::new();
+    let folder = program.path("scans/images");
+    std::fs::create_dir_all(&folder).unwrap();
+    let one = program.path("one.nii.gz");
+    let large =
+        Volume::new(Array3::from_shape_fn([96, 96, 48], |(i, j, k)| (i * j + k) as f32), scans::oblique());
+    write_image(&one, &large).unwrap();
+    for scan in 0..400 {
+        std::fs::hard_link(&one, folder.join(format!("scan{scan}.nii.gz"))).unwrap();
+    }
+    assert_eq!(
+        stopped_while_reading(&program, &["check-data", "scans", "--json", "found.json"], "INT"),
+        Some(130)
+    );
+    assert!(!program.path("found.json").exists());
+    let prepare = ["prepare-data", "custom", "--source", "scans", "--name", "many"];
+    assert_eq!(stopped_while_reading(&program, &prepare, "TERM"), Some(143));
+    let prepared = std::fs::read_dir(program.path("data/prepared")).into_iter().flatten().count();
+    assert_eq!(prepared, 0);
 }

@@ -8,8 +8,11 @@ mod channels;
 mod check_data;
 mod custom;
 mod experiment;
+#[cfg(target_os = "linux")]
+mod faults;
 mod hostile_input;
 mod inspect;
+mod kill;
 mod pancreas;
 mod precision;
 mod predict;

@@ -9,8 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
-use tandem_training::{DeviceChoice, RunRecord, Scores, TrainedRun, evaluate};
+use tandem_training::{DeviceChoice, Error, RunRecord, Scores, TrainedRun, evaluate};
 use tandem_volume::Subject;
 use tandem_volume::prepared::{PreparedSet, Split};
 
@@ -76,33 +75,35 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         unfinished => {
             // Half of the scores would look like all of them.
             std::fs::remove_dir_all(&out).with_context(|| format!("cannot remove {}", out.display()))?;
-            unfinished.map(|_| ExitCode::from(interrupt::EXIT_CODE))
+            unfinished.map(|_| interrupt::exit_code())
         }
     }
 }
 
 /// Segments and scores the scans and writes the results to `out`; none after Ctrl-C.
 fn score(run: &TrainedRun, cases: &Cases, ids: &[String], out: &Path) -> Result<Option<Scores>> {
-    let stop = interrupt::watch()?;
+    interrupt::watch()?;
     let mut progress = CaseProgress::new("evaluating", ids.len());
-    // The evaluation sees the scans up to the first that cannot be read, or until somebody asks to stop.
+    // The evaluation sees the scans up to the first that cannot be read.
     let mut failure = None;
     let readable = ids.iter().map_while(|id| match cases.read(id) {
-        _ if stop.load(Ordering::SeqCst) => None,
         Ok(subject) => Some(Ok(subject)),
         Err(error) => {
             failure = Some(error);
             None
         }
     });
-    let mut windows = |case: &str, done, total| progress.at(case, done, total);
-    let scores = evaluate(&run.predictor()?, readable, Some(&out.join("predictions")), &mut windows)?;
+    let mut windows = |case: &str, done, total| {
+        progress.at(case, done, total);
+        interrupt::asked()
+    };
+    let scores = match evaluate(&run.predictor()?, readable, Some(&out.join("predictions")), &mut windows) {
+        Err(Error::Stopped) => return Ok(None),
+        scores => scores?,
+    };
     drop(progress);
     if let Some(error) = failure {
         return Err(error);
-    }
-    if stop.load(Ordering::SeqCst) {
-        return Ok(None);
     }
     write(&scores, out)?;
     Ok(Some(scores))

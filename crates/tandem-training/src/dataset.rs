@@ -1,5 +1,6 @@
 //! The scans of a run: crops of them, read without loading a volume.
 
+use crate::reader::guarded;
 use crate::{Error, Lists, Picks, Result};
 use ndarray::{Array3, Array4};
 use tandem_augment::{Crop, RandomCrop, RandomTransform};
@@ -54,7 +55,8 @@ impl Dataset {
 
     fn patch(&self, case: usize, labelled: bool, crop: Crop) -> Result<Patch> {
         let (id, case) = &self.cases[case];
-        let (image, label) = case.read_patch(crop.start, crop.size).map_err(Error::case(id))?;
+        let read = || case.read_patch(crop.start, crop.size).map_err(Error::case(id));
+        let (image, label) = guarded(&format!("case {id}"), read)?;
         match (labelled, label) {
             (true, None) => {
                 Err(Error::config("data.labelled", format!("reaches case {id}, which has no label map")))

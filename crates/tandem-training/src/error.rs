@@ -15,7 +15,7 @@ pub enum Error {
         problem: String,
     },
     /// A file or folder could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), tandem_volume::remedy(source))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -77,12 +77,22 @@ pub enum Error {
         /// Where they are kept.
         checkpoint: PathBuf,
     },
-    /// A case list was cut short by a request to stop; a run turns this into [`Error::Interrupted`].
+    /// What was asked to stop did; a run that has begun turns this into [`Error::Interrupted`].
     #[error("stopped")]
     Stopped,
-    /// A thread that reads batches died.
-    #[error("the thread that reads batches died: {0}")]
-    Reader(String),
+    /// What reads a scan panicked: a fault of this program, which this scan brought to light.
+    #[error(
+        "{what}: reading it failed by a fault of this program ({message}); leave the scan out, and report it"
+    )]
+    Panicked {
+        /// The case, or else the step whose batch it was.
+        what: String,
+        /// What the panic said.
+        message: String,
+    },
+    /// The batches ended before the run did.
+    #[error("there are no more batches; the thread that reads them has ended")]
+    NoMoreBatches,
     /// A tensor operation, a network or a method refused its input.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

@@ -5,6 +5,7 @@ use crate::{Error, Predictor, Result};
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
+use std::ops::ControlFlow;
 use std::path::Path;
 use tandem_inference::{Prediction, label_map};
 use tandem_metrics::{METRICS, Score, Summary, Undefined, evaluate_pair, summarise};
@@ -146,18 +147,30 @@ impl Scores {
     }
 }
 
+/// The mean Dice of the ensemble on the scans' own grids, over all foreground classes: what validations are compared by. None
+/// where it is defined for no case.
+pub fn ensemble_dice(summary: &[SummaryRow]) -> Option<f64> {
+    let is_dice = |row: &&SummaryRow| {
+        (row.grid, row.predictor.as_str(), row.metric.as_str()) == (Grid::Own, ENSEMBLE, "dice")
+    };
+    let mut rows = summary.iter().filter(is_dice);
+    // Of several classes there is a mean; a single one is its own.
+    let row = rows.clone().find(|row| row.class == MEAN).or_else(|| rows.next())?;
+    row.summary.mean
+}
+
 /// Segments cases one by one and scores those that have a label, on their own grid and on the working grid where that
 /// is another one. Label maps of the ensemble are written to `predictions` as `ID.nii.gz`, on the scan's own grid.
 ///
-/// `progress` gets the case's id, the windows done and their number.
+/// `progress` gets the case's id, the windows done and their number, and may end the work.
 ///
 /// # Errors
-/// The first error of `cases`; where a case cannot be segmented, compared or written.
+/// [`crate::Error::Stopped`] where `progress` ended it; the first error of `cases`; where a case cannot be segmented, compared or written.
 pub fn evaluate(
     predictor: &Predictor<'_>,
     cases: impl IntoIterator<Item = Result<Subject>>,
     predictions: Option<&Path>,
-    progress: &mut dyn FnMut(&str, usize, usize),
+    progress: &mut dyn FnMut(&str, usize, usize) -> ControlFlow<()>,
 ) -> Result<Scores> {
     let mut scores = Scores::default();
     for subject in cases {
@@ -337,6 +350,19 @@ pub(crate) mod tests {
         assert!((dice.mean.unwrap() - (1.0 + 6.0 / 7.0) / 3.0).abs() < 1e-12);
         let hd95 = of("hd95", "mm");
         assert_eq!((hd95.n, hd95.undefined), (2, 1));
+    }
+
+    #[test]
+    fn validations_are_compared_by_the_ensemble_over_all_classes_on_the_own_grid() {
+        let dice = |rows: Vec<Row>| ensemble_dice(&Scores { rows }.summary());
+        let others = [row("a", "vnet", Grid::Own, 4), row("a", ENSEMBLE, Grid::Working, 4)];
+        let ensemble = |class: &str, predicted| Row {
+            class: class.to_owned(),
+            ..row("a", ENSEMBLE, Grid::Own, predicted)
+        };
+        assert_eq!(dice(others.to_vec()), None);
+        assert_eq!(dice([&others[..], &[ensemble("1", 3)]].concat()), Some(6.0 / 7.0));
+        assert_eq!(dice(vec![ensemble("1", 4), ensemble(MEAN, 3)]), Some(6.0 / 7.0));
     }
 
     #[test]

@@ -10,12 +10,14 @@
 pub mod average;
 pub mod batch;
 mod checkpoint;
+mod checkpoints;
 mod config;
 mod dataset;
 mod error;
 mod evaluation;
 mod files;
 mod lists;
+mod lock;
 mod networks;
 mod optimiser;
 mod precision;
@@ -30,13 +32,16 @@ mod trainer;
 mod working_grid;
 
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, Header, Tensors};
+pub use checkpoints::Checkpoints;
 pub use config::{
     CONFIG_VERSION, CaseList, Config, DataConfig, DeviceChoice, InferenceConfig, MethodConfig, NetworkSize,
     TrainingConfig,
 };
 pub use dataset::{Dataset, Patch};
 pub use error::{Error, Result};
-pub use evaluation::{ENSEMBLE, Grid, MEAN, Measure, Row, Scores, SummaryRow, evaluate, subjects};
+pub use evaluation::{
+    ENSEMBLE, Grid, MEAN, Measure, Row, Scores, SummaryRow, ensemble_dice, evaluate, subjects,
+};
 pub use lists::Lists;
 pub use networks::{Member, Networks};
 pub use optimiser::Sgd;
@@ -44,7 +49,7 @@ pub use precision::{Kernels, Precision};
 pub use predictor::{Predictor, TrainedRun};
 pub use reader::{Batches, read_ahead};
 pub use run::{Event, Observer, Run, RunRecord, Setup};
-pub use run_log::{KernelsRecord, RunLog, StepRecord};
+pub use run_log::{KernelsRecord, RunLog, StepRecord, ValidationRecord};
 pub use sampler::{Picks, TwoStreamSampler};
 pub use schedule::learning_rate;
 pub use trainer::Trainer;

@@ -1,9 +1,10 @@
 //! The networks of a run as a segmenter of whole scans.
 
 use crate::files::read_json;
-use crate::run::{CHECKPOINTS, CONFIG};
-use crate::{Checkpoint, Config, DataConfig, Error, Result, Trainer};
+use crate::run::CONFIG;
+use crate::{Checkpoint, Checkpoints, Config, DataConfig, Error, Result, Trainer};
 use candle_core::Device;
+use std::ops::ControlFlow;
 use std::path::Path;
 use tandem_inference::{Protocol, Segmentation, SlidingWindow};
 use tandem_networks::Segmenter;
@@ -59,22 +60,27 @@ impl<'a> Predictor<'a> {
     }
 
     /// Segments a scan whose intensities are normalised as the training data's were. `progress` gets the windows done
-    /// and their number.
+    /// and their number, and may end the work.
     ///
     /// # Errors
-    /// Where the scan cannot be resampled or a network fails; the message names the case.
+    /// [`Error::Stopped`] where `progress` ended it; where the scan cannot be resampled or a network fails; the message names the case.
     pub fn segment(
         &self,
         id: &str,
         scan: &Image,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Segmentation> {
-        tandem_inference::segment(&self.networks, scan, &self.protocol, self.device, progress)
-            .map_err(|source| Error::Prediction { id: id.to_owned(), source })
+        tandem_inference::segment(&self.networks, scan, &self.protocol, self.device, progress).map_err(
+            |source| match source {
+                tandem_inference::Error::Stopped => Error::Stopped,
+                source => Error::Prediction { id: id.to_owned(), source },
+            },
+        )
     }
 }
 
-/// A run folder's networks at its newest checkpoint, for evaluation and prediction.
+/// A run folder's networks after the last step, or at the newest checkpoint where training has not ended, for evaluation
+/// and prediction.
 pub struct TrainedRun {
     config: Config,
     trainer: Trainer,
@@ -86,17 +92,19 @@ impl TrainedRun {
     /// Opens a run folder.
     ///
     /// # Errors
-    /// Where the folder is no run, holds no checkpoint, or holds one of another run.
+    /// Where the folder is no run, holds no checkpoint, or a damaged one or one of another run.
     pub fn open(folder: &Path, device: &Device) -> Result<Self> {
         let config: Config = read_json(&folder.join(CONFIG))?;
         config.check()?;
-        let path = Checkpoint::newest(&folder.join(CHECKPOINTS))?;
-        let checkpoint = Checkpoint::load(&path, device)?;
+        let path = Checkpoints::of(folder).trained()?;
+        // The scores of other weights than those that were asked for would mislead.
+        let checkpoint = Checkpoint::load(&path, device).map_err(|error| {
+            let remedy = "resume the run, which then goes on from the checkpoint before it";
+            Error::run_file(folder, format!("cannot be used: {error}; {remedy}"))
+        })?;
         if checkpoint.header.config != config.digest()? {
-            return Err(Error::run_file(
-                &path,
-                "belongs to other settings than the run folder's config.json",
-            ));
+            let problem = "was made with other settings than config.json holds now; restore config.json";
+            return Err(Error::run_file(&path, problem));
         }
         let mut trainer = Trainer::new(&config, device)?;
         trainer.restore(&checkpoint)?;

@@ -4,32 +4,35 @@
 //! RUN/config.json              the resolved settings
 //! RUN/run.json                 data, digests, seed, version, kernels, threads, lists of cases
 //! RUN/log.jsonl                which kernels ran, every term of the loss by step, and every validation
-//! RUN/checkpoints/             step-NNNNNNNN.safetensors, the last two
+//! RUN/checkpoints/             step-NNNNNNNN.safetensors, the last two; best.safetensors; final.safetensors
 //! RUN/predictions/ID.nii.gz    the ensemble's label maps of the validation cases, on their own grids
 //! RUN/metrics.csv              per case, network, grid
 //! RUN/summary.json             mean, SD, n, undefined
 //! RUN/report.md                the same for people
+//! RUN/.lock                    locked by the process that writes to the folder, and its number
 //! ```
 
 use crate::checkpoint::CHECKPOINT_VERSION;
-use crate::files::{read_json, write_json};
+use crate::files::{read_json, remove_partial, write_json};
+use crate::lock::RunLock;
 use crate::reader::{Batches, read_ahead};
+use crate::run_log::ValidationRecord;
 use crate::working_grid::on_working_grid;
 use crate::{
-    Checkpoint, Config, Dataset, Error, Header, Kernels, KernelsRecord, Lists, Predictor, Result, RunLog,
-    Scores, StepRecord, SummaryRow, Trainer, TwoStreamSampler, batch, evaluate, report, subjects,
+    Checkpoints, Config, Dataset, Error, Header, Kernels, KernelsRecord, Lists, Predictor, Result, RunLog,
+    Scores, StepRecord, Trainer, TwoStreamSampler, batch, ensemble_dice, evaluate, report, subjects,
 };
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io::ErrorKind;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tandem_volume::prepared::{Normalisation, PreparedSet, Split};
 
 /// The resolved settings of a run folder.
 pub(crate) const CONFIG: &str = "config.json";
-/// The folder of checkpoints of a run folder.
-pub(crate) const CHECKPOINTS: &str = "checkpoints";
 const RECORD: &str = "run.json";
 const LOG: &str = "log.jsonl";
 const PREDICTIONS: &str = "predictions";
@@ -90,6 +93,11 @@ pub enum Event<'a> {
         /// All cases.
         total: usize,
     },
+    /// A checkpoint is not whole; the newest one that is will be used.
+    Damaged {
+        /// Names the file and what is wrong with it.
+        problem: &'a Error,
+    },
     /// A step is done.
     Step {
         /// Its index, losses and terms.
@@ -125,17 +133,11 @@ pub enum Event<'a> {
 /// Who is told of a run's [`Event`]s.
 pub type Observer<'a> = &'a mut dyn FnMut(Event<'_>);
 
-/// A line of the log after a validation.
-#[derive(Serialize)]
-struct ValidationRecord {
-    steps: u64,
-    validation: Vec<SummaryRow>,
-}
-
 /// A run that can be trained.
 pub struct Run {
     plan: Plan,
     state: State,
+    _lock: RunLock,
 }
 
 /// What does not change during a run.
@@ -143,6 +145,7 @@ struct Plan {
     config: Config,
     record: RunRecord,
     folder: PathBuf,
+    kept: Checkpoints,
     device: Device,
     /// The scans on their own grids.
     own: PreparedSet,
@@ -156,6 +159,10 @@ struct State {
     log: RunLog,
     /// Steps done.
     steps: u64,
+    /// The checkpoint of just this state.
+    saved: Option<PathBuf>,
+    /// The highest [`ensemble_dice`] of all validations so far.
+    best: Option<f64>,
 }
 
 impl Run {
@@ -163,49 +170,71 @@ impl Run {
     /// was decided on, and the channels and classes of the data, so that a run which goes on elsewhere keeps them.
     ///
     /// # Errors
-    /// Where a setting does not suit the data, a case or the method is wrong, or the folder exists already.
-    pub fn create(mut setup: Setup<'_>, observe: Observer<'_>) -> Result<Self> {
+    /// Where a setting does not suit the data, a case or the method is wrong, or the folder exists already;
+    /// [`Error::Stopped`] where `stop` became true. In each case there is no folder.
+    pub fn create(mut setup: Setup<'_>, stop: &AtomicBool, observe: Observer<'_>) -> Result<Self> {
         setup.config.precision = setup.config.precision.decided();
         setup.config.data.complete(PreparedSet::open(setup.prepared)?.manifest());
         let folder = setup.folder.to_owned();
+        let exists =
+            || Error::run_file(&folder, "exists already; choose another run folder, or remove this one");
         if folder.exists() {
-            return Err(Error::run_file(
-                &folder,
-                "exists already; choose another run folder, or remove this one",
-            ));
+            return Err(exists());
         }
-        let (plan, trainer) = Plan::new(setup, observe)?;
-        for path in [&folder, &folder.join(CHECKPOINTS), &folder.join(PREDICTIONS)] {
-            fs::create_dir_all(path).map_err(Error::io(path))?;
-        }
-        write_json(&folder.join(CONFIG), &plan.config)?;
-        write_json(&folder.join(RECORD), &plan.record)?;
-        let state = State::open(&plan, trainer, 0, 0)?;
-        Ok(Run { plan, state })
+        let (plan, trainer) = Plan::new(setup, stop, observe)?;
+        let parent = folder.parent().unwrap_or(&folder);
+        fs::create_dir_all(parent).map_err(Error::io(parent))?;
+        fs::create_dir(&folder).map_err(|error| match error.kind() {
+            // Another run was faster.
+            ErrorKind::AlreadyExists => exists(),
+            _ => Error::io(&folder)(error),
+        })?;
+        Self::begin(plan, trainer).inspect_err(|_| {
+            // What cannot be removed either is reported by the first error.
+            let _ = fs::remove_dir_all(&folder);
+        })
     }
 
-    /// Goes on with the run of a folder from its newest checkpoint, as if it had never stopped: the same bits, where the same
-    /// [`Kernels`] run; where others do, the log says from which step on.
+    /// Fills a folder that was just made.
+    fn begin(plan: Plan, trainer: Trainer) -> Result<Self> {
+        let lock = RunLock::take(&plan.folder)?;
+        for path in [plan.kept.folder(), &plan.folder.join(PREDICTIONS)] {
+            fs::create_dir(path).map_err(Error::io(path))?;
+        }
+        write_json(&plan.folder.join(CONFIG), &plan.config)?;
+        write_json(&plan.folder.join(RECORD), &plan.record)?;
+        let state = State::open(&plan, trainer, None)?;
+        Ok(Run { plan, state, _lock: lock })
+    }
+
+    /// Goes on with the run of a folder from its newest checkpoint that is whole, or from its start where it has none, as if
+    /// it had never stopped: the same bits, where the same [`Kernels`] run; where others do, the log says from which step on.
     ///
     /// # Errors
-    /// Where the folder is no run, its checkpoint is damaged, or the prepared scans or settings have changed.
-    pub fn resume(folder: &Path, prepared: &Path, device: Device, observe: Observer<'_>) -> Result<Self> {
+    /// Where the folder is no run or in use, it has checkpoints but none is whole, or the prepared scans or settings have
+    /// changed; [`Error::Stopped`] where `stop` became true.
+    pub fn resume(
+        folder: &Path,
+        prepared: &Path,
+        device: Device,
+        stop: &AtomicBool,
+        observe: Observer<'_>,
+    ) -> Result<Self> {
         let config: Config = read_json(&folder.join(CONFIG))?;
-        let path = Checkpoint::newest(&folder.join(CHECKPOINTS))?;
-        let checkpoint = Checkpoint::load(&path, &device)?;
-        let (plan, mut trainer) = Plan::new(Setup { config, prepared, folder, device }, observe)?;
-        if checkpoint.header.data != plan.record.data_digest {
-            return Err(Error::run_file(&path, "was trained on other scans than the prepared set holds now"));
+        let lock = RunLock::take(folder)?;
+        let (plan, mut trainer) = Plan::new(Setup { config, prepared, folder, device }, stop, observe)?;
+        for path in [folder, plan.kept.folder(), &folder.join(PREDICTIONS)] {
+            remove_partial(path)?;
         }
-        if checkpoint.header.config != plan.record.config_digest {
-            return Err(Error::run_file(
-                &path,
-                "belongs to other settings than the run folder's config.json",
-            ));
+        let began: RunRecord = read_json(&folder.join(RECORD))?;
+        plan.check_origin(&folder.join(RECORD), &began.config_digest, &began.data_digest)?;
+        let newest = plan.kept.newest(&plan.device, &mut |problem| observe(Event::Damaged { problem }))?;
+        if let Some((path, checkpoint)) = &newest {
+            plan.check_origin(path, &checkpoint.header.config, &checkpoint.header.data)?;
+            trainer.restore(checkpoint)?;
         }
-        trainer.restore(&checkpoint)?;
-        let state = State::open(&plan, trainer, checkpoint.header.steps, checkpoint.header.log_bytes)?;
-        Ok(Run { plan, state })
+        let state = State::open(&plan, trainer, newest.map(|(path, checkpoint)| (path, checkpoint.header)))?;
+        Ok(Run { plan, state, _lock: lock })
     }
 
     /// The settings.
@@ -233,9 +262,8 @@ impl Run {
         let (plan, state) = (&self.plan, &mut self.state);
         let steps = state.steps..plan.config.training.iterations;
         if !steps.is_empty() {
-            read_ahead(&plan.dataset, &plan.sampler, steps, |batches| {
-                state.train(plan, &batches, stop, observe)
-            })?;
+            let read = |step| plan.dataset.patches(step, &plan.sampler.batch(step));
+            read_ahead(steps, read, |batches| state.train(plan, &batches, stop, observe))?;
             state.save(plan, observe)?;
         }
         let scores = state.validate(plan, Some(&plan.folder.join(PREDICTIONS)), stop, observe)?;
@@ -254,7 +282,7 @@ impl Run {
 }
 
 impl Plan {
-    fn new(setup: Setup<'_>, observe: Observer<'_>) -> Result<(Self, Trainer)> {
+    fn new(setup: Setup<'_>, stop: &AtomicBool, observe: Observer<'_>) -> Result<(Self, Trainer)> {
         let Setup { config, prepared, folder, device } = setup;
         config.check()?;
         let own = PreparedSet::open(prepared)?;
@@ -277,7 +305,10 @@ impl Plan {
         let working = match config.data.spacing_mm {
             None => own.clone(),
             Some(spacing) => {
-                let mut progress = |done, total| observe(Event::Resampling { done, total });
+                let mut progress = |done, total| {
+                    observe(Event::Resampling { done, total });
+                    if stop.load(Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) }
+                };
                 on_working_grid(prepared, spacing, config.data.class_count(), &mut progress)?
             }
         };
@@ -296,16 +327,40 @@ impl Plan {
             lists,
             normalisation: own.manifest().normalisation.clone(),
         };
-        Ok((Plan { config, record, folder: folder.to_owned(), device, own, dataset, sampler }, trainer))
+        let (folder, kept) = (folder.to_owned(), Checkpoints::of(folder));
+        Ok((Plan { config, record, folder, kept, device, own, dataset, sampler }, trainer))
+    }
+
+    /// # Errors
+    /// Where a file of the run folder was made with other settings or from other scans.
+    fn check_origin(&self, file: &Path, config: &str, data: &str) -> Result<()> {
+        if data != self.record.data_digest {
+            let prepared = self.record.prepared.display();
+            let problem = format!(
+                "was made from other scans than {prepared} holds now; prepare the same scans again, or start the run anew"
+            );
+            return Err(Error::run_file(file, problem));
+        }
+        if config != self.record.config_digest {
+            let problem = "was made with other settings than config.json holds now; restore config.json, or start the run \
+                           anew";
+            return Err(Error::run_file(file, problem));
+        }
+        Ok(())
     }
 }
 
 impl State {
-    /// After so many steps, of which the log has so many bytes.
-    fn open(plan: &Plan, trainer: Trainer, steps: u64, log_bytes: u64) -> Result<Self> {
+    /// As the checkpoint left it, or before the first step.
+    fn open(plan: &Plan, trainer: Trainer, checkpoint: Option<(PathBuf, Header)>) -> Result<Self> {
+        let (saved, header) = checkpoint.unzip();
+        let (steps, log_bytes) = header.map_or((0, 0), |header| (header.steps, header.log_bytes));
         let mut log = RunLog::open(&plan.folder.join(LOG), log_bytes)?;
         log.write_kernels(&KernelsRecord { steps, kernels: plan.record.kernels.clone() })?;
-        Ok(State { trainer, log, steps })
+        let validations = log.validations()?;
+        let dice = validations.iter().filter_map(|record| ensemble_dice(&record.validation));
+        let best = dice.reduce(f64::max);
+        Ok(State { trainer, log, steps, saved, best })
     }
 
     fn train(
@@ -324,8 +379,6 @@ impl State {
             if stop.load(Ordering::Relaxed) {
                 return Err(self.interrupted(plan, observe));
             }
-            // A checkpoint is of before the validation at its step, which a resumed run then does again: so the log of
-            // a run that is stopped during a validation has the bytes of an unbroken one.
             if due(training.validate_every, self.steps) {
                 self.validate(plan, None, stop, observe)?;
             }
@@ -333,6 +386,7 @@ impl State {
             let record = self.trainer.step(self.steps, &batch)?;
             self.log.write(&record)?;
             self.steps += 1;
+            self.saved = None;
             observe(Event::Step { record: &record, iterations: training.iterations });
             if due(training.checkpoint_every, self.steps) {
                 self.save(plan, observe)?;
@@ -341,6 +395,8 @@ impl State {
         Ok(())
     }
 
+    /// Scores the networks as they are, after a checkpoint of them. A run that goes on from it validates again: so the log of
+    /// one that is stopped during a validation has the bytes of an unbroken one.
     fn validate(
         &mut self,
         plan: &Plan,
@@ -348,25 +404,36 @@ impl State {
         stop: &AtomicBool,
         observe: Observer<'_>,
     ) -> Result<Scores> {
+        let checkpoint = self.save(plan, observe)?;
         let predictor = Predictor::new(&self.trainer, &plan.config, &plan.device)?;
-        // An error of the case list ends the evaluation: so a request to stop is heard between two cases.
-        let stopped = || stop.load(Ordering::Relaxed).then(|| Err(Error::Stopped));
-        let cases = subjects(&plan.own, &plan.record.lists.validation).map(|case| stopped().unwrap_or(case));
-        let mut progress =
-            |case: &str, done: usize, total: usize| observe(Event::Validating { case, done, total });
+        let cases = subjects(&plan.own, &plan.record.lists.validation);
+        let mut progress = |case: &str, done: usize, total: usize| {
+            observe(Event::Validating { case, done, total });
+            if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
         let scores = match evaluate(&predictor, cases, predictions, &mut progress) {
             Err(Error::Stopped) => return Err(self.interrupted(plan, observe)),
             scores => scores?,
         };
-        self.log.write(&ValidationRecord { steps: self.steps, validation: scores.summary() })?;
+        let record = ValidationRecord { steps: self.steps, validation: scores.summary() };
+        self.log.write(&record)?;
+        // Where all validation is at the end, there is nothing to be best of.
+        let dice = ensemble_dice(&record.validation).filter(|_| plan.config.training.validate_every > 0);
+        if dice.is_some_and(|dice| self.best.is_none_or(|best| dice > best)) {
+            plan.kept.keep_best(&checkpoint)?;
+            self.best = dice;
+        }
         observe(Event::Validated { steps: self.steps, scores: &scores });
         Ok(scores)
     }
 
-    /// Writes a checkpoint, and gives its path.
+    /// Writes a checkpoint, unless there is one of this state, and gives its path.
     fn save(&mut self, plan: &Plan, observe: Observer<'_>) -> Result<PathBuf> {
-        let folder = plan.folder.join(CHECKPOINTS);
-        let path = Checkpoint::path(&folder, self.steps);
+        if let Some(path) = &self.saved {
+            return Ok(path.clone());
+        }
+        let ended = self.steps == plan.config.training.iterations;
+        let path = if ended { plan.kept.last() } else { plan.kept.after(self.steps) };
         let header = Header {
             format: CHECKPOINT_VERSION,
             steps: self.steps,
@@ -376,7 +443,8 @@ impl State {
             log_bytes: self.log.synced_bytes()?,
         };
         self.trainer.checkpoint(header)?.save(&path)?;
-        Checkpoint::keep_last(&folder)?;
+        plan.kept.keep_last(self.steps)?;
+        self.saved = Some(path.clone());
         observe(Event::Saved { path: &path, steps: self.steps });
         Ok(path)
     }

@@ -1,6 +1,7 @@
 //! The run log: one line of JSON a step, the same bytes for the same seed.
 
-use crate::{Error, Kernels, Result};
+use crate::{Error, Kernels, Result, SummaryRow};
+use serde::de::DeserializeOwned;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use std::fs::{self, File, OpenOptions};
@@ -33,6 +34,16 @@ pub struct KernelsRecord {
     pub kernels: Kernels,
 }
 
+/// What the validation cases scored after so many steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValidationRecord {
+    /// Steps done.
+    pub steps: u64,
+    /// Each metric over the cases.
+    pub validation: Vec<SummaryRow>,
+}
+
 /// Writes lines of JSON to one file. It holds no wall-clock time, so that the same seed gives the same bytes.
 #[derive(Debug)]
 pub struct RunLog {
@@ -51,8 +62,9 @@ impl RunLog {
         let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
         if length < bytes {
-            let problem =
-                format!("has {length} bytes, the checkpoint expects {bytes} at least; the log was cut");
+            let problem = format!(
+                "has {length} bytes, but the checkpoint was written after {bytes}; restore the log, or start the run anew"
+            );
             return Err(Error::run_file(path, problem));
         }
         file.set_len(bytes).map_err(io)?;
@@ -87,8 +99,15 @@ impl RunLog {
     /// # Errors
     /// Where the file cannot be read.
     pub fn kernels(&self) -> Result<Vec<KernelsRecord>> {
-        let text = fs::read_to_string(&self.path).map_err(Error::io(&self.path))?;
-        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+        records(&self.path)
+    }
+
+    /// The validations, in order.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn validations(&self) -> Result<Vec<ValidationRecord>> {
+        records(&self.path)
     }
 
     /// Bytes written so far, those of before a resume included. Syncs them to the disk first.
@@ -99,6 +118,12 @@ impl RunLog {
         self.file.get_ref().sync_data().map_err(Error::io(&self.path))?;
         Ok(self.bytes)
     }
+}
+
+/// The lines of one kind of a log.
+fn records<R: DeserializeOwned>(log: &Path) -> Result<Vec<R>> {
+    let text = fs::read_to_string(log).map_err(Error::io(log))?;
+    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
 fn as_map<S: Serializer>(pairs: &[(String, f32)], serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,5 +1,7 @@
 //! Tests of the training loop as a whole.
 
+mod exact;
+mod faults;
 mod reference;
 mod resume;
 mod run;
