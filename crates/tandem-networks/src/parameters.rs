@@ -1,6 +1,8 @@
 //! The named parameters of a network, in two flat vectors.
 
+use crate::initialise::Values;
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use tandem_ops3d::program::Weights;
@@ -40,9 +42,33 @@ pub struct Parameters {
 /// Declares parameters one by one.
 #[derive(Debug, Default)]
 pub(crate) struct Declared {
-    weights: Vec<f32>,
-    statistics: Vec<f32>,
+    weights: Vector,
+    statistics: Vector,
     by_name: BTreeMap<String, Parameter>,
+}
+
+/// A vector of parameters to be: how many values each has, and which.
+#[derive(Debug, Default)]
+struct Vector {
+    len: usize,
+    parts: Vec<(usize, Values)>,
+}
+
+impl Vector {
+    /// Every value. Each parameter draws its own: the order of the work changes none.
+    fn values(self) -> Vec<f32> {
+        let mut all = vec![0.0; self.len];
+        let mut rest = &mut all[..];
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for (len, values) in self.parts {
+            let (part, after) = rest.split_at_mut(len);
+            rest = after;
+            parts.push((part, values));
+        }
+        // One by one: a few parameters have most of the values.
+        parts.into_par_iter().with_max_len(1).for_each(|(part, values)| values.write(part));
+        all
+    }
 }
 
 impl Declared {
@@ -52,14 +78,16 @@ impl Declared {
         name: String,
         kind: Kind,
         dims: &[usize],
-        values: Vec<f32>,
+        values: Values,
     ) -> Result<Range<usize>> {
-        let all = match kind {
+        let vector = match kind {
             Kind::Weight => &mut self.weights,
             Kind::Statistic => &mut self.statistics,
         };
-        let range = all.len()..all.len() + values.len();
-        all.extend(values);
+        let len = dims.iter().product();
+        let range = vector.len..vector.len + len;
+        vector.len += len;
+        vector.parts.push((len, values));
         let parameter = Parameter { kind, range: range.clone(), dims: dims.to_vec() };
         match self.by_name.insert(name.clone(), parameter) {
             None => Ok(range),
@@ -67,11 +95,16 @@ impl Declared {
         }
     }
 
+    /// How many weights there are.
+    pub(crate) fn count(&self) -> usize {
+        self.weights.len
+    }
+
     pub(crate) fn finish(self, device: &Device) -> Result<Parameters> {
-        let count = self.statistics.len();
+        let (count, statistics) = (self.statistics.len, self.statistics.values());
         Ok(Parameters {
-            weights: Weights::new(self.weights, device)?,
-            statistics: Var::from_vec(self.statistics, count, device)?,
+            weights: Weights::new(self.weights.values(), device)?,
+            statistics: Var::from_vec(statistics, count, device)?,
             by_name: self.by_name,
         })
     }
@@ -88,7 +121,8 @@ impl Parameters {
     ) -> Result<Self> {
         let mut declared = Declared::default();
         for (name, kind, tensor) in tensors {
-            declared.add(name.to_owned(), kind, tensor.dims(), tensor.flatten_all()?.to_vec1()?)?;
+            let values = Values::Given(tensor.flatten_all()?.to_vec1()?);
+            declared.add(name.to_owned(), kind, tensor.dims(), values)?;
         }
         declared.finish(device)
     }

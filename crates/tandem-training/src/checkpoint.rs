@@ -17,7 +17,7 @@ pub const CHECKPOINT_VERSION: u32 = 1;
 const HEADER: &str = "tandem";
 
 /// Checkpoints that [`Checkpoint::keep_last`] keeps.
-const KEPT: usize = 2;
+pub(crate) const KEPT: usize = 2;
 
 /// What a checkpoint says about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

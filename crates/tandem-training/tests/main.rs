@@ -1,5 +1,6 @@
 //! Tests of the training loop as a whole.
 
+mod guards;
 mod reference;
 mod resume;
 mod run;

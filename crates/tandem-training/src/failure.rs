@@ -1,0 +1,40 @@
+//! What is kept of a step that broke: enough to run it again and look at it.
+
+use crate::files::{write_aside, write_json};
+use crate::{Breakdown, Checkpoint, Error, Result};
+use candle_core::Tensor;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tandem_objectives::Batch;
+
+/// What `failure.json` says.
+#[derive(Serialize)]
+struct Failure<'a> {
+    #[serde(flatten)]
+    breakdown: &'a Breakdown,
+    /// The scans of the batch, in its order.
+    cases: &'a [String],
+}
+
+/// Writes what broke, the batch, and the state of the run before the step into a folder of its own below `failures`, and gives
+/// that folder.
+pub(crate) fn keep(
+    failures: &Path,
+    breakdown: &Breakdown,
+    cases: &[String],
+    batch: &Batch,
+    before: &Checkpoint,
+) -> Result<PathBuf> {
+    let folder = failures.join(format!("step-{:08}", breakdown.record.step));
+    fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+    write_aside(&folder.join("batch.safetensors"), |aside| {
+        let tensors: HashMap<&str, Tensor> =
+            [("images", batch.images.clone()), ("labels", batch.labels.clone())].into();
+        Ok(candle_core::safetensors::save(&tensors, aside)?)
+    })?;
+    before.save(&folder.join("state.safetensors"))?;
+    write_json(&folder.join("failure.json"), &Failure { breakdown, cases })?;
+    Ok(folder)
+}
