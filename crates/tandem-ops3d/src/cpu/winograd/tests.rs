@@ -90,6 +90,14 @@ fn rows_of_several_tasks_parts_and_chunks() {
     check(1, [6, 7, 5], [128, 130], [1; 3]);
 }
 
+/// Blocks of one to four vectors of outputs, by way of [`super::deep`].
+#[test]
+fn few_tiles_of_many_channels() {
+    for channels in [[65, 129], [150, 70], [33, 170], [20, 330], [9, 200], [40, 64]] {
+        check(2, [2, 3, 2], channels, [1; 3]);
+    }
+}
+
 #[test]
 fn what_lies_beside_the_image_cannot_spoil_it() {
     // Work space is used again: it may hold anything.
