@@ -65,24 +65,23 @@ impl fmt::Display for Breakdown {
     }
 }
 
-/// The value of every loss, and of the first that is not finite its network, the term and the value.
-pub(crate) fn losses(objective: &Objective) -> Result<(Vec<(String, f32)>, Option<Found>)> {
-    let mut losses = Vec::with_capacity(objective.losses.len());
-    for (network, loss) in &objective.losses {
-        losses.push(((*network).to_owned(), loss.to_scalar::<f32>()?));
-    }
-    let broken = losses.iter().find(|(_, value)| !value.is_finite());
-    let found = broken.map(|(network, value)| {
-        let is_broken = |term: &Term| matches!(term, Term::Value(value) if !value.is_finite());
-        let terms = || objective.terms.iter().filter(|(_, term)| is_broken(term));
-        // Terms of a network begin with its name.
-        let own = terms().find(|(name, _)| name.split('/').next() == Some(network.as_str()));
-        let place = own
-            .or_else(|| terms().next())
-            .map_or_else(|| "the sum of its terms".to_owned(), |(name, _)| name.clone());
-        Found { network: network.clone(), place, value: *value }
-    });
-    Ok((losses, found))
+/// The value of every loss.
+pub(crate) fn losses(objective: &Objective) -> Result<Vec<(String, f32)>> {
+    let read =
+        |(network, loss): &(&'static str, Tensor)| Ok(((*network).to_owned(), loss.to_scalar::<f32>()?));
+    objective.losses.iter().map(read).collect()
+}
+
+/// The first loss that is not finite, and the term that made it so.
+pub(crate) fn broken_loss(losses: &[(String, f32)], terms: &[(String, Term)]) -> Option<Found> {
+    let (network, value) = losses.iter().find(|(_, value)| !value.is_finite())?;
+    let is_broken = |term: &Term| matches!(term, Term::Value(value) if !value.is_finite());
+    let broken = || terms.iter().filter(|(_, term)| is_broken(term)).map(|(name, _)| name);
+    // Terms of a network begin with its name.
+    let own = broken().find(|name| name.split('/').next() == Some(network.as_str()));
+    let place = own.or_else(|| broken().next()).cloned();
+    let place = place.unwrap_or_else(|| "the sum of its terms".to_owned());
+    Some(Found { network: network.clone(), place, value: *value })
 }
 
 /// Where something that is not finite was found.
@@ -170,6 +169,20 @@ mod tests {
         assert_eq!(of_threads(1).to_bits(), of_threads(3).to_bits());
         assert!(norm(&[f32::MAX; 100]).is_finite());
         assert!(!norm(&[0.0, f32::NAN]).is_finite() && !norm(&[f32::NEG_INFINITY]).is_finite());
+    }
+
+    #[test]
+    fn the_term_that_broke_a_loss_is_that_of_its_network() {
+        let losses = [("a".to_owned(), 1.0), ("b".to_owned(), f32::NAN)];
+        let term = |name: &str, value| (name.to_owned(), Term::Value(value));
+        let place = |terms: &[(String, Term)]| broken_loss(&losses, terms).unwrap().place;
+        assert_eq!(
+            place(&[term("tau", f64::NAN), term("b/ce", 1.0), term("b/dice", f64::INFINITY)]),
+            "b/dice"
+        );
+        assert_eq!(place(&[term("a/ce", 1.0), term("l_reg", f64::NAN)]), "l_reg");
+        assert_eq!(place(&[term("b/ce", 1.0)]), "the sum of its terms");
+        assert!(broken_loss(&losses[..1], &[term("tau", f64::NAN)]).is_none(), "a term that is in no loss");
     }
 
     #[test]

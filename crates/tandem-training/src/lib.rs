@@ -60,4 +60,4 @@ pub use sampler::{Picks, TwoStreamSampler};
 pub use schedule::learning_rate;
 pub use summary::{ScoreSummary, Selection};
 pub use trainer::Trainer;
-pub use verify::{Finding, verify};
+pub use verify::{Finding, Outcome, verify};

@@ -67,17 +67,15 @@ impl Trainer {
         let step = Step { index, iterations: self.training.iterations, seed: self.training.seed };
         let passes = Passes { networks: &self.networks, step };
         let objective = self.method.objective(batch, step, &passes)?;
-        let (losses, broken) = guard::losses(&objective)?;
+        let (losses, terms) = (guard::losses(&objective)?, objective.terms);
+        let broken = guard::broken_loss(&losses, &terms);
         let learning_rate = self.learning_rate(index);
-        let mut record =
-            StepRecord { step: index, learning_rate, losses, gradient_norms: vec![], terms: vec![] };
+        let mut record = StepRecord { step: index, learning_rate, losses, gradient_norms: vec![], terms };
         if let Some(broken) = broken {
-            record.terms = objective.terms;
             return Err(broken.stop(Quantity::Loss, record));
         }
 
         sum(&objective.losses)?.backward()?;
-        record.terms = objective.terms;
 
         let mut gradients = Vec::with_capacity(self.optimisers.len());
         for &network in self.optimisers.keys() {

@@ -17,13 +17,16 @@ use std::path::{Path, PathBuf};
 use tandem_volume::prepared::PreparedSet;
 use tandem_volume::read_label;
 
-/// What a check found.
+/// What was found; or what is wrong, and what to do about it.
+pub type Outcome = Result<String, String>;
+
+/// What the check of a file found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The file or folder, below the run folder.
     pub file: String,
-    /// What was found; or what is wrong, and what to do about it.
-    pub outcome: Result<String, String>,
+    /// Whether it is as it should be.
+    pub outcome: Outcome,
 }
 
 /// Checks a run folder: that every file is there and whole, and that they agree with each other and, where it is still there, with the
@@ -35,7 +38,7 @@ pub fn verify(folder: &Path) -> Result<Vec<Finding>> {
     let config: Config = read_json(&folder.join(CONFIG))?;
     let record: RunRecord = read_json(&folder.join(RECORD))?;
     let run = RunFolder { folder: folder.to_owned(), config, record };
-    let checks: [(&str, fn(&RunFolder) -> Result<String, String>); 9] = [
+    let checks: [(&str, Check); 9] = [
         (CONFIG, RunFolder::settings),
         (RECORD, RunFolder::data),
         (LOG, RunFolder::log),
@@ -48,6 +51,8 @@ pub fn verify(folder: &Path) -> Result<Vec<Finding>> {
     ];
     Ok(checks.map(|(file, check)| Finding { file: file.to_owned(), outcome: check(&run) }).into())
 }
+
+type Check = fn(&RunFolder) -> Outcome;
 
 struct RunFolder {
     folder: PathBuf,
@@ -76,7 +81,7 @@ impl RunFolder {
         format!("{error}; {}", self.again())
     }
 
-    fn settings(&self) -> Result<String, String> {
+    fn settings(&self) -> Outcome {
         self.config.check().map_err(|error| error.to_string())?;
         let digest = self.config.digest().map_err(|error| error.to_string())?;
         if digest != self.record.config_digest {
@@ -94,7 +99,7 @@ impl RunFolder {
         PreparedSet::open(&self.record.prepared).ok().filter(|set| set.digest() == self.record.data_digest)
     }
 
-    fn data(&self) -> Result<String, String> {
+    fn data(&self) -> Outcome {
         let RunRecord { prepared, data_digest, .. } = &self.record;
         if !prepared.exists() {
             return Ok(format!("{} is not there any more: not compared", prepared.display()));
@@ -111,7 +116,7 @@ impl RunFolder {
         Ok(format!("{} is as the run found it", prepared.display()))
     }
 
-    fn log(&self) -> Result<String, String> {
+    fn log(&self) -> Outcome {
         let path = self.there(LOG)?;
         let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
         log::check(&text, self.config.training.iterations).map_err(|problem| {
@@ -122,7 +127,7 @@ impl RunFolder {
         })
     }
 
-    fn checkpoints(&self) -> Result<String, String> {
+    fn checkpoints(&self) -> Outcome {
         let folder = self.there(CHECKPOINTS)?;
         let log_bytes = fs::metadata(self.path(LOG)).map_or(0, |file| file.len());
         let mut steps = Vec::new();
@@ -163,7 +168,7 @@ impl RunFolder {
         }
     }
 
-    fn predictions(&self) -> Result<String, String> {
+    fn predictions(&self) -> Outcome {
         let folder = self.there(PREDICTIONS)?;
         let set = self.prepared();
         let ids = &self.record.lists.validation;
@@ -189,7 +194,7 @@ impl RunFolder {
         Scores::read_csv(&self.there(METRICS)?).map_err(|error| self.rewritten(error))
     }
 
-    fn metrics(&self) -> Result<String, String> {
+    fn metrics(&self) -> Outcome {
         let scores = self.scores()?;
         for id in &self.record.lists.validation {
             if !scores.rows().iter().any(|row| row.case == *id && row.grid == Grid::Own) {
@@ -207,7 +212,7 @@ impl RunFolder {
         Ok(format!("{} rows, of the validation scans and no other", scores.rows().len()))
     }
 
-    fn summary(&self) -> Result<String, String> {
+    fn summary(&self) -> Outcome {
         let summary: ScoreSummary =
             read_json(&self.there(SUMMARY)?).map_err(|error| self.rewritten(error))?;
         let problem = |what: &str| Err(format!("{what}; {}", self.again()));
@@ -227,7 +232,7 @@ impl RunFolder {
         Ok(format!("final weights, recomputed from metrics.csv; the ensemble's mean Dice is {dice}"))
     }
 
-    fn report(&self) -> Result<String, String> {
+    fn report(&self) -> Outcome {
         let text = fs::read_to_string(self.there(REPORT)?).map_err(|error| error.to_string())?;
         let summary: ScoreSummary =
             read_json(&self.there(SUMMARY)?).map_err(|error| self.rewritten(error))?;
@@ -248,7 +253,7 @@ impl RunFolder {
         }
     }
 
-    fn provenance(&self) -> Result<String, String> {
+    fn provenance(&self) -> Outcome {
         let found: Provenance = read_json(&self.there(PROVENANCE)?).map_err(|error| self.rewritten(error))?;
         let Provenance { seconds, pieces, .. } = &found;
         if found != Provenance::of(pieces.clone()) {
