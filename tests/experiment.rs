@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 /// The published definition `la-8pct`, made tiny.
-fn arguments<'a>(definition: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn arguments<'a>(definition: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let mut arguments = vec!["experiment", definition, "--profile", "quick", "--out", out];
     let tiny = [
         "data.labelled=2",

@@ -1,35 +1,33 @@
 //! The long versions of tests, which `cargo test` runs short.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use std::path::Path;
 
-/// A test with a long version.
-struct Soak {
-    name: &'static str,
-    package: &'static str,
-    /// The test's binary, and which of its tests.
-    test: [&'static str; 2],
-}
-
-const SOAKS: [Soak; 3] = [
-    // Reads ten times the damaged files of every format.
-    Soak { name: "hostile", package: "tandem-volume", test: ["hostile", ""] },
-    // Kills a run of each of three methods 50 times and compares it with one that was never killed.
-    Soak { name: "kill", package: "tandem-tests", test: ["end_to_end", "kill::"] },
-    // Lets every operation of a run on its folder fail, in every way.
-    Soak { name: "faults", package: "tandem-tests", test: ["end_to_end", "faults::"] },
+/// A soak: its name, what it does, and the package, the test binary and the tests of it that run.
+const SOAKS: [(&str, &str, [&str; 3]); 4] = [
+    ("hostile", "reads ten times the damaged files of every format", ["tandem-volume", "hostile", ""]),
+    (
+        "steps",
+        "trains 2,000 steps and watches memory and open files",
+        ["tandem-tests", "end_to_end", "steady::"],
+    ),
+    ("kill", "kills runs of three methods 50 times each", ["tandem-tests", "end_to_end", "kill::"]),
+    (
+        "faults",
+        "lets every operation of a run on its folder fail, in every way",
+        ["tandem-tests", "end_to_end", "faults::"],
+    ),
 ];
 
 /// Runs the soak of that name.
 pub(crate) fn run(root: &Path, names: &[String]) -> Result<()> {
-    let known = SOAKS.map(|soak| soak.name).join(", ");
-    let [name] = names else { bail!("say which soak: cargo xtask soak NAME, with one of {known}") };
-    let soak = SOAKS.iter().find(|soak| soak.name == name);
-    let soak = soak.with_context(|| format!("there is no soak {name:?}; there are: {known}"))?;
-    let [binary, filter] = soak.test;
+    let known = || SOAKS.map(|(name, does, _)| format!("{name} ({does})")).join(", ");
+    let [name] = names else { bail!("say which soak: cargo xtask soak NAME, of {}", known()) };
+    let Some((_, _, [package, target, tests])) = SOAKS.iter().find(|(known, ..)| known == name) else {
+        bail!("there is no soak {name:?}; there is: {}", known())
+    };
     let status = crate::cargo()
-        .args(["test", "--package", soak.package, "--all-features", "--test", binary])
-        .args(["--", "--nocapture", filter])
+        .args(["test", "--package", package, "--all-features", "--test", target, "--", "--nocapture", tests])
         .env("TANDEM_SOAK", "full")
         .current_dir(root)
         .status()?;

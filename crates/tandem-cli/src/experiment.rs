@@ -7,14 +7,15 @@ use crate::device::{self, DeviceName};
 use crate::home::Home;
 use crate::output::say;
 use crate::progress::{CaseProgress, Progress, duration};
-use crate::{interrupt, prepare_data, run_folder, table};
+use crate::{interrupt, needs, prepare_data, run_folder, table};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
-use tandem_training::{Config, Error, Event, Kernels, Run, RunRecord, Setup};
+use tandem_training::{Bytes, Config, Error, Event, Kernels, Run, RunRecord, Setup};
+use tandem_volume::prepared::PreparedSet;
 use toml::Value;
 
 /// Trains the networks of an experiment and scores them on its validation scans.
@@ -41,6 +42,9 @@ pub(crate) struct Arguments {
     /// The run folder [default: runs/NAME-DATA-METHOD-PROFILE-sSEED].
     #[arg(long, value_name = "DIR", requires = "definition")]
     out: Option<PathBuf>,
+    /// Begins even where memory or disk seem not to suffice.
+    #[arg(long, requires = "definition", conflicts_with = "resume")]
+    anyway: bool,
     /// Goes on with a run that was stopped, as if it had not been: with RUN, or with the one that the same command without
     /// --resume has begun.
     #[arg(long, value_name = "RUN", num_args = 0..=1)]
@@ -121,9 +125,14 @@ fn start(
             folder.display()
         );
     }
+    if !data.is_prepared() {
+        needs::check(&config, None, &folder, arguments.anyway)?;
+    }
     if !data.is_prepared() && prepare_data::phantoms(&data.name, home, stop)?.is_none() {
         return Err(Error::Stopped.into());
     }
+    let scans = PreparedSet::open(&data.folder)?;
+    needs::check(&config, Some(scans.manifest()), &folder, arguments.anyway)?;
     let setup = Setup { config, prepared: &data.folder, folder: &folder, device };
     let run = Run::create(setup, stop, &mut |event| display.show(event))?;
     display.clear();
@@ -331,9 +340,23 @@ impl Display {
                     progress.at(case, done, total);
                 }
             }
-            Event::Validated { steps, scores } => {
+            Event::Validated { steps, scores, collapse } => {
                 self.clear();
                 say(format!("after {steps} steps: {}", table::headline(&scores.summary())));
+                if let Some(why) = collapse {
+                    say(format!("COLLAPSE: {why}"));
+                }
+            }
+            Event::Skipped { breakdown, folder } => {
+                self.clear();
+                say(format!("SKIPPED: {breakdown}; its batch and the networks are in {}", folder.display()));
+            }
+            Event::LowDisk { free } => {
+                self.clear();
+                say(format!(
+                    "LOW DISK: {} are free, not enough for three more checkpoints; make room",
+                    Bytes(free)
+                ));
             }
             // The newest state is on disk: nothing to tell.
             Event::Saved { .. } => {}

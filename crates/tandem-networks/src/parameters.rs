@@ -1,8 +1,11 @@
 //! The named parameters of a network, in two flat vectors.
 
+use crate::initialise::Values;
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use tandem_ops3d::program::Weights;
 
 /// What a parameter is to the optimiser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +34,7 @@ pub struct Parameter {
 /// operation each. Clones share the vectors: setting one changes the network.
 #[derive(Clone, Debug)]
 pub struct Parameters {
-    weights: Var,
+    weights: Weights,
     statistics: Var,
     by_name: BTreeMap<String, Parameter>,
 }
@@ -39,9 +42,33 @@ pub struct Parameters {
 /// Declares parameters one by one.
 #[derive(Debug, Default)]
 pub(crate) struct Declared {
-    weights: Vec<f32>,
-    statistics: Vec<f32>,
+    weights: Vector,
+    statistics: Vector,
     by_name: BTreeMap<String, Parameter>,
+}
+
+/// A vector of parameters to be: how many values each has, and which.
+#[derive(Debug, Default)]
+struct Vector {
+    len: usize,
+    parts: Vec<(usize, Values)>,
+}
+
+impl Vector {
+    /// Every value. Each parameter draws its own: the order of the work changes none.
+    fn values(self) -> Vec<f32> {
+        let mut all = vec![0.0; self.len];
+        let mut rest = &mut all[..];
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for (len, values) in self.parts {
+            let (part, after) = rest.split_at_mut(len);
+            rest = after;
+            parts.push((part, values));
+        }
+        // One by one: a few parameters have most of the values.
+        parts.into_par_iter().with_max_len(1).for_each(|(part, values)| values.write(part));
+        all
+    }
 }
 
 impl Declared {
@@ -51,14 +78,16 @@ impl Declared {
         name: String,
         kind: Kind,
         dims: &[usize],
-        values: Vec<f32>,
+        values: Values,
     ) -> Result<Range<usize>> {
-        let all = match kind {
+        let vector = match kind {
             Kind::Weight => &mut self.weights,
             Kind::Statistic => &mut self.statistics,
         };
-        let range = all.len()..all.len() + values.len();
-        all.extend(values);
+        let len = dims.iter().product();
+        let range = vector.len..vector.len + len;
+        vector.len += len;
+        vector.parts.push((len, values));
         let parameter = Parameter { kind, range: range.clone(), dims: dims.to_vec() };
         match self.by_name.insert(name.clone(), parameter) {
             None => Ok(range),
@@ -66,14 +95,16 @@ impl Declared {
         }
     }
 
+    /// How many weights there are.
+    pub(crate) fn count(&self) -> usize {
+        self.weights.len
+    }
+
     pub(crate) fn finish(self, device: &Device) -> Result<Parameters> {
-        let vector = |values: Vec<f32>| {
-            let count = values.len();
-            Var::from_vec(values, count, device)
-        };
+        let (count, statistics) = (self.statistics.len, self.statistics.values());
         Ok(Parameters {
-            weights: vector(self.weights)?,
-            statistics: vector(self.statistics)?,
+            weights: Weights::new(self.weights.values(), device)?,
+            statistics: Var::from_vec(statistics, count, device)?,
             by_name: self.by_name,
         })
     }
@@ -90,13 +121,14 @@ impl Parameters {
     ) -> Result<Self> {
         let mut declared = Declared::default();
         for (name, kind, tensor) in tensors {
-            declared.add(name.to_owned(), kind, tensor.dims(), tensor.flatten_all()?.to_vec1()?)?;
+            let values = Values::Given(tensor.flatten_all()?.to_vec1()?);
+            declared.add(name.to_owned(), kind, tensor.dims(), values)?;
         }
         declared.finish(device)
     }
 
-    /// What the optimiser moves: one vector.
-    pub fn weights(&self) -> &Var {
+    /// What the optimiser moves: one vector, with its gradient.
+    pub fn weights(&self) -> &Weights {
         &self.weights
     }
 
@@ -117,7 +149,7 @@ impl Parameters {
 
     /// How many numbers the optimiser moves.
     pub fn count(&self) -> usize {
-        self.weights.elem_count()
+        self.weights.values().elem_count()
     }
 
     /// Every parameter by name: views of the two vectors.
@@ -128,7 +160,18 @@ impl Parameters {
         self.iter().map(|(name, p)| Ok((name.to_owned(), p.of(self.vector(p.kind))?))).collect()
     }
 
-    /// A vector like [`Self::weights`] (a gradient, a momentum), by the names of the weights.
+    /// The gradient that backward passes left for the weights, by their names; none where they reached none of them.
+    ///
+    /// # Errors
+    /// Never on the CPU, in practice.
+    pub fn take_gradient(&self) -> Result<Option<BTreeMap<String, Tensor>>> {
+        let gradient = self.weights.take_gradient();
+        gradient
+            .map(|values| self.split(&Tensor::from_slice(&values, values.len(), &Device::Cpu)?))
+            .transpose()
+    }
+
+    /// A vector like that of [`Self::weights`] (a gradient, a momentum), by the names of the weights.
     ///
     /// # Errors
     /// Where it has another length.
@@ -154,13 +197,13 @@ impl Parameters {
         self.check(values, &|_| true)?;
         let [weights, statistics] =
             [self.vector_from(values, Kind::Weight)?, self.vector_from(values, Kind::Statistic)?];
-        self.weights.set(&weights)?;
+        self.weights.values().set(&weights)?;
         self.statistics.set(&statistics)
     }
 
     fn vector(&self, kind: Kind) -> &Tensor {
         match kind {
-            Kind::Weight => &self.weights,
+            Kind::Weight => self.weights.values(),
             Kind::Statistic => &self.statistics,
         }
     }

@@ -31,8 +31,8 @@ fn run(
         .load(&tensors.into_iter().map(|(name, tensor)| (name.clone(), values(&name, tensor))).collect())
         .unwrap();
     let logits = network.forward(image, Pass::Evaluate).unwrap().logits;
-    let gradients = logits.sqr().unwrap().mean_all().unwrap().backward().unwrap();
-    (logits, parameters.split(gradients.get(parameters.weights()).unwrap()).unwrap())
+    logits.sqr().unwrap().mean_all().unwrap().backward().unwrap();
+    (logits, parameters.take_gradient().unwrap().unwrap())
 }
 
 /// Where every channel is a multiple of one image and the stem's weights undo it, several channels say what one says.

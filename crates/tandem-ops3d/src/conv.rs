@@ -191,11 +191,11 @@ impl Convolution {
         }
     }
 
-    /// The gradient of the weight, in its own layout.
-    pub(crate) fn weight_gradient<S: Kernels>(&self, input: &Image<S>, grad: &Image<S>) -> Vec<f32> {
+    /// Writes the gradient of the weight, in its own layout.
+    pub(crate) fn weight_gradient<S: Kernels>(&self, input: &Image<S>, grad: &Image<S>, to: &mut [f32]) {
         match self.direction {
-            Direction::Respond => S::weight_gradient(&self.shape, input, grad),
-            Direction::Spread => S::weight_gradient(&self.shape, grad, input),
+            Direction::Respond => S::weight_gradient(&self.shape, input, grad, to),
+            Direction::Spread => S::weight_gradient(&self.shape, grad, input, to),
         }
     }
 
@@ -226,7 +226,8 @@ impl Convolution {
             let grad = self.output_gradient(&read_grad, Some(grad), x.track_op());
             let input_gradient =
                 || filled(input.len(), |dx| self.input_gradient(&grad, w, (dx, Store::Write)));
-            let weight_gradient = || self.weight_gradient(&self.input(&read_input, Some(input)), &grad);
+            let input_image = self.input(&read_input, Some(input));
+            let weight_gradient = || filled(w.len(), |dw| self.weight_gradient(&input_image, &grad, dw));
             let dx = x.track_op().then(|| tensor(input_gradient(), x)).transpose()?;
             let dw = weight.track_op().then(|| tensor(weight_gradient(), weight));
             Ok((dx, dw.transpose()?))

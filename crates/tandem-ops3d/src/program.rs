@@ -1,12 +1,13 @@
 //! A network as one differentiable operation.
 //!
 //! candle's backward pass clears, adds and keeps a tensor for every edge of a graph. A [`Program`] is a whole network to candle:
-//! an image and one flat vector of weights go in, logits come out, and the gradient of the weights comes back as one vector.
+//! an image and one flat vector of weights go in, logits come out, and the gradient of the weights is left beside them.
 //! Inside, only the convolutions' outputs are kept. Whatever lies between two convolutions (normalisation, ReLU, residual sums,
 //! dropout) is computed while the next convolution's input is put into its frame of zeros, and again in the backward pass:
 //! cheaper than reading it from memory. The backward pass frees every buffer after its last use.
 
 mod backward;
+mod estimate;
 mod forward;
 mod layers;
 mod op;
@@ -14,9 +15,12 @@ mod read;
 mod tape;
 #[cfg(test)]
 mod tests;
+mod weights;
 
+pub use estimate::Footprint;
 pub use layers::{LayerShape, LayerTrial};
 pub use op::Outputs;
+pub use weights::{Gradient, Weights};
 
 use crate::{Activation, Conv3dParams, CpuPath, cpu_path};
 use candle_core::{Result, Tensor};
@@ -177,15 +181,15 @@ impl Program {
 
     /// Runs the network on `(N, C, D, H, W)`; returns logits `(N, K, D, H, W)`, f32, and access to other values.
     ///
-    /// Differentiable once in `x` and `weights`: the backward pass uses up what the forward pass kept. In training, the running
-    /// statistics in `statistics` are moved.
+    /// Differentiable once in `x` and `weights`: the backward pass uses up what the forward pass kept. It leaves the gradient of
+    /// the weights in [`Weights::take_gradient`]. In training, the running statistics in `statistics` are moved.
     ///
     /// # Errors
-    /// Where shapes disagree, a tensor is not f32, or the program has no head.
+    /// Where shapes disagree, a tensor is not f32, the program has no head, or its layers do not have all of the weights.
     pub fn run(
         self: &Arc<Self>,
         x: &Tensor,
-        weights: &Tensor,
+        weights: &Weights,
         statistics: &candle_core::Var,
         (mode, precision): (Mode, Precision),
     ) -> Result<Outputs> {
@@ -194,6 +198,18 @@ impl Program {
 }
 
 impl Node {
+    /// Where its weights lie.
+    fn weights(&self) -> impl Iterator<Item = Range<usize>> {
+        let ranges = match self {
+            Node::Input | Node::Dropout { .. } => [None, None, None, None],
+            Node::Head { weight, bias, .. } => [Some(weight), Some(bias), None, None],
+            Node::Unit { conv, norm, .. } => {
+                [Some(&conv.weight), conv.bias.as_ref(), Some(&norm.scale), Some(&norm.shift)]
+            }
+        };
+        ranges.into_iter().flatten().cloned()
+    }
+
     fn reads(&self) -> Vec<Value> {
         match self {
             Node::Input => vec![],

@@ -3,13 +3,15 @@
 use crate::{Error, Result};
 use candle_core::safetensors::Load;
 use candle_core::{Device, Tensor};
-use safetensors::SafeTensors;
+use safetensors::{SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufWriter, Write};
 use std::path::Path;
-use tandem_volume::write_whole;
+use tandem_volume::write_whole_by;
 
 /// The version of the format that this crate reads and writes.
 pub const CHECKPOINT_VERSION: u32 = 2;
@@ -20,6 +22,12 @@ const HEADER: &str = "tandem";
 /// The tensor of 32 bytes that ends the file: the SHA-256 of all bytes before it.
 const CHECKSUM: &str = "sha256";
 const CHECKSUM_BYTES: usize = 32;
+
+/// Bytes to which the format aligns the first tensor.
+const ALIGNMENT: usize = 8;
+
+/// Bytes that are written at once.
+const BUFFER: usize = 1 << 20;
 
 /// What a checkpoint says about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,9 +73,7 @@ impl Checkpoint {
     /// # Errors
     /// Where the file cannot be written; then `path` is what it was before.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let failed = |error: String| Error::run_file(path, format!("cannot be written: {error}"));
-        let no_checksum = Tensor::zeros(CHECKSUM_BYTES, candle_core::DType::U8, &Device::Cpu)?;
-        let mut tensors: BTreeMap<String, &Tensor> = [(CHECKSUM.to_owned(), &no_checksum)].into();
+        let mut tensors: Vec<(String, &Tensor)> = Vec::new();
         for (group, networks) in [("network", &self.networks), ("momentum", &self.momentum)] {
             for (network, parameters) in networks {
                 tensors.extend(
@@ -76,15 +82,45 @@ impl Checkpoint {
             }
         }
         tensors.extend(self.method.iter().map(|(name, tensor)| (format!("method/{name}"), tensor)));
-        let header = serde_json::to_string(&self.header).map_err(|error| failed(error.to_string()))?;
-        let metadata = Some([(HEADER.to_owned(), header)].into());
-        // Tensors are written in the order of alignment, then of names: the checksum is the last one.
-        let mut bytes =
-            safetensors::serialize(tensors, metadata).map_err(|error| failed(error.to_string()))?;
-        let content = bytes.len() - CHECKSUM_BYTES;
-        let checksum = Sha256::digest(&bytes[..content]);
-        bytes[content..].copy_from_slice(&checksum);
-        Ok(write_whole(path, &bytes)?)
+        // Wide values first, so that all of them are aligned.
+        tensors.sort_by_key(|(_, tensor)| Reverse(View::dtype(*tensor).bitsize()));
+        let head = self.head(&tensors).map_err(|error| Error::run_file(path, error.to_string()))?;
+        // Tensor by tensor: a copy of all of them would be the most memory that a small run takes.
+        Ok(write_whole_by(path, |file| {
+            let mut file = BufWriter::with_capacity(BUFFER, file);
+            let mut checksum = Sha256::new();
+            let mut put = |bytes: &[u8]| {
+                checksum.update(bytes);
+                file.write_all(bytes)
+            };
+            put(&head)?;
+            tensors.iter().try_for_each(|(_, tensor)| put(&tensor.data()))?;
+            file.write_all(&checksum.finalize())?;
+            file.flush()
+        })?)
+    }
+
+    /// What comes before the tensors in a safetensors file: where each lies, and the header.
+    fn head(&self, tensors: &[(String, &Tensor)]) -> serde_json::Result<Vec<u8>> {
+        let metadata = serde_json::json!({ HEADER: serde_json::to_string(&self.header)? });
+        let mut entries = serde_json::Map::from_iter([("__metadata__".to_owned(), metadata)]);
+        let mut end = 0;
+        let mut place = |bytes: usize| {
+            end += bytes;
+            [end - bytes, end]
+        };
+        for (name, tensor) in tensors {
+            let (dtype, shape) = (View::dtype(tensor), tensor.dims());
+            let offsets = place(tensor.data_len());
+            let entry = serde_json::json!({ "dtype": dtype, "shape": shape, "data_offsets": offsets });
+            entries.insert(name.clone(), entry);
+        }
+        let offsets = place(CHECKSUM_BYTES);
+        let entry = serde_json::json!({ "dtype": "U8", "shape": [CHECKSUM_BYTES], "data_offsets": offsets });
+        entries.insert(CHECKSUM.to_owned(), entry);
+        let mut text = serde_json::to_vec(&entries)?;
+        text.resize(text.len().next_multiple_of(ALIGNMENT), b' ');
+        Ok([&(text.len() as u64).to_le_bytes()[..], &text].concat())
     }
 
     /// Reads a checkpoint onto a device.

@@ -7,7 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// How many checkpoints of steps are kept.
-const KEPT: usize = 2;
+pub(crate) const KEPT: usize = 2;
+
+/// The name of the folder in a run folder.
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
 
 /// The folder `checkpoints` of a run: `step-NNNNNNNN.safetensors`, the last two; `best.safetensors`, the one that did best
 /// on the validation cases, where a run validates before its end; `final.safetensors`, that of the last step.
@@ -19,7 +22,7 @@ pub struct Checkpoints {
 impl Checkpoints {
     /// Those of a run folder.
     pub fn of(run: &Path) -> Self {
-        Checkpoints { folder: run.join("checkpoints") }
+        Checkpoints { folder: run.join(CHECKPOINTS) }
     }
 
     /// The folder itself.

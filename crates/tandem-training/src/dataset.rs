@@ -48,6 +48,11 @@ impl Dataset {
         labelled.chain(unlabelled).enumerate().map(read).collect()
     }
 
+    /// The ids of the cases of a batch, in its order.
+    pub fn ids(&self, picks: &Picks) -> Vec<String> {
+        picks.labelled.iter().chain(&picks.unlabelled).map(|&case| self.cases[case].0.clone()).collect()
+    }
+
     fn draw(&self, case: usize, step: u64, slot: u64) -> Crop {
         let mut draws = Draws::new(self.seed, "crop", step, slot);
         self.crop.draw(self.cases[case].1.shape(), &mut draws)

@@ -1,5 +1,6 @@
 //! What can go wrong in a run.
 
+use crate::Breakdown;
 use std::path::{Path, PathBuf};
 
 /// What can go wrong in a run. Each message names the file or field and, where there is one, the remedy.
@@ -57,17 +58,26 @@ pub enum Error {
     /// A prepared set could not be opened or written.
     #[error(transparent)]
     Volume(#[from] tandem_volume::Error),
-    /// A loss is no longer a number, so that training further would be noise.
+    /// A loss or gradient is not finite, so that training further would be noise. The step changed nothing.
+    #[error("{0}; lower training.learning_rate, set training.clip_norm, or look for bad scans")]
+    NotFinite(Box<Breakdown>),
+    /// The same in a run, which kept what broke, and ended because it was told to or had left out enough steps.
     #[error(
-        "the loss of {network} is {value} at step {step}; lower training.learning_rate, or look for bad scans"
+        "{breakdown}; the batch and the networks before it are in {}{}: lower training.learning_rate, set \
+         training.clip_norm, or look at the scans {}",
+        folder.display(),
+        match skipped { 0 => String::new(), n => format!(", and {n} steps were skipped before") },
+        cases.join(", ")
     )]
-    NotFinite {
-        /// The trained network.
-        network: String,
-        /// NaN or an infinity.
-        value: f32,
-        /// The step, counted from 0.
-        step: u64,
+    Broken {
+        /// What broke, and where.
+        breakdown: Box<Breakdown>,
+        /// Where the batch and the state before the step are kept.
+        folder: PathBuf,
+        /// The scans of the batch.
+        cases: Vec<String>,
+        /// Steps that were skipped before.
+        skipped: u64,
     },
     /// The run was asked to stop; it can go on from the checkpoint.
     #[error("stopped after {steps} steps; the run can go on from {}", checkpoint.display())]

@@ -67,6 +67,11 @@ impl Networks {
         }
     }
 
+    /// Drops gradients that a step which failed has left.
+    pub(crate) fn forget_gradients(&self) {
+        self.members.iter().for_each(|member| drop(member.parameters.weights().take_gradient()));
+    }
+
     /// Moves every average towards the network it follows.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! Stochastic gradient descent with momentum and weight decay, as PyTorch defines it.
 
-use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, InplaceOp3, Layout, Result, Tensor, Var, bail};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Var, bail};
 use rayon::prelude::*;
+use std::cell::RefCell;
 
 /// Elements of a unit of parallel work. The update is elementwise: the split cannot change a bit.
 const CHUNK: usize = 1 << 14;
@@ -18,14 +18,14 @@ const CHUNK: usize = 1 << 14;
 /// p = p - rate * b                    (Nesterov: p - rate * (d + momentum * b))
 /// ```
 ///
-/// The decay is on every weight, those of the normalisation and the biases included. A network that took no part in a loss is
-/// left alone. A step costs two passes over memory and no allocation, the first one apart.
+/// The decay is on every weight, those of the normalisation and the biases included. A step is one pass over memory and no
+/// allocation, the first one apart.
 #[derive(Debug)]
 pub struct Sgd {
     momentum: f64,
     weight_decay: f64,
     nesterov: bool,
-    buffer: Option<Tensor>,
+    buffer: Option<Vec<f32>>,
 }
 
 impl Sgd {
@@ -34,134 +34,89 @@ impl Sgd {
         Sgd { momentum, weight_decay, nesterov, buffer: None }
     }
 
-    /// Moves the weights where they have a gradient.
+    /// Moves the weights, one vector, by their gradient.
     ///
     /// # Errors
-    /// Where a gradient is not of its weight's shape, or the device has no such operation.
-    pub fn step(&mut self, weights: &Var, gradients: &GradStore, rate: f64) -> Result<()> {
-        let Some(gradient) = gradients.get(weights) else { return Ok(()) };
-        let gradient = gradient.contiguous()?;
-        let (momentum, buffer) = match self.buffer.take() {
-            Some(buffer) => (self.momentum as f32, buffer),
-            None => (0.0, weights.zeros_like()?),
-        };
-        let weight_decay = self.weight_decay as f32;
-        buffer.inplace_op3(&gradient, weights, &Accumulate { momentum, weight_decay })?;
-        let direction = Descend {
+    /// Where the gradient is not as long as the weights, or the device has no such operation.
+    pub fn step(&mut self, weights: &Var, gradient: &[f32], rate: f64) -> Result<()> {
+        let first = self.buffer.is_none();
+        let buffer = self.buffer.get_or_insert_with(|| vec![0.0; gradient.len()]);
+        weights.inplace_op1(&Descend {
+            gradient,
+            buffer: RefCell::new(buffer),
             rate: rate as f32,
-            nesterov: self.nesterov.then_some((self.momentum as f32, weight_decay)),
-        };
-        weights.inplace_op3(&buffer, &gradient, &direction)?;
-        self.buffer = Some(buffer);
-        Ok(())
+            momentum: if first { 0.0 } else { self.momentum as f32 },
+            ahead: self.nesterov.then_some(self.momentum as f32),
+            weight_decay: self.weight_decay as f32,
+        })
     }
 
     /// The momentum buffer; none before the first step.
-    pub fn momentum(&self) -> Option<&Tensor> {
-        self.buffer.as_ref()
+    pub fn momentum(&self) -> Option<&[f32]> {
+        self.buffer.as_deref()
     }
 
     /// Takes back what [`Self::momentum`] gave.
-    pub fn restore(&mut self, momentum: Option<Tensor>) {
+    pub fn restore(&mut self, momentum: Option<Vec<f32>>) {
         self.buffer = momentum;
     }
 }
 
-/// `buffer = momentum * buffer + (gradient + weight_decay * weight)`.
-struct Accumulate {
+/// A step of [`Sgd`].
+struct Descend<'a> {
+    gradient: &'a [f32],
+    /// candle gives a shared operation the weights to change; this is changed with them.
+    buffer: RefCell<&'a mut [f32]>,
+    rate: f32,
+    /// The share of the buffer that stays.
     momentum: f32,
+    /// Nesterov's momentum.
+    ahead: Option<f32>,
     weight_decay: f32,
 }
 
-impl InplaceOp3 for Accumulate {
-    fn name(&self) -> &'static str {
-        "sgd-accumulate"
-    }
-
-    fn cpu_fwd(
-        &self,
-        to: &mut CpuStorage,
-        at: &Layout,
-        a: &CpuStorage,
-        a_at: &Layout,
-        b: &CpuStorage,
-        b_at: &Layout,
-    ) -> Result<()> {
-        elementwise(to, at, [(a, a_at), (b, b_at)], |buffer, gradient, weight| {
-            *buffer = self.momentum * *buffer + (gradient + self.weight_decay * weight);
-        })
+impl Descend<'_> {
+    /// Runs `direction(d, b)`, by which to move, over all weights.
+    fn descend(&self, weights: &mut [f32], direction: impl Fn(f32, f32) -> f32 + Sync) {
+        let (rate, momentum, weight_decay) = (self.rate, self.momentum, self.weight_decay);
+        let mut buffer = self.buffer.borrow_mut();
+        let chunks = weights.par_chunks_mut(CHUNK).zip(buffer.par_chunks_mut(CHUNK));
+        chunks.zip(self.gradient.par_chunks(CHUNK)).for_each(|((weights, buffer), gradient)| {
+            for ((p, b), g) in weights.iter_mut().zip(buffer).zip(gradient) {
+                let d = g + weight_decay * *p;
+                *b = momentum * *b + d;
+                *p -= rate * direction(d, *b);
+            }
+        });
     }
 }
 
-/// `weight = weight - rate * buffer`, or Nesterov's look ahead with (momentum, weight decay).
-struct Descend {
-    rate: f32,
-    nesterov: Option<(f32, f32)>,
-}
-
-impl InplaceOp3 for Descend {
+impl InplaceOp1 for Descend<'_> {
     fn name(&self) -> &'static str {
-        "sgd-descend"
+        "sgd"
     }
 
-    fn cpu_fwd(
-        &self,
-        to: &mut CpuStorage,
-        at: &Layout,
-        a: &CpuStorage,
-        a_at: &Layout,
-        b: &CpuStorage,
-        b_at: &Layout,
-    ) -> Result<()> {
-        match self.nesterov {
-            None => {
-                elementwise(to, at, [(a, a_at), (b, b_at)], |weight, buffer, _| *weight -= self.rate * buffer)
-            }
-            Some((momentum, decay)) => {
-                elementwise(to, at, [(a, a_at), (b, b_at)], |weight, buffer, gradient| {
-                    *weight -= self.rate * ((gradient + decay * *weight) + momentum * buffer);
-                })
-            }
+    fn cpu_fwd(&self, weights: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let (CpuStorage::F32(weights), Some((start, end))) = (weights, layout.contiguous_offsets()) else {
+            bail!("the optimiser needs contiguous f32 weights");
+        };
+        let (weights, buffered) = (&mut weights[start..end], self.buffer.borrow().len());
+        if [self.gradient.len(), buffered] != [weights.len(); 2] {
+            let (count, gradient) = (weights.len(), self.gradient.len());
+            bail!("{count} weights have a gradient of {gradient} and a momentum of {buffered} values");
         }
-    }
-}
-
-/// Runs `f` on corresponding elements of three contiguous f32 tensors of one shape.
-fn elementwise(
-    to: &mut CpuStorage,
-    at: &Layout,
-    [(a, a_at), (b, b_at)]: [(&CpuStorage, &Layout); 2],
-    f: impl Fn(&mut f32, f32, f32) + Sync,
-) -> Result<()> {
-    let (a, b) = (contiguous(a, a_at)?, contiguous(b, b_at)?);
-    let (CpuStorage::F32(values), Some((start, end))) = (to, at.contiguous_offsets()) else {
-        bail!("the optimiser needs contiguous f32 weights");
-    };
-    let values = &mut values[start..end];
-    if values.len() != a.len() || values.len() != b.len() {
-        bail!("a weight of {} elements has a gradient of {}", values.len(), a.len().min(b.len()));
-    }
-    values.par_chunks_mut(CHUNK).zip(a.par_chunks(CHUNK)).zip(b.par_chunks(CHUNK)).for_each(
-        |((values, a), b)| {
-            for ((value, &a), &b) in values.iter_mut().zip(a).zip(b) {
-                f(value, a, b);
-            }
-        },
-    );
-    Ok(())
-}
-
-fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match (storage, layout.contiguous_offsets()) {
-        (CpuStorage::F32(values), Some((start, end))) => Ok(&values[start..end]),
-        _ => bail!("the optimiser needs contiguous f32 gradients"),
+        match self.ahead {
+            None => self.descend(weights, |_, b| b),
+            Some(momentum) => self.descend(weights, |d, b| d + momentum * b),
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{Device, safetensors};
+    use candle_core::{Device, Tensor, safetensors};
 
     /// Momentum, weight decay and Nesterov of each golden case.
     const CASES: [(&str, f64, f64, bool); 3] =
@@ -181,10 +136,9 @@ mod tests {
             let var = Var::from_tensor(of("p0")).unwrap();
             let mut sgd = Sgd::new(momentum, weight_decay, nesterov);
             for step in 0..12 {
-                let gradient = of("grads").get(step).unwrap();
-                let loss = (var.as_tensor() * &gradient).unwrap().sum_all().unwrap();
+                let gradient = of("grads").get(step).unwrap().to_vec1::<f32>().unwrap();
                 let rate = if step < 6 { 0.01 } else { 0.001 };
-                sgd.step(&var, &loss.backward().unwrap(), rate).unwrap();
+                sgd.step(&var, &gradient, rate).unwrap();
                 let expected = of("p_after_each_step").get(step).unwrap().to_vec1::<f32>().unwrap();
                 let largest = expected.iter().fold(0f32, |most, value| most.max(value.abs()));
                 for (got, expected) in var.to_vec1::<f32>().unwrap().iter().zip(&expected) {
@@ -196,15 +150,10 @@ mod tests {
     }
 
     #[test]
-    fn a_network_without_a_gradient_stays_as_it_is() {
-        let ones = || Var::ones(3, candle_core::DType::F32, &Device::Cpu).unwrap();
-        let (used, idle) = (ones(), ones());
-        let gradients = used.sum_all().unwrap().backward().unwrap();
-        let mut sgd = Sgd::new(0.9, 0.1, false);
-        sgd.step(&idle, &gradients, 0.5).unwrap();
-        assert_eq!(idle.to_vec1::<f32>().unwrap(), [1.0; 3]);
-        assert!(sgd.momentum().is_none());
-        sgd.step(&used, &gradients, 0.5).unwrap();
-        assert_eq!(used.to_vec1::<f32>().unwrap(), [1.0 - 0.5 * 1.1; 3]);
+    fn a_gradient_of_another_length_is_refused() {
+        let weights = Var::ones(3, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let message = Sgd::new(0.9, 0.1, false).step(&weights, &[1.0; 2], 0.5).unwrap_err().to_string();
+        assert!(message.contains("3 weights have a gradient of 2"), "{message}");
+        assert_eq!(weights.to_vec1::<f32>().unwrap(), [1.0; 3]);
     }
 }

@@ -1,11 +1,12 @@
 //! The networks of a run as a segmenter of whole scans.
 
 use crate::files::read_json;
+use crate::provenance::sha256;
 use crate::run::CONFIG;
-use crate::{Checkpoint, Checkpoints, Config, DataConfig, Error, Result, Trainer};
+use crate::{Checkpoint, Checkpoints, Config, DataConfig, Error, Result, Selection, Trainer};
 use candle_core::Device;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tandem_inference::{Protocol, Segmentation, SlidingWindow};
 use tandem_networks::Segmenter;
 use tandem_volume::Image;
@@ -85,6 +86,7 @@ pub struct TrainedRun {
     config: Config,
     trainer: Trainer,
     steps: u64,
+    checkpoint: PathBuf,
     device: Device,
 }
 
@@ -108,7 +110,8 @@ impl TrainedRun {
         }
         let mut trainer = Trainer::new(&config, device)?;
         trainer.restore(&checkpoint)?;
-        Ok(TrainedRun { config, trainer, steps: checkpoint.header.steps, device: device.clone() })
+        let steps = checkpoint.header.steps;
+        Ok(TrainedRun { config, trainer, steps, checkpoint: path, device: device.clone() })
     }
 
     /// The run's settings.
@@ -119,6 +122,25 @@ impl TrainedRun {
     /// Steps that the networks have been trained for.
     pub fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// Which of the run's weights these are.
+    pub fn selection(&self) -> Selection {
+        if self.steps == self.config.training.iterations { Selection::Final } else { Selection::Unfinished }
+    }
+
+    /// The checkpoint that they come from.
+    pub fn checkpoint(&self) -> &Path {
+        &self.checkpoint
+    }
+
+    /// SHA-256 of that checkpoint.
+    ///
+    /// # Errors
+    /// Where it cannot be read any more.
+    pub fn checkpoint_digest(&self) -> Result<String> {
+        let bytes = std::fs::read(&self.checkpoint).map_err(Error::io(&self.checkpoint))?;
+        Ok(sha256(&bytes))
     }
 
     /// The run's networks.

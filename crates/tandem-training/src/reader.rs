@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 /// Batches that wait to be used.
-const AHEAD: usize = 2;
+pub(crate) const AHEAD: usize = 2;
 
 /// The batches of a run, in the order of steps.
 #[derive(Debug)]

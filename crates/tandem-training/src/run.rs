@@ -2,25 +2,29 @@
 //!
 //! ```text
 //! RUN/config.json              the resolved settings
-//! RUN/run.json                 data, digests, seed, version, kernels, threads, lists of cases
-//! RUN/log.jsonl                which kernels ran, every term of the loss by step, and every validation
+//! RUN/run.json                 data, digests, seed, version, commit, kernels, threads, lists of cases
+//! RUN/log.jsonl                which kernels ran, every term of the loss and gradient norm by step, and every validation
 //! RUN/checkpoints/             step-NNNNNNNN.safetensors, the last two; best.safetensors; final.safetensors
 //! RUN/predictions/ID.nii.gz    the ensemble's label maps of the validation cases, on their own grids
 //! RUN/metrics.csv              per case, network, grid
-//! RUN/summary.json             mean, SD, n, undefined
+//! RUN/summary.json             mean, SD, n, undefined, and whose weights
+//! RUN/provenance.json          program, machine, wall time and peak memory of each piece of the run, and their sum
 //! RUN/report.md                the same for people
+//! RUN/failures/step-NNNNNNNN/  batch, state and term of a step that was not finite, where there was one
 //! RUN/.lock                    locked by the process that writes to the folder, and its number
 //! ```
 
 use crate::checkpoint::CHECKPOINT_VERSION;
 use crate::files::{read_json, remove_partial, write_json};
 use crate::lock::RunLock;
+use crate::provenance::Stopwatch;
 use crate::reader::{Batches, read_ahead};
-use crate::run_log::ValidationRecord;
 use crate::working_grid::on_working_grid;
 use crate::{
-    Checkpoints, Config, Dataset, Error, Header, Kernels, KernelsRecord, Lists, Predictor, Result, RunLog,
-    Scores, StepRecord, Trainer, TwoStreamSampler, batch, ensemble_dice, evaluate, report, subjects,
+    Breakdown, Checkpoints, Config, Dataset, Error, Header, Kernels, KernelsRecord, Lists, NonFinite,
+    Predictor, Program, Result, RunLog, ScoreSummary, Scores, Selection, SkippedRecord, StepRecord, Trainer,
+    TwoStreamSampler, ValidationRecord, batch, course, ensemble_dice, evaluate, failure, host, report,
+    subjects,
 };
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
@@ -29,13 +33,21 @@ use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use tandem_objectives::Batch;
 use tandem_volume::prepared::{Normalisation, PreparedSet, Split};
 
 /// The resolved settings of a run folder.
 pub(crate) const CONFIG: &str = "config.json";
-const RECORD: &str = "run.json";
-const LOG: &str = "log.jsonl";
-const PREDICTIONS: &str = "predictions";
+pub(crate) const RECORD: &str = "run.json";
+pub(crate) const LOG: &str = "log.jsonl";
+pub(crate) const PREDICTIONS: &str = "predictions";
+pub(crate) const METRICS: &str = "metrics.csv";
+pub(crate) const SUMMARY: &str = "summary.json";
+pub(crate) const PROVENANCE: &str = "provenance.json";
+pub(crate) const REPORT: &str = "report.md";
+const FAILURES: &str = "failures";
+/// Checkpoints that should still fit on the disk.
+const CHECKPOINTS_TO_COME: u64 = 3;
 
 /// What a run is made from.
 #[derive(Clone, Debug)]
@@ -54,8 +66,14 @@ pub struct Setup<'a> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunRecord {
-    /// Version of this program.
+    /// Version of the program that began it.
     pub version: String,
+    /// The commit that this was built from (see [`Program`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// SHA-256 of the `Cargo.lock` that this was built with.
+    #[serde(default)]
+    pub dependencies: String,
     /// Name of the dataset.
     pub dataset: String,
     /// The prepared folder.
@@ -70,6 +88,9 @@ pub struct RunRecord {
     pub kernels: Kernels,
     /// Threads that it began with; they change no bit.
     pub threads: usize,
+    /// The processor that it began on, where the system names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor: Option<String>,
     /// Scans of the training list.
     pub training_scans: usize,
     /// Scans of the whole dataset: those prepared, or the benchmark's 100 where it is `la`, whose 20 test scans need not
@@ -105,6 +126,13 @@ pub enum Event<'a> {
         /// Steps of the run.
         iterations: u64,
     },
+    /// A step was left out, because something of it is not finite.
+    Skipped {
+        /// What.
+        breakdown: &'a Breakdown,
+        /// Where the batch and the state before the step are kept.
+        folder: &'a Path,
+    },
     /// A validation case is being segmented.
     Validating {
         /// The case's id.
@@ -120,6 +148,8 @@ pub enum Event<'a> {
         steps: u64,
         /// The scores.
         scores: &'a Scores,
+        /// Why the networks seem to have collapsed.
+        collapse: Option<&'a str>,
     },
     /// A checkpoint is written.
     Saved {
@@ -127,6 +157,11 @@ pub enum Event<'a> {
         path: &'a Path,
         /// Steps done.
         steps: u64,
+    },
+    /// Few more checkpoints fit on the disk.
+    LowDisk {
+        /// Bytes that are free.
+        free: u64,
     },
 }
 
@@ -157,12 +192,15 @@ struct Plan {
 struct State {
     trainer: Trainer,
     log: RunLog,
-    /// Steps done.
+    stopwatch: Stopwatch,
+    /// Steps done, those skipped included.
     steps: u64,
     /// The checkpoint of just this state.
     saved: Option<PathBuf>,
-    /// The highest [`ensemble_dice`] of all validations so far.
-    best: Option<f64>,
+    /// Those that were skipped.
+    skipped: Vec<SkippedRecord>,
+    /// What validations found so far.
+    validations: Vec<ValidationRecord>,
 }
 
 impl Run {
@@ -267,16 +305,20 @@ impl Run {
             state.save(plan, observe)?;
         }
         let scores = state.validate(plan, Some(&plan.folder.join(PREDICTIONS)), stop, observe)?;
-        scores.write_csv(&plan.folder.join("metrics.csv"))?;
-        let summary = scores.summary();
-        write_json(&plan.folder.join("summary.json"), &summary)?;
+        scores.write_csv(&plan.folder.join(METRICS))?;
+        let summary =
+            ScoreSummary { weights: Selection::Final, steps: state.steps, scores: scores.summary() };
+        summary.write(&plan.folder.join(SUMMARY))?;
         let report = report::Report {
             config: &plan.config,
             record: &plan.record,
             kernels: &state.log.kernels()?,
-            summary: &summary,
+            validations: &state.validations,
+            skipped: &state.skipped,
+            summary: &summary.scores,
         };
-        report.write(&plan.folder.join("report.md"))?;
+        report.write(&plan.folder.join(REPORT))?;
+        state.stopwatch.write(state.steps)?;
         Ok(scores)
     }
 }
@@ -313,8 +355,11 @@ impl Plan {
             }
         };
         let dataset = Dataset::open(&working, &read, training.patch, training.seed)?;
+        let Program { version, commit, dependencies } = Program::this();
         let record = RunRecord {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version,
+            commit,
+            dependencies,
             dataset: own.manifest().dataset.clone(),
             prepared: prepared.to_owned(),
             data_digest: own.digest().to_owned(),
@@ -322,6 +367,7 @@ impl Plan {
             seed: training.seed,
             kernels: Kernels::of(config.precision),
             threads: rayon::current_num_threads(),
+            processor: host::processor(),
             training_scans: own.manifest().cases.iter().filter(|case| case.split == Split::Train).count(),
             all_scans: if own.manifest().dataset == "la" { 100 } else { own.manifest().cases.len() },
             lists,
@@ -357,10 +403,9 @@ impl State {
         let (steps, log_bytes) = header.map_or((0, 0), |header| (header.steps, header.log_bytes));
         let mut log = RunLog::open(&plan.folder.join(LOG), log_bytes)?;
         log.write_kernels(&KernelsRecord { steps, kernels: plan.record.kernels.clone() })?;
-        let validations = log.validations()?;
-        let dice = validations.iter().filter_map(|record| ensemble_dice(&record.validation));
-        let best = dice.reduce(f64::max);
-        Ok(State { trainer, log, steps, saved, best })
+        let stopwatch = Stopwatch::start(&plan.folder.join(PROVENANCE), steps)?;
+        let (skipped, validations) = (log.skipped()?, log.validations()?);
+        Ok(State { trainer, log, stopwatch, steps, saved, skipped, validations })
     }
 
     fn train(
@@ -383,16 +428,52 @@ impl State {
                 self.validate(plan, None, stop, observe)?;
             }
             let batch = batch::stack(&batches.next()?, &plan.device)?;
-            let record = self.trainer.step(self.steps, &batch)?;
-            self.log.write(&record)?;
+            match self.trainer.step(self.steps, &batch) {
+                Err(Error::NotFinite(breakdown)) => self.skip(plan, breakdown, &batch, observe)?,
+                taken => {
+                    let record = taken?;
+                    self.log.write(&record)?;
+                    observe(Event::Step { record: &record, iterations: training.iterations });
+                }
+            }
             self.steps += 1;
             self.saved = None;
-            observe(Event::Step { record: &record, iterations: training.iterations });
             if due(training.checkpoint_every, self.steps) {
                 self.save(plan, observe)?;
             }
         }
         Ok(())
+    }
+
+    /// Keeps what broke, and leaves the step out where the settings allow one more.
+    fn skip(
+        &mut self,
+        plan: &Plan,
+        breakdown: Box<Breakdown>,
+        batch: &Batch,
+        observe: Observer<'_>,
+    ) -> Result<()> {
+        let cases = plan.dataset.ids(&plan.sampler.batch(self.steps));
+        let header = self.header(plan)?;
+        let before = self.trainer.checkpoint(header)?;
+        let folder = failure::keep(&plan.folder.join(FAILURES), &breakdown, &cases, batch, &before)?;
+        let training = &plan.config.training;
+        let skipped = self.skipped.len() as u64;
+        if training.non_finite == NonFinite::Stop || skipped >= training.max_skipped {
+            return Err(Error::Broken { breakdown, folder, cases, skipped });
+        }
+        let record = SkippedRecord { step: self.steps, skipped: breakdown.to_string() };
+        self.log.write(&record)?;
+        self.skipped.push(record);
+        observe(Event::Skipped { breakdown: &breakdown, folder: &folder });
+        Ok(())
+    }
+
+    /// Whether a validation scores higher than every one before it.
+    fn is_best(&self, record: &ValidationRecord) -> bool {
+        let before = self.validations.iter().filter_map(|record| ensemble_dice(&record.validation));
+        ensemble_dice(&record.validation)
+            .is_some_and(|dice| before.reduce(f64::max).is_none_or(|best| dice > best))
     }
 
     /// Scores the networks as they are, after a checkpoint of them. A run that goes on from it validates again: so the log of
@@ -415,15 +496,16 @@ impl State {
             Err(Error::Stopped) => return Err(self.interrupted(plan, observe)),
             scores => scores?,
         };
-        let record = ValidationRecord { steps: self.steps, validation: scores.summary() };
+        let collapse = course::collapse(&scores, &self.validations);
+        let record = ValidationRecord { steps: self.steps, collapse, validation: scores.summary() };
         self.log.write(&record)?;
         // Where all validation is at the end, there is nothing to be best of.
-        let dice = ensemble_dice(&record.validation).filter(|_| plan.config.training.validate_every > 0);
-        if dice.is_some_and(|dice| self.best.is_none_or(|best| dice > best)) {
+        if plan.config.training.validate_every > 0 && self.is_best(&record) {
             plan.kept.keep_best(&checkpoint)?;
-            self.best = dice;
         }
-        observe(Event::Validated { steps: self.steps, scores: &scores });
+        let collapse = record.collapse.as_deref();
+        observe(Event::Validated { steps: self.steps, scores: &scores, collapse });
+        self.validations.push(record);
         Ok(scores)
     }
 
@@ -434,19 +516,29 @@ impl State {
         }
         let ended = self.steps == plan.config.training.iterations;
         let path = if ended { plan.kept.last() } else { plan.kept.after(self.steps) };
-        let header = Header {
+        let header = self.header(plan)?;
+        self.trainer.checkpoint(header)?.save(&path)?;
+        plan.kept.keep_last(self.steps)?;
+        self.saved = Some(path.clone());
+        self.stopwatch.write(self.steps)?;
+        observe(Event::Saved { path: &path, steps: self.steps });
+        let needed = CHECKPOINTS_TO_COME * fs::metadata(&path).map_err(Error::io(&path))?.len();
+        if let Some(free) = host::free_disk(plan.kept.folder()).filter(|free| *free < needed) {
+            observe(Event::LowDisk { free });
+        }
+        Ok(path)
+    }
+
+    /// What a checkpoint says of the run as it is now.
+    fn header(&mut self, plan: &Plan) -> Result<Header> {
+        Ok(Header {
             format: CHECKPOINT_VERSION,
             steps: self.steps,
             seed: plan.record.seed,
             config: plan.record.config_digest.clone(),
             data: plan.record.data_digest.clone(),
             log_bytes: self.log.synced_bytes()?,
-        };
-        self.trainer.checkpoint(header)?.save(&path)?;
-        plan.kept.keep_last(self.steps)?;
-        self.saved = Some(path.clone());
-        observe(Event::Saved { path: &path, steps: self.steps });
-        Ok(path)
+        })
     }
 
     /// The error of a run that was asked to stop, after its checkpoint; or why there is none.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tandem_objectives::Term;
 
 /// What a step did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StepRecord {
     /// The step, counted from 0.
     pub step: u64,
@@ -19,6 +19,9 @@ pub struct StepRecord {
     /// The loss of each trained network.
     #[serde(serialize_with = "as_map")]
     pub losses: Vec<(String, f32)>,
+    /// The Euclidean norm of the gradient of each trained network that has one, before it is clipped.
+    #[serde(serialize_with = "as_map")]
+    pub gradient_norms: Vec<(String, f32)>,
     /// The method's terms, in its order. A term without a value is `{"undefined": reason}`.
     #[serde(serialize_with = "terms_as_map")]
     pub terms: Vec<(String, Term)>,
@@ -34,13 +37,26 @@ pub struct KernelsRecord {
     pub kernels: Kernels,
 }
 
-/// What the validation cases scored after so many steps.
+/// A step that was left out, because something of it is not finite: in the log in place of its [`StepRecord`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SkippedRecord {
+    /// The step, counted from 0.
+    pub step: u64,
+    /// What is not finite.
+    pub skipped: String,
+}
+
+/// What a validation found: a line of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValidationRecord {
     /// Steps done.
     pub steps: u64,
-    /// Each metric over the cases.
+    /// Why the networks seem to have collapsed since an earlier validation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collapse: Option<String>,
+    /// The scores.
     pub validation: Vec<SummaryRow>,
 }
 
@@ -102,6 +118,14 @@ impl RunLog {
         records(&self.path)
     }
 
+    /// The steps that were left out, in order.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn skipped(&self) -> Result<Vec<SkippedRecord>> {
+        records(&self.path)
+    }
+
     /// The validations, in order.
     ///
     /// # Errors
@@ -121,13 +145,30 @@ impl RunLog {
 }
 
 /// The lines of one kind of a log.
-fn records<R: DeserializeOwned>(log: &Path) -> Result<Vec<R>> {
+pub(crate) fn records<R: DeserializeOwned>(log: &Path) -> Result<Vec<R>> {
     let text = fs::read_to_string(log).map_err(Error::io(log))?;
     Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
 fn as_map<S: Serializer>(pairs: &[(String, f32)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
+    serializer.collect_map(pairs.iter().map(|(name, value)| (name, Number(*value))))
+}
+
+/// A number; where it is not finite, its name: JSON has no NaN, and it must not turn up as a silent null.
+pub(crate) fn number<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    if value.is_finite() {
+        serializer.serialize_f32(*value)
+    } else {
+        serializer.serialize_str(&value.to_string())
+    }
+}
+
+struct Number(f32);
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        number(&self.0, serializer)
+    }
 }
 
 fn terms_as_map<S: Serializer>(terms: &[(String, Term)], serializer: S) -> Result<S::Ok, S::Error> {
@@ -139,7 +180,6 @@ fn terms_as_map<S: Serializer>(terms: &[(String, Term)], serializer: S) -> Resul
     for (name, term) in terms {
         match *term {
             Term::Value(value) if value.is_finite() => map.serialize_entry(name, &value)?,
-            // JSON has no NaN: it must not turn up as a silent null.
             Term::Value(_) => map.serialize_entry(name, &Undefined { undefined: "not a finite number" })?,
             Term::Undefined(reason) => map.serialize_entry(name, &Undefined { undefined: reason })?,
         }
@@ -157,6 +197,7 @@ mod tests {
             step,
             learning_rate: 0.01,
             losses: vec![("vnet".into(), 1.5), ("resnet34".into(), 0.1)],
+            gradient_norms: vec![("vnet".into(), 2.0), ("resnet34".into(), f32::NAN)],
             terms: vec![
                 ("vnet/ce".into(), Term::Value(0.25)),
                 ("l_c/pull".into(), Term::Undefined("no candidate")),
@@ -170,6 +211,7 @@ mod tests {
         let line = serde_json::to_string(&record(3)).unwrap();
         let expected = concat!(
             r#"{"step":3,"learning_rate":0.01,"losses":{"vnet":1.5,"resnet34":0.1},"#,
+            r#""gradient_norms":{"vnet":2.0,"resnet34":"NaN"},"#,
             r#""terms":{"vnet/ce":0.25,"l_c/pull":{"undefined":"no candidate"},"#,
             r#""tau":{"undefined":"not a finite number"}}}"#
         );

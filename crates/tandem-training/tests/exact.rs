@@ -69,7 +69,7 @@ fn the_best_of_the_validations_is_kept_and_the_earlier_of_two() {
     let mut dice = Vec::new();
     let mut run = Run::create(setup(config.clone(), &scans, &out), &RUNNING, &mut |_| {}).unwrap();
     run.train(&RUNNING, &mut |event| {
-        if let Event::Validated { steps, scores } = event {
+        if let Event::Validated { steps, scores, .. } = event {
             dice.push((steps, tandem_training::ensemble_dice(&scores.summary()).unwrap()));
         }
     })

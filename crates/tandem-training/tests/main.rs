@@ -2,6 +2,7 @@
 
 mod exact;
 mod faults;
+mod guards;
 mod reference;
 mod resume;
 mod run;

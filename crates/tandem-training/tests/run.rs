@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tandem_random::Draws;
 use tandem_training::{
-    CaseList, Config, Error, Event, Grid, Kernels, Precision, Run, Scores, Setup, TrainedRun, evaluate,
-    subjects,
+    CaseList, Config, Error, Event, Grid, Kernels, Precision, Provenance, Run, Scores, Setup, TrainedRun,
+    evaluate, subjects, verify,
 };
 use tandem_volume::prepared::{NewCase, PreparedSet, Source, Split, Writer};
 use tandem_volume::{Geometry, Subject, Volume, read_label};
@@ -70,8 +70,19 @@ fn a_run_leaves_a_whole_folder_and_its_networks_can_be_used_again() {
     let folder = tempfile::tempdir().unwrap();
     let (scans, out) = (prepared(folder.path()), folder.path().join("run"));
     let scores = train(coarse(2), &scans, &out);
-    for file in ["config.json", "run.json", "log.jsonl", "metrics.csv", "summary.json", "report.md"] {
+    for file in [
+        "config.json",
+        "run.json",
+        "log.jsonl",
+        "metrics.csv",
+        "summary.json",
+        "report.md",
+        "provenance.json",
+    ] {
         assert!(out.join(file).is_file(), "{file}");
+    }
+    for finding in verify(&out).unwrap() {
+        assert!(finding.outcome.is_ok(), "{finding:?}");
     }
     // Two networks and their ensemble, on two grids.
     assert_eq!(scores.rows().len(), 6);
@@ -153,6 +164,12 @@ fn the_same_seed_gives_the_same_bytes_and_a_resumed_run_too() {
             read("straight", file) == read("unvalidated", file),
             "{file} differs after a stop in a validation"
         );
+    }
+    for (run, pieces) in [("straight", vec![[0, 6]]), ("stopped", vec![[0, 3], [3, 6]])] {
+        let provenance: Provenance = serde_json::from_slice(&read(run, "provenance.json")).unwrap();
+        assert_eq!(provenance.pieces.iter().map(|piece| piece.steps).collect::<Vec<_>>(), pieces);
+        assert!(provenance.seconds > 0.0 && provenance == Provenance::of(provenance.pieces.clone()));
+        assert!(verify(&out(run)).unwrap().iter().all(|finding| finding.outcome.is_ok()));
     }
     let mut other = config;
     other.training.seed += 1;

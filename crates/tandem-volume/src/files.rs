@@ -167,11 +167,22 @@ fn write<T: Voxel>(path: &Path, volume: &Volume<T>) -> Result<()> {
 /// # Errors
 /// Where the system refuses; then `path` is what it was before, and nothing is left beside it.
 pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    write_whole_by(path, |file| file.write_all(bytes))
+}
+
+/// The same with what `write` puts into the file, for contents that need not be in memory at once.
+///
+/// # Errors
+/// As for [`write_whole`].
+pub fn write_whole_by(
+    path: impl AsRef<Path>,
+    write: impl FnOnce(&mut File) -> std::io::Result<()>,
+) -> Result<()> {
     let path = path.as_ref();
     let aside = aside(path);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let written = File::create(&aside)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|mut file| write(&mut file).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&aside, path))
         // The rename itself lasts once the folder is synced.
         .and_then(|()| File::open(folder)?.sync_all());

@@ -9,7 +9,6 @@ use super::scratch::Scratch;
 use super::simd::{Lanes, Unit, Work, on_unit};
 use super::window::{Window, cut};
 use crate::conv_shape::ConvShape;
-use crate::storage::filled;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -19,8 +18,8 @@ fn tile_voxels(channels: usize) -> usize {
     if channels < 8 { 512 } else { 128 }
 }
 
-/// The weight gradient `(co, ci, kd, kh, kw)` from an image and the gradient of its response.
-pub(crate) fn weight_gradient(shape: &ConvShape, image: Rows<f32>, response: Rows<f32>) -> Vec<f32> {
+/// Writes the weight gradient `(co, ci, kd, kh, kw)` from an image and the gradient of its response.
+pub(crate) fn weight_gradient(shape: &ConvShape, image: Rows<f32>, response: Rows<f32>, to: &mut [f32]) {
     assert_eq!(image.dims, shape.image_dims(), "an image is not that of its convolution");
     assert_eq!(response.dims, shape.response_dims(), "a response is not that of its convolution");
     let &ConvShape { batch, ci, co, kernel: [kd, kh, kw], response: [depth, height, _], .. } = shape;
@@ -67,7 +66,7 @@ pub(crate) fn weight_gradient(shape: &ConvShape, image: Rows<f32>, response: Row
         });
         add_parts(&mut sums, size);
     }
-    filled(taps * ci * co, |gradient| unpack(&sums, [taps, ci, co, co_padded], gradient))
+    unpack(&sums, [taps, ci, co, co_padded], to);
 }
 
 /// The image under some rows of a response, and these rows.

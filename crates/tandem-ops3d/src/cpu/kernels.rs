@@ -31,7 +31,7 @@ pub(crate) trait Kernels: Element {
         to: (&mut [Self], Store),
     );
     /// See [`filter::weight_gradient`].
-    fn weight_gradient(shape: &ConvShape, image: &Image<Self>, response: &Image<Self>) -> Vec<f32>;
+    fn weight_gradient(shape: &ConvShape, image: &Image<Self>, response: &Image<Self>, to: &mut [f32]);
 }
 
 impl Kernels for f32 {
@@ -61,10 +61,10 @@ impl Kernels for f32 {
         spread(shape, response.rows(), weight, bias, to);
     }
 
-    fn weight_gradient(shape: &ConvShape, image: &Image<f32>, response: &Image<f32>) -> Vec<f32> {
+    fn weight_gradient(shape: &ConvShape, image: &Image<f32>, response: &Image<f32>, to: &mut [f32]) {
         let gradient =
             if winograd::pays(shape) { winograd::weight_gradient } else { filter::weight_gradient };
-        gradient(shape, image.rows(), response.rows())
+        gradient(shape, image.rows(), response.rows(), to);
     }
 }
 
@@ -101,12 +101,14 @@ impl Kernels for bf16 {
         widened(response, |response| through_f32(to, |to| f32::spread(shape, response, weight, bias, to)));
     }
 
-    fn weight_gradient(shape: &ConvShape, image: &Image<bf16>, response: &Image<bf16>) -> Vec<f32> {
+    fn weight_gradient(shape: &ConvShape, image: &Image<bf16>, response: &Image<bf16>, to: &mut [f32]) {
         #[cfg(target_arch = "x86_64")]
         if let (true, Image::Framed(image), Image::Framed(response)) = (tiles(), image, response) {
-            return super::amx::weight_gradient(shape, image, response);
+            return super::amx::weight_gradient(shape, image, response, to);
         }
-        widened(image, |image| widened(response, |response| f32::weight_gradient(shape, image, response)))
+        widened(image, |image| {
+            widened(response, |response| f32::weight_gradient(shape, image, response, to));
+        });
     }
 }
 

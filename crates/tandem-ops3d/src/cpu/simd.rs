@@ -150,6 +150,17 @@ pub(crate) unsafe trait Lanes: Copy {
     unsafe fn add(self, other: Self) -> Self;
     /// `self - other`.
     unsafe fn sub(self, other: Self) -> Self;
+    /// Transposes `COUNT` rows of `COUNT` values; both sides come with the distance of their rows. The target does not lie in the
+    /// source.
+    #[inline(always)]
+    unsafe fn transpose((from, from_row): (*const f32, usize), (to, to_row): (*mut f32, usize)) {
+        for row in 0..Self::COUNT {
+            for column in 0..Self::COUNT {
+                // SAFETY: the caller's.
+                unsafe { *to.add(column * to_row + row) = *from.add(row * from_row + column) };
+            }
+        }
+    }
 }
 
 /// A buffer that several tasks write, each its own part.
@@ -387,6 +398,33 @@ mod x86 {
             // SAFETY: see the impl.
             Avx512(unsafe { _mm512_sub_ps(self.0, other.0) })
         }
+        #[inline(always)]
+        unsafe fn transpose((from, from_row): (*const f32, usize), (to, to_row): (*mut f32, usize)) {
+            // SAFETY: see the impl; the rows of both sides are the caller's.
+            unsafe {
+                // Quarter `q` of register `r` of a group is quarter `group` of row `4 q + r`.
+                let quarter = |row: usize, group: usize| _mm_loadu_ps(from.add(row * from_row + 4 * group));
+                for group in 0..4 {
+                    let rows: [__m512; 4] = std::array::from_fn(|r| {
+                        let first = _mm512_castps128_ps512(quarter(r, group));
+                        let second = _mm512_insertf32x4::<1>(first, quarter(4 + r, group));
+                        let third = _mm512_insertf32x4::<2>(second, quarter(8 + r, group));
+                        _mm512_insertf32x4::<3>(third, quarter(12 + r, group))
+                    });
+                    let pairs = |a, b| (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+                    let ((a, b), (c, d)) = (pairs(rows[0], rows[1]), pairs(rows[2], rows[3]));
+                    let columns = [
+                        _mm512_shuffle_ps::<0x44>(a, c),
+                        _mm512_shuffle_ps::<0xee>(a, c),
+                        _mm512_shuffle_ps::<0x44>(b, d),
+                        _mm512_shuffle_ps::<0xee>(b, d),
+                    ];
+                    for (column, values) in columns.into_iter().enumerate() {
+                        _mm512_storeu_ps(to.add((4 * group + column) * to_row), values);
+                    }
+                }
+            }
+        }
     }
 
     #[target_feature(enable = "avx512f,avx512vl")]
@@ -468,5 +506,30 @@ mod tests {
     #[test]
     fn this_process_takes_the_path_that_was_asked_for() {
         assert_eq!(cpu_path(), check_cpu_path().unwrap());
+    }
+
+    /// A square between others, with rows further apart than it is wide.
+    struct Square<'a>(&'a [f32], &'a mut [f32]);
+
+    impl Work for Square<'_> {
+        unsafe fn run<L: Lanes, const R1: usize, const R2: usize>(self) {
+            // SAFETY: both sides have 16 rows of 19 and of 21 values, and three before them.
+            unsafe { L::transpose((self.0[3..].as_ptr(), 19), (self.1[3..].as_mut_ptr(), 21)) }
+        }
+    }
+
+    #[test]
+    fn a_square_is_transposed_and_nothing_beside_it_is_written() {
+        let unit = Unit::for_channels(16);
+        let from: Vec<f32> = (0..3 + 16 * 19).map(|i| i as f32).collect();
+        let mut to = vec![-1.0; 3 + 16 * 21];
+        // SAFETY: the unit is this process's.
+        unsafe { on_unit(unit, Square(&from, &mut to)) };
+        for (at, value) in to.iter().enumerate() {
+            let place = at.checked_sub(3).map(|at| [at / 21, at % 21]);
+            let inside = place.filter(|[row, column]| (*row).max(*column) < unit.lanes());
+            let expected = inside.map_or(-1.0, |[row, column]| from[3 + column * 19 + row]);
+            assert_eq!(*value, expected, "at {at}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::forward::convolution;
 use super::op::OtherGradient;
 use super::read::for_rows;
 use super::tape::{Kept, Tape};
-use super::{ConvLayer, Node, NormLayer, Program, Sum};
+use super::{ConvLayer, Gradient, Node, NormLayer, Program, Sum};
 use crate::conv::Convolution;
 use crate::cpu::gather::Store;
 use crate::cpu::head::{self, Head};
@@ -20,7 +20,7 @@ use std::ops::Range;
 
 /// The gradients that a backward pass is after.
 pub(super) struct Gradients {
-    pub(super) weights: Vec<f32>,
+    pub(super) weights: Gradient,
     /// `(n, c, d, h, w)`, where it was asked for.
     pub(super) image: Option<Vec<f32>>,
 }
@@ -31,7 +31,8 @@ struct Backward<'a, S: Kernels> {
     weights: &'a [f32],
     /// Gradients of values, complete when their node's turn comes.
     values: Vec<Option<Scratch<S>>>,
-    into: Vec<f32>,
+    /// The gradient of the weights: every node writes its own.
+    into: Scratch<f32>,
     image_wanted: bool,
 }
 
@@ -45,7 +46,7 @@ pub(super) fn backward<S: Kernels>(
     image_wanted: bool,
 ) -> Result<Gradients> {
     let values = program.nodes.iter().map(|_| None).collect();
-    let mut pass = Backward { tape, weights, values, into: vec![0.0; weights.len()], image_wanted };
+    let mut pass = Backward { tape, weights, values, into: Scratch::take(weights.len()), image_wanted };
     for (index, node) in program.nodes.iter().enumerate().rev() {
         for other in others.iter().filter(|other| other.value.0 == index) {
             pass.add_rows(index, other);
@@ -54,7 +55,7 @@ pub(super) fn backward<S: Kernels>(
             Node::Input => {}
             Node::Head { x, weight, bias } => pass.head(x.0, weight, bias, logits),
             // A value that nothing differentiable depends on has no gradient.
-            _ if pass.values[index].is_none() => {}
+            _ if pass.values[index].is_none() => node.weights().for_each(|range| pass.into[range].fill(0.0)),
             Node::Dropout { x, .. } => pass.dropout(index, x.0),
             Node::Unit { x, conv, norm, sum, .. } => pass.unit(index, x.0, conv, norm, *sum)?,
         }
@@ -68,7 +69,7 @@ pub(super) fn backward<S: Kernels>(
         for_rows(&mut rows, w * c, |row, to| rows::convert(&gradient[row * w * c..][..w * c], to));
         crate::storage::filled(gradient.len(), |planes| transpose(&rows, n, [d * h * w, c], planes))
     });
-    Ok(Gradients { weights: pass.into, image })
+    Ok(Gradients { weights: Gradient(pass.into), image })
 }
 
 impl<S: Kernels> Backward<'_, S> {
@@ -106,7 +107,7 @@ impl<S: Kernels> Backward<'_, S> {
         let (gradient, sums) = head_gradients(&self.tape, x, head, logits);
         for (which, range) in [weight, bias].into_iter().enumerate() {
             for (i, into) in self.into[range.clone()].iter_mut().enumerate() {
-                *into += sums.iter().map(|sums| f64::from(sums[which][i])).sum::<f64>() as f32;
+                *into = sums.iter().map(|sums| f64::from(sums[which][i])).sum::<f64>() as f32;
             }
         }
         self.give(x, gradient);
@@ -183,8 +184,8 @@ impl<S: Kernels> Backward<'_, S> {
         }
         let tape = &self.tape;
         let read = |row: usize, to: &mut [S]| tape.read_row(x, row, to);
-        let gradient = shape.weight_gradient(&shape.input(&read, tape.whole(x)), gradient);
-        self.into[conv.weight.clone()].copy_from_slice(&gradient);
+        let to = &mut self.into[conv.weight.clone()];
+        shape.weight_gradient(&shape.input(&read, tape.whole(x)), gradient, to);
     }
 }
 

@@ -207,7 +207,9 @@ impl<S: Kernels> Trial<S> {
         }
         let read = |row: usize, to: &mut [S]| self.tape.read_row(0, row, to);
         let input = self.geometry.input(&read, self.tape.whole(0));
-        self.geometry.weight_gradient(&input, &gradient)[0]
+        let mut to = Scratch::take(self.weights.len());
+        self.geometry.weight_gradient(&input, &gradient, &mut to);
+        to[0]
     }
 
     fn head<'a>(&'a self, bias: &'a [f32]) -> Head<'a> {

@@ -4,7 +4,7 @@ use super::backward::backward;
 use super::forward::{Forward, forward};
 use super::read::for_rows;
 use super::tape::{Kept, Tape};
-use super::{Mode, Precision, Program, Value};
+use super::{Mode, Precision, Program, Value, Weights};
 use crate::cpu::element::Element;
 use crate::cpu::kernels::Kernels;
 use crate::cpu::scratch::Scratch;
@@ -66,17 +66,23 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 pub(super) fn run(
     program: &Arc<Program>,
     x: &Tensor,
-    weights: &Tensor,
+    weights: &Weights,
     statistics: &Var,
     mode: Mode,
     precision: Precision,
 ) -> Result<Outputs> {
+    let count = weights.values().elem_count();
+    let known: usize = program.nodes.iter().flat_map(|node| node.weights()).map(|range| range.len()).sum();
+    if known != count {
+        bail!("the layers of a network have {known} weights, its vector has {count}")
+    }
     let state = State { statistics: statistics.to_vec1()?, ..State::default() };
     let state = Arc::new(Mutex::new(state));
-    let op = Run { program: program.clone(), mode, precision, state: state.clone() };
+    let op =
+        Run { program: program.clone(), weights: weights.clone(), mode, precision, state: state.clone() };
     // Without gradients there is nothing to keep a graph for.
-    let weights = if mode == Mode::Infer { weights.detach() } else { weights.clone() };
-    let logits = x.contiguous()?.apply_op2(&weights.contiguous()?, op)?;
+    let leaf = if mode == Mode::Infer { weights.leaf().detach() } else { weights.leaf().clone() };
+    let logits = x.contiguous()?.apply_op2(&leaf, op)?;
     if let Mode::Train { .. } = mode {
         let moved = std::mem::take(&mut lock(&state).statistics);
         statistics.set(&Tensor::from_vec(moved, statistics.shape(), &Device::Cpu)?)?;
@@ -86,6 +92,7 @@ pub(super) fn run(
 
 struct Run {
     program: Arc<Program>,
+    weights: Weights,
     mode: Mode,
     precision: Precision,
     state: Arc<Mutex<State>>,
@@ -118,25 +125,26 @@ impl CustomOp2 for Run {
         &self,
         x: &CpuStorage,
         xl: &Layout,
-        w: &CpuStorage,
-        wl: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let &[n, c, d, h, width] = xl.dims() else {
             bail!("a network takes (N, C, D, H, W), got {:?}", xl.dims())
         };
         let image = (slice(self.name(), x, xl)?, [n, c, d, h, width]);
-        let weights = slice(self.name(), w, wl)?;
-        let (logits, dims) = match self.precision {
-            Precision::F32 => self.forward(image, weights, AnyTape::F32)?,
-            Precision::Bf16 => self.forward(image, weights, AnyTape::Bf16)?,
-        };
-        Ok((CpuStorage::F32(logits), Shape::from(&dims)))
+        with_slices(self.name(), [self.weights.values()], |[weights]| {
+            let (logits, dims) = match self.precision {
+                Precision::F32 => self.forward(image, weights, AnyTape::F32)?,
+                Precision::Bf16 => self.forward(image, weights, AnyTape::Bf16)?,
+            };
+            Ok((CpuStorage::F32(logits), Shape::from(&dims)))
+        })
     }
 
     fn bwd(
         &self,
         x: &Tensor,
-        weights: &Tensor,
+        _: &Tensor,
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
@@ -148,12 +156,13 @@ impl CustomOp2 for Run {
             bail!("a network can be differentiated once only: its activations are used up")
         };
         let image = x.track_op();
-        let found = with_slices(self.name(), [weights, grad], |[w, grad]| match tape {
+        let found = with_slices(self.name(), [self.weights.values(), grad], |[w, grad]| match tape {
             AnyTape::F32(tape) => backward(&self.program, tape, w, grad, others, image),
             AnyTape::Bf16(tape) => backward(&self.program, tape, w, grad, others, image),
         })?;
         let dx = found.image.map(|values| Tensor::from_vec(values, x.shape(), &Device::Cpu)).transpose()?;
-        Ok((dx, Some(Tensor::from_vec(found.weights, weights.shape(), &Device::Cpu)?)))
+        self.weights.give_gradient(found.weights);
+        Ok((dx, None))
     }
 }
 

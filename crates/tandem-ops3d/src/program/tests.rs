@@ -38,6 +38,12 @@ impl Flat {
         ConvLayer { weight, bias: Some(self.drawn(to, 0.0, 0.5)), from, to, kernel, params, transposed }
     }
 
+    fn finish(self) -> (Weights, Var) {
+        let count = self.statistics.len();
+        let statistics = Var::from_vec(self.statistics, count, &Device::Cpu).unwrap();
+        (Weights::new(self.weights, &Device::Cpu).unwrap(), statistics)
+    }
+
     fn norm(&mut self, channels: usize) -> NormLayer {
         NormLayer {
             scale: self.drawn(channels, 1.0, 0.3),
@@ -50,10 +56,16 @@ impl Flat {
     }
 }
 
+/// The gradient that a backward pass left.
+fn gradient(weights: &Weights) -> Tensor {
+    let gradient = weights.take_gradient().unwrap();
+    Tensor::from_slice(&gradient, gradient.len(), &Device::Cpu).unwrap()
+}
+
 /// Every kind of node: down, a residual block, dropout, up with a skip, head.
 struct Sample {
     program: Arc<Program>,
-    weights: Var,
+    weights: Weights,
     statistics: Var,
     features: Value,
     layers: Vec<(ConvLayer, NormLayer)>,
@@ -91,14 +103,13 @@ fn sample() -> Sample {
     let up = unit(&mut program, dropped, 4, act, Sum::After(skip));
     let features = unit(&mut program, up, 5, act, Sum::Nothing);
     program.head(features, head[0].clone(), head[1].clone());
-    let vector = |values: Vec<f32>| Var::from_slice(&values, values.len(), &Device::Cpu).unwrap();
-    let (weights, statistics) = (vector(flat.weights), vector(flat.statistics));
+    let (weights, statistics) = flat.finish();
     Sample { program: Arc::new(program), weights, statistics, features, layers, head }
 }
 
 impl Sample {
     fn part(&self, range: &Range<usize>, dims: &[usize]) -> Tensor {
-        self.weights.narrow(0, range.start, range.len()).unwrap().reshape(dims).unwrap()
+        self.weights.values().narrow(0, range.start, range.len()).unwrap().reshape(dims).unwrap()
     }
 
     /// One unit by the public operations.
@@ -201,8 +212,11 @@ fn check(mode: Mode, precision: Precision, error: fn(&Tensor, &Tensor) -> f32, t
     assert!(error(&outputs.logits, &logits) < tolerance, "{}", error(&outputs.logits, &logits));
     assert!(error(&recalled, &features) < tolerance);
     let ours = loss(&outputs.logits, &recalled).unwrap().backward().unwrap();
-    for var in [&sample.weights, &image] {
-        let (ours, expected) = (ours.get(var).unwrap(), expected.get(var).unwrap());
+    let gradients = [
+        (&gradient(&sample.weights), expected.get(sample.weights.values()).unwrap()),
+        (ours.get(&image).unwrap(), expected.get(&image).unwrap()),
+    ];
+    for (ours, expected) in gradients {
         match precision {
             Precision::F32 => {
                 assert!(error(ours, expected) < tolerance, "{mode:?}: {}", error(ours, expected))
@@ -242,7 +256,8 @@ fn a_loss_on_features_alone_reaches_the_weights() {
     let mode = (Mode::Evaluate, Precision::F32);
     let outputs = sample.program.run(&image(), &sample.weights, &sample.statistics, mode).unwrap();
     let loss = outputs.value(sample.features).get().unwrap().sqr().unwrap().sum_all().unwrap();
-    let gradient = loss.backward().unwrap().remove(&sample.weights).unwrap().to_vec1::<f32>().unwrap();
+    loss.backward().unwrap();
+    let gradient = sample.weights.take_gradient().unwrap();
     assert!(gradient[sample.layers[0].0.weight.clone()].iter().any(|g| *g != 0.0));
     assert!(gradient[sample.head[0].clone()].iter().all(|g| *g == 0.0));
 }
@@ -254,15 +269,16 @@ fn a_loss_by_rows_is_the_loss_of_the_tensor() {
     for precision in [Precision::F32, Precision::Bf16] {
         let mode = (Mode::Train { dropout: KEY }, precision);
         let run = || sample.program.run(&image(), &sample.weights, &sample.statistics, mode).unwrap();
-        let gradient = |outputs: &Outputs, of_features: Tensor| {
+        let gradient_of = |outputs: &Outputs, of_features: Tensor| {
             let total = (outputs.logits.sqr().unwrap().sum_all().unwrap() + of_features).unwrap();
-            total.backward().unwrap().remove(&sample.weights).unwrap()
+            total.backward().unwrap();
+            gradient(&sample.weights)
         };
         let outputs = run();
         let features = outputs.value(sample.features).get().unwrap();
         let second = features.narrow(0, 1, 1).unwrap().sqr().unwrap().sum_all().unwrap();
         let value = f64::from(second.to_scalar::<f32>().unwrap());
-        let expected = gradient(&outputs, (second * 3.0).unwrap());
+        let expected = gradient_of(&outputs, (second * 3.0).unwrap());
 
         let outputs = run();
         let deferred = outputs.value(sample.features);
@@ -278,7 +294,7 @@ fn a_loss_by_rows_is_the_loss_of_the_tensor() {
             to.iter_mut().zip(&rows[row]).for_each(|(to, x)| *to += 2.0 * x);
         });
         let loss = deferred.loss(value, by_rows).unwrap();
-        let ours = gradient(&outputs, (loss * 3.0).unwrap());
+        let ours = gradient_of(&outputs, (loss * 3.0).unwrap());
         assert_eq!(error(&ours, &expected), 0.0, "{precision:?}");
     }
 }
@@ -295,4 +311,31 @@ fn training_moves_the_running_statistics_and_evaluation_does_not() {
     assert_eq!(values(), before);
     run(Mode::Train { dropout: 1 });
     assert!(values().iter().zip(&before).all(|(a, b)| a != b));
+}
+
+#[test]
+fn gradients_add_up_until_they_are_taken() {
+    let sample = sample();
+    let mode = (Mode::Evaluate, Precision::F32);
+    let backward = || {
+        let outputs = sample.program.run(&image(), &sample.weights, &sample.statistics, mode).unwrap();
+        outputs.logits.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+    };
+    assert!(sample.weights.take_gradient().is_none());
+    backward();
+    let once = gradient(&sample.weights);
+    backward();
+    backward();
+    assert_eq!(error(&gradient(&sample.weights), &(once * 2.0).unwrap()), 0.0);
+    assert!(sample.weights.take_gradient().is_none());
+}
+
+#[test]
+fn weights_without_a_layer_are_refused() {
+    let Sample { program, weights, statistics, .. } = sample();
+    let mut more = weights.values().to_vec1::<f32>().unwrap();
+    more.push(0.0);
+    let more = Weights::new(more, &Device::Cpu).unwrap();
+    let mode = (Mode::Evaluate, Precision::F32);
+    assert!(program.run(&image(), &more, &statistics, mode).unwrap_err().to_string().contains("layers"));
 }

@@ -14,7 +14,6 @@ use super::plan::{DEPTH, WIDTH};
 use super::strip::{Source, assemble, channel_rows, pairs};
 use super::tile::{self, Tiles};
 use crate::conv_shape::ConvShape;
-use crate::storage::filled;
 use half::bf16;
 use rayon::prelude::*;
 
@@ -23,8 +22,13 @@ const SUMS: usize = WIDTH * WIDTH;
 /// Values of a tile of factors.
 const TILE_VALUES: usize = DEPTH * WIDTH;
 
-/// The weight gradient `(co, ci, kd, kh, kw)` from an image in its frame and the gradient of its response in any.
-pub(crate) fn weight_gradient(shape: &ConvShape, image: &Padded<bf16>, response: &Padded<bf16>) -> Vec<f32> {
+/// Writes the weight gradient `(co, ci, kd, kh, kw)` from an image in its frame and the gradient of its response in any.
+pub(crate) fn weight_gradient(
+    shape: &ConvShape,
+    image: &Padded<bf16>,
+    response: &Padded<bf16>,
+    to: &mut [f32],
+) {
     assert!(tile::available(), "{}", super::MISSING);
     let taps: usize = shape.kernel.iter().product();
     let [ci_tiles, co_tiles] = [shape.ci, shape.co].map(|channels| channels.div_ceil(WIDTH));
@@ -46,14 +50,14 @@ pub(crate) fn weight_gradient(shape: &ConvShape, image: &Padded<bf16>, response:
         tasks
     };
     if shape.response_dims().contains(&0) {
-        return vec![0.0; taps * shape.ci * shape.co];
+        return to.fill(0.0);
     }
     tasks.into_par_iter().for_each(|(task, sums)| {
         // SAFETY: tiles are available.
         unsafe { task.run(sums) }
     });
     add_parts(&mut sums, size);
-    filled(taps * shape.ci * shape.co, |gradient| unpack(&sums, [taps, ci_tiles, co_tiles], shape, gradient))
+    unpack(&sums, [taps, ci_tiles, co_tiles], shape, to);
 }
 
 /// From tiles `(ci pair, tap, ci in pair, co tile)` of `(co, ci)` to `(co, ci, tap)`.

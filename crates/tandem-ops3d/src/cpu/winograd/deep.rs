@@ -12,6 +12,7 @@ use super::weight_gradient::products;
 use super::weights::{Addresses, Contract, Points, transform};
 use super::{CENTRE, POINTS};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Input channels whose filters are transformed at once: with those of one block they stay in the second cache.
 pub(super) const INPUTS: usize = 64;
@@ -127,16 +128,23 @@ pub(super) fn run(
     let unit = Unit::for_channels(to);
     let image = Tiles::of(rows, input, Entering::Image, unit);
     let target = Target::new(output);
-    let width = 2 * unit.lanes();
+    let width = block_vectors(unit, to) * unit.lanes();
     (0..to.div_ceil(width)).into_par_iter().for_each(|block| {
-        let first = block * width;
-        let block = Block { rows, image: &image, weight, addresses, from, to, first, bias, target, store };
+        let outputs = block * width..to.min((block + 1) * width);
+        let block = Block { rows, image: &image, weight, addresses, from, to, outputs, bias, target, store };
         // SAFETY: the unit is this process's; blocks write other channels of the output.
         unsafe { on_unit(unit, block) }
     });
 }
 
-/// One block of two vectors of output channels, from points of the image to the response.
+/// Vectors of output channels in a block: four where the unit has registers for them, since all of the image passes by each block,
+/// but two where a core would have no block of four. The choice changes no sum.
+fn block_vectors(unit: Unit, to: usize) -> usize {
+    let enough = to / (4 * unit.lanes()) >= rayon::current_num_threads();
+    if enough && matches!(unit, Unit::Zmm | Unit::WideYmm) { 4 } else { 2 }
+}
+
+/// One block of output channels, from points of the image to the response.
 struct Block<'a> {
     rows: &'a TileRows,
     image: &'a Tiles,
@@ -144,8 +152,7 @@ struct Block<'a> {
     addresses: Addresses,
     from: usize,
     to: usize,
-    /// The first channel of the block.
-    first: usize,
+    outputs: Range<usize>,
     bias: Option<&'a [f32]>,
     target: Target,
     store: Store,
@@ -154,13 +161,13 @@ struct Block<'a> {
 impl Work for Block<'_> {
     #[inline(always)]
     unsafe fn run<L: Lanes, const R1: usize, const R2: usize>(self) {
-        let Block { rows, image, weight, addresses, from, to, first, .. } = self;
+        let Block { rows, image, weight, addresses, from, to, .. } = self;
         let tiles = rows.count() * rows.tiles();
-        let valid = (to - first).min(2 * L::COUNT);
+        let (first, valid) = (self.outputs.start, self.outputs.len());
         let width = valid.next_multiple_of(L::COUNT);
-        let mut start = [0.0; 32];
+        let mut start = [0.0; 64];
         if let Some(bias) = self.bias {
-            start[..valid].copy_from_slice(&bias[first..first + valid]);
+            start[..valid].copy_from_slice(&bias[self.outputs.clone()]);
         }
         let layout = Layout::new(tiles.next_multiple_of(STORED), width);
         let mut response = Scratch::<f32>::take(LINES * layout.len());
@@ -187,14 +194,16 @@ impl Work for Block<'_> {
                         } else if point == CENTRE {
                             Some(&start)
                         } else {
-                            Some(&[0.0; 32])
+                            Some(&[0.0; 64])
                         },
                     };
                     let image = image.point(share, point);
                     let response = (&mut response[point * layout.point..], width);
-                    match width > L::COUNT {
-                        true => blocks::<L, R2, R2, 2>(image, &filters, tiles, response),
-                        false => blocks::<L, R2, R2, 1>(image, &filters, tiles, response),
+                    match width / L::COUNT {
+                        4 => blocks::<L, 6, 6, 4>(image, &filters, tiles, response),
+                        3 => blocks::<L, 8, 8, 3>(image, &filters, tiles, response),
+                        2 => blocks::<L, R2, R2, 2>(image, &filters, tiles, response),
+                        _ => blocks::<L, R2, R2, 1>(image, &filters, tiles, response),
                     }
                 }
             }
@@ -224,14 +233,14 @@ pub(super) fn weight_gradient(
     rows: &TileRows,
     [image, response]: [Rows<f32>; 2],
     unit: Unit,
-    gradient: &mut [f32],
+    to: &mut [f32],
 ) {
     let channels = [image, response].map(|image| image.dims[4]);
     let image = Tiles::of(rows, image, Entering::Image, unit);
     let response = Tiles::of(rows, response, Entering::Gradient, unit);
     let tiles = [&image, &response];
     let shares = channels.map(|channels| channels.div_ceil(INPUTS));
-    let target = Target::new(gradient);
+    let target = Target::new(to);
     let count = rows.count() * rows.tiles();
     (0..shares[0] * shares[1]).into_par_iter().for_each(|index| {
         let shares = [index / shares[1], index % shares[1]];

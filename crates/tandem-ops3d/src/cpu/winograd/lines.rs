@@ -209,8 +209,8 @@ impl Lines {
         all: usize,
     ) {
         let [depth, height, width] = rows.response();
-        // Rows of all channels are written from end to end, others voxel by voxel.
-        let (runs, len) = if channels.len() == all { (1, width * all) } else { (width, channels.len()) };
+        // Rows of all channels, with none between voxels, are written from end to end, others voxel by voxel.
+        let (runs, len) = if self.channels == all { (1, width * all) } else { (width, channels.len()) };
         let stream = rows.outputs() * all * size_of::<f32>() >= STREAMED_BYTES;
         for (index, row) in group.enumerate() {
             let [n, z, y] = rows.place(row);

@@ -18,7 +18,7 @@ pub(super) unsafe fn product<L: Lanes, const R1: usize, const R2: usize>(
 ) {
     for channel in (0..weights.padded).step_by(2 * L::COUNT) {
         let width = (weights.padded - channel).min(2 * L::COUNT);
-        let mut start = [0.0; 32];
+        let mut start = [0.0; 64];
         if let Some(bias) = bias {
             start[..width].copy_from_slice(&bias[channel..channel + width]);
         }
@@ -43,7 +43,7 @@ pub(super) struct Filters<'a> {
     pub(super) weight: &'a [f32],
     pub(super) inputs: usize,
     /// What sums begin with; else they are added to.
-    pub(super) start: Option<&'a [f32; 32]>,
+    pub(super) start: Option<&'a [f32; 64]>,
 }
 
 /// Blocks of `R` tiles; a last one of few in a block of `SHORT`.

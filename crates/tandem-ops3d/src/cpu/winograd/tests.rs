@@ -36,7 +36,8 @@ fn check(batch: usize, sides: [usize; 3], [ci, co]: [usize; 2], padding: [usize;
     outputs(&expected, bias, |bias, to| winograd::respond(&shape, image_rows, &weight, bias, to), &shape);
     let (bias, expected) = (&biases[..ci], reference::spread(&shape, &response, &weight));
     outputs(&expected, bias, |bias, to| winograd::spread(&shape, response_rows, &weight, bias, to), &shape);
-    let ours = winograd::weight_gradient(&shape, image_rows, response_rows);
+    let mut ours = vec![f32::NAN; weight.len()];
+    winograd::weight_gradient(&shape, image_rows, response_rows, &mut ours);
     let expected = reference::weight_gradient(&shape, &image, &response);
     let error = error(&ours, &expected);
     assert!(error < 5e-6, "weight gradient of {shape:?}: {error}");
@@ -87,6 +88,14 @@ fn rows_of_several_tasks_parts_and_chunks() {
     check(2, [10, 12, 30], [16, 16], [1; 3]);
     check(1, [4, 6, 50], [40, 33], [1; 3]);
     check(1, [6, 7, 5], [128, 130], [1; 3]);
+}
+
+/// Blocks of one to four vectors of outputs, by way of [`super::deep`].
+#[test]
+fn few_tiles_of_many_channels() {
+    for channels in [[65, 129], [150, 70], [33, 170], [20, 330], [9, 200], [40, 64]] {
+        check(2, [2, 3, 2], channels, [1; 3]);
+    }
 }
 
 #[test]

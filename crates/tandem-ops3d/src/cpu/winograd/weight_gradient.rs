@@ -9,7 +9,6 @@ use super::voxels::{self, AXIS, Layout};
 use super::weights::{Contract, Points};
 use super::{GROUP_TILES, POINTS, deep, image_frame};
 use crate::conv_shape::ConvShape;
-use crate::storage::filled;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -17,13 +16,12 @@ use std::ops::Range;
 const SHARES: usize = 4;
 
 /// As [`super::super::filter::weight_gradient`].
-pub(crate) fn weight_gradient(shape: &ConvShape, image: Rows<f32>, response: Rows<f32>) -> Vec<f32> {
+pub(crate) fn weight_gradient(shape: &ConvShape, image: Rows<f32>, response: Rows<f32>, to: &mut [f32]) {
+    assert_eq!(to.len(), 27 * shape.ci * shape.co, "a gradient is not that of its filters");
     let rows = TileRows::new(image.dims, image_frame(shape));
     let unit = Unit::for_channels(shape.co);
     if deep::pays(rows.count() * rows.tiles(), [shape.ci, shape.co]) {
-        return filled(27 * shape.ci * shape.co, |gradient| {
-            deep::weight_gradient(&rows, [image, response], unit, gradient);
-        });
+        return deep::weight_gradient(&rows, [image, response], unit, to);
     }
     let [ci, co] = [shape.ci, shape.co].map(|channels| channels.next_multiple_of(unit.lanes()));
     let size = POINTS * ci * co;
@@ -40,18 +38,16 @@ pub(crate) fn weight_gradient(shape: &ConvShape, image: Rows<f32>, response: Row
         unsafe { on_unit(unit, work) };
     });
     add_parts(&mut sums, size);
-    filled(27 * shape.ci * shape.co, |gradient| {
-        let target = Target::new(gradient);
-        let channels = [shape.ci, shape.co];
-        // A vector of outputs at a time.
-        (0..co / unit.lanes()).into_par_iter().for_each(|vector| {
-            let first = vector * unit.lanes();
-            let points = Points { sums: &sums[first..], stride: ci * co, row: co };
-            let outputs = first..shape.co.min(first + unit.lanes());
-            // SAFETY: the unit is this process's; the gradient has a place for every filter, which is written once.
-            unsafe { on_unit(unit, Contract { points, channels, inputs: 0..shape.ci, outputs, target }) }
-        });
-    })
+    let target = Target::new(to);
+    let channels = [shape.ci, shape.co];
+    // A vector of outputs at a time.
+    (0..co / unit.lanes()).into_par_iter().for_each(|vector| {
+        let first = vector * unit.lanes();
+        let points = Points { sums: &sums[first..], stride: ci * co, row: co };
+        let outputs = first..shape.co.min(first + unit.lanes());
+        // SAFETY: the unit is this process's; the gradient has a place for every filter, which is written once.
+        unsafe { on_unit(unit, Contract { points, channels, inputs: 0..shape.ci, outputs, target }) }
+    });
 }
 
 /// A part of the rows of tiles, with sums of its own.

@@ -87,11 +87,17 @@ pub(super) unsafe fn transform<L: Lanes>(
     (target, stride): (*mut f32, usize),
 ) {
     let mut taps = [[0.0f32; 16]; 27];
-    for lane in 0..L::COUNT.min(outputs - first) {
-        let start = input * addresses.from + (first + lane) * addresses.to;
-        let filter = &weight[start..start + 27];
-        for (tap, value) in filter.iter().enumerate() {
-            taps[if addresses.flipped { 26 - tap } else { tap }][lane] = *value;
+    let (start, valid) = (input * addresses.from + first * addresses.to, L::COUNT.min(outputs - first));
+    let filters = &weight[start..start + (valid - 1) * addresses.to + 27];
+    if valid == L::COUNT {
+        for tap in squares(L::COUNT) {
+            let from = (filters[tap..].as_ptr(), addresses.to);
+            // SAFETY: the last square ends with the last tap, and the last filter was found to exist.
+            unsafe { L::transpose(from, (taps[tap].as_mut_ptr(), 16)) };
+        }
+    } else {
+        for (lane, filter) in filters.chunks(addresses.to).enumerate() {
+            (0..27).for_each(|tap| taps[tap][lane] = filter[tap]);
         }
     }
     // SAFETY: a tap has sixteen values, at least a vector; the target is the caller's.
@@ -104,7 +110,10 @@ pub(super) unsafe fn transform<L: Lanes>(
         };
         let mut by_w = [[zero; 4]; 9];
         for row in 0..9 {
-            let tap = |i: usize| L::load(taps[3 * row + i].as_ptr());
+            let tap = |i: usize| {
+                let tap = 3 * row + i;
+                L::load(taps[if addresses.flipped { 26 - tap } else { tap }].as_ptr())
+            };
             by_w[row] = expand(tap(0), tap(1), tap(2));
         }
         for x in 0..4 {
@@ -120,6 +129,11 @@ pub(super) unsafe fn transform<L: Lanes>(
             }
         }
     }
+}
+
+/// The first taps of squares of so many taps that cover all 27: the last one overlaps the one before.
+fn squares(side: usize) -> impl Iterator<Item = usize> {
+    (0..27).step_by(side).map(move |tap| tap.min(27 - side))
 }
 
 /// Sums of products: for each point a matrix `(input, output)`.
@@ -174,12 +188,20 @@ impl Work for Contract<'_> {
                         }
                     }
                 }
-                for lane in 0..L::COUNT.min(self.outputs.len() - first) {
-                    let filter: [f32; 27] = std::array::from_fn(|tap| taps[tap][lane]);
-                    let output = self.outputs.start + first + lane;
-                    let at = (output * self.channels[0] + self.inputs.start + input) * 27;
+                let valid = L::COUNT.min(self.outputs.len() - first);
+                let (output, filter) = (self.outputs.start + first, self.channels[0] * 27);
+                let at = output * filter + (self.inputs.start + input) * 27;
+                if valid == L::COUNT {
+                    for tap in squares(L::COUNT) {
+                        // SAFETY: the last square ends with the last tap; the target is the caller's.
+                        unsafe { L::transpose((taps[tap].as_ptr(), 16), (self.target.at(at + tap), filter)) };
+                    }
+                    continue;
+                }
+                for lane in 0..valid {
+                    let values: [f32; 27] = std::array::from_fn(|tap| taps[tap][lane]);
                     // SAFETY: the caller's.
-                    unsafe { self.target.at(at).cast::<[f32; 27]>().write(filter) };
+                    unsafe { self.target.at(at + lane * filter).cast::<[f32; 27]>().write(values) };
                 }
             }
         }

@@ -15,8 +15,15 @@ fn unit(
     channels: usize,
     (activation, sum): (Activation, Sum),
 ) -> Value {
-    let mut conv = flat.conv([channels, channels], 1, Conv3dParams::uniform(1, 0), false);
-    conv.bias = None;
+    let conv = ConvLayer {
+        weight: flat.drawn(channels * channels, 0.0, 0.3),
+        bias: None,
+        from: channels,
+        to: channels,
+        kernel: 1,
+        params: Conv3dParams::uniform(1, 0),
+        transposed: false,
+    };
     let norm = flat.norm(channels);
     // Far from 0, so that rounding opens and closes no ReLU; every other channel is closed.
     for (c, shift) in flat.weights[norm.shift.clone()].iter_mut().enumerate() {
@@ -51,8 +58,7 @@ fn run(build: Build, [n, c, d, h, w]: [usize; 5], mode: Mode, precision: Precisi
     program.head(value, head[0].clone(), head[1].clone());
     // A program without a normalisation has no statistics, and candle no empty vector.
     flat.statistics.push(0.0);
-    let vector = |values: Vec<f32>| Var::from_slice(&values, values.len(), &Device::Cpu).unwrap();
-    let (weights, statistics) = (vector(flat.weights), vector(flat.statistics));
+    let (weights, statistics) = flat.finish();
     let mut draws = Draws::new(5, "one node", 0, 0);
     let image: Vec<f32> = (0..n * c * d * h * w).map(|_| draws.normal() as f32).collect();
     let image = Var::from_vec(image, (n, c, d, h, w), &Device::Cpu).unwrap();
@@ -60,8 +66,7 @@ fn run(build: Build, [n, c, d, h, w]: [usize; 5], mode: Mode, precision: Precisi
     let upstream: Vec<f32> = (0..logits.elem_count()).map(|_| draws.normal() as f32).collect();
     let upstream = Tensor::from_vec(upstream, logits.dims(), &Device::Cpu).unwrap();
     let gradients = (&logits * upstream).unwrap().sum_all().unwrap().backward().unwrap();
-    let of = |var: &Var| gradients.get(var).unwrap().clone();
-    [logits.detach(), of(&weights), of(&image)]
+    [logits.detach(), gradient(&weights), gradients.get(&image).unwrap().clone()]
 }
 
 #[test]
