@@ -1,11 +1,11 @@
 //! `tandem experiment` and `tandem evaluate`, on phantoms of 4 mm with networks of 2 filters.
 
-use crate::program::{Ended, Program, workspace};
+use crate::program::{Ended, Program, signalled, workspace};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Stdio};
 
 /// The published definition `la-8pct`, made tiny.
-fn arguments<'a>(definition: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn arguments<'a>(definition: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let mut arguments = vec!["experiment", definition, "--profile", "quick", "--out", out];
     let tiny = [
         "data.labelled=2",
@@ -19,6 +19,13 @@ fn arguments<'a>(definition: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a
     arguments.extend(tiny.into_iter().flat_map(|setting| ["--set", setting]));
     arguments.extend(more);
     arguments
+}
+
+/// The command line of the tiny experiment in the folder `out`, with further settings.
+pub(crate) fn tiny(out: &Path, settings: &[String]) -> Vec<String> {
+    let (definition, out) = (definition("la-8pct"), out.display().to_string());
+    let more: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+    arguments(&definition, &out, &more).into_iter().map(str::to_owned).collect()
 }
 
 /// The path of a definition of the workspace.
@@ -42,7 +49,7 @@ pub(crate) fn run_with(program: &Program, out: &str, more: &[&str], variables: &
     command.envs(variables.iter().copied()).output().expect("tandem starts").into()
 }
 
-fn read(path: PathBuf) -> String {
+pub(crate) fn read(path: PathBuf) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -104,41 +111,77 @@ fn every_method_runs_and_every_definition_is_read() {
     }
 }
 
-#[test]
-fn ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on_as_if_nothing_had_been() {
-    let program = Program::with_phantoms();
-    let long = ["--set", "training.iterations=200"];
-    let path = definition("la-8pct");
+/// Starts the tiny experiment in the folder `out`, and gives it back once it has logged a few steps, so that a fast machine
+/// does not end it first.
+fn training(program: &Program, out: &str, more: &[&str]) -> Child {
     let child = program
-        .command(&arguments(&path, "stopped", &long))
+        .command(&arguments(&definition("la-8pct"), out, more))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("tandem starts");
-    // As soon as a few steps are logged, so that a fast machine does not end the run first.
-    let log = program.path("stopped").join("log.jsonl");
+    let log = program.path(out).join("log.jsonl");
     let logged = || std::fs::read_to_string(&log).map_or(0, |text| text.lines().count());
     let patience = std::time::Instant::now();
     while logged() < 5 && patience.elapsed().as_secs() < 60 {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
-    assert!(killed.success(), "the run was over before it could be stopped");
-    let ended = child.wait_with_output().expect("tandem ends");
-    assert_eq!(ended.status.code(), Some(130), "{}", String::from_utf8_lossy(&ended.stderr));
-    assert_eq!(checkpoints(&program.path("stopped")), 1);
-    let done = steps(&program.path("stopped")).len();
-    assert!(done < 200, "the run was over before it was stopped");
+    child
+}
 
-    program.run(&["experiment", "--resume", "stopped"]).succeeded();
+#[test]
+fn ctrl_c_and_sigterm_leave_a_checkpoint_from_which_the_run_goes_on_as_if_nothing_had_been() {
+    let program = Program::with_phantoms();
+    let long = ["--set", "training.iterations=100"];
     run(&program, "whole", &long).succeeded();
-    for name in ["log.jsonl", "metrics.csv"] {
-        assert_eq!(
-            read(program.path("stopped").join(name)),
-            read(program.path("whole").join(name)),
-            "{name}"
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let child = training(&program, signal, &long);
+        let ended = Ended::from(signalled(child, signal));
+        assert_eq!(ended.code, Some(code), "{ended:#?}");
+        assert_eq!(checkpoints(&program.path(signal)), 1);
+        let done = steps(&program.path(signal)).len();
+        assert!(done < 100, "the run was over before it was stopped");
+        assert!(
+            ended.stdout.contains(&format!("stopped after {done} steps; the state is in {signal}/")),
+            "{ended:#?}"
         );
+
+        program.run(&["experiment", "--resume", signal]).succeeded();
+        for name in ["log.jsonl", "metrics.csv"] {
+            let [resumed, whole] = [signal, "whole"].map(|run| read(program.path(run).join(name)));
+            assert_eq!(resumed, whole, "{name}");
+        }
     }
+}
+
+#[test]
+fn a_run_folder_takes_one_process_and_goes_on_by_the_command_that_began_it() {
+    let program = Program::with_phantoms();
+    let long = ["--set", "training.iterations=60"];
+    let child = training(&program, "run", &long);
+    let holder = format!("run: is in use by process {} on ", child.id());
+    let remedy = "; wait until that has ended, or choose another run folder";
+    program.run(&["experiment", "--resume", "run"]).refused(&[&holder, remedy]);
+    run(&program, "run", &long)
+        .refused(&["run exists already; choose another folder with --out, or go on with --resume"]);
+    assert_eq!(signalled(child, "TERM").status.code(), Some(143));
+
+    run(&program, "run", &[&long[..], &["--resume", "--seed", "9"]].concat()).refused(&[
+        "run: training.seed is 9 here and 1337 in the run; leave that out, or go on with the run as it is: experiment --resume run",
+    ]);
+    let resumed = run(&program, "run", &[&long[..], &["--resume"]].concat()).succeeded();
+    assert!(resumed.stdout.starts_with("going on with run on phantom"), "{resumed:#?}");
+    assert_eq!(steps(&program.path("run")).len(), 60);
+    let absent = program.path("runs/la-8pct-phantom-dual-networks-quick-s1337");
+    let absent = format!("error: there is no run {}; begin it without --resume", absent.display());
+    program
+        .run(&["experiment", &definition("la-8pct"), "--profile", "quick", "--resume"])
+        .refused(&[&absent]);
+    run(&program, "run", &["--resume", "other"])
+        .refused(&["--resume other and --out run name two run folders; give one"]);
+    program
+        .run(&["experiment", "--resume"])
+        .refused(&["say which run goes on: experiment --resume RUN, or experiment NAME --resume"]);
 }
 
 #[test]

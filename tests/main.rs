@@ -8,10 +8,16 @@ mod channels;
 mod check_data;
 mod custom;
 mod experiment;
+#[cfg(target_os = "linux")]
+mod faults;
 mod hostile_input;
 mod inspect;
 mod interrupt;
+mod kill;
+mod memory;
 mod pancreas;
 mod precision;
 mod predict;
 mod prepare_data;
+mod steady;
+mod verify;

@@ -1,7 +1,7 @@
 //! Builds `tandem` and runs it in a folder of its own.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
@@ -80,9 +80,21 @@ impl From<Output> for Ended {
     }
 }
 
+/// Sends a signal (`INT`, `TERM`) to a process and waits for its end.
+pub(crate) fn signalled(child: Child, signal: &str) -> Output {
+    let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
+    assert!(sent.expect("kill").success(), "the process was over before the signal");
+    child.wait_with_output().expect("the process ends")
+}
+
 /// The folder of the workspace.
 pub(crate) fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace")
+}
+
+/// The folder of what was built in the profile of this test.
+pub(crate) fn built() -> &'static Path {
+    binary().parent().expect("the program lies in a folder")
 }
 
 /// The program, built once in the profile of this test.

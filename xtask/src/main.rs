@@ -20,7 +20,7 @@ Verbs of xtask itself:
   ci        every gate, cheapest first: format, tidy, clippy, docs, each crate alone, tests
   bench     times and memory beside PyTorch's: bench [--peer PYTHON] [--readers PYTHON] [--only REGEX]
   tidy      the rules of the house: who may import whom, file sizes and names, links in the docs
-  soak      the long version of a test: soak hostile reads ten times the damaged files of every format
+  soak      the long version of a test: soak NAME, of hostile, steps, kill, faults; soak alone says what each does
 
 Every other verb is one of tandem:
 ";

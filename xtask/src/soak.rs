@@ -3,15 +3,31 @@
 use anyhow::{Result, bail};
 use std::path::Path;
 
-/// Runs the soak of that name: `hostile` reads ten times the damaged files of every format.
+/// A soak: its name, what it does, and the package, the test binary and the tests of it that run.
+const SOAKS: [(&str, &str, [&str; 3]); 4] = [
+    ("hostile", "reads ten times the damaged files of every format", ["tandem-volume", "hostile", ""]),
+    (
+        "steps",
+        "trains 2,000 steps and watches memory and open files",
+        ["tandem-tests", "end_to_end", "steady::"],
+    ),
+    ("kill", "kills runs of three methods 50 times each", ["tandem-tests", "end_to_end", "kill::"]),
+    (
+        "faults",
+        "lets every operation of a run on its folder fail, in every way",
+        ["tandem-tests", "end_to_end", "faults::"],
+    ),
+];
+
+/// Runs the soak of that name.
 pub(crate) fn run(root: &Path, names: &[String]) -> Result<()> {
-    let [name] = names else { bail!("say which soak: cargo xtask soak hostile") };
-    let package = match name.as_str() {
-        "hostile" => "tandem-volume",
-        other => bail!("there is no soak {other:?}; there is: hostile"),
+    let known = || SOAKS.map(|(name, does, _)| format!("{name} ({does})")).join(", ");
+    let [name] = names else { bail!("say which soak: cargo xtask soak NAME, of {}", known()) };
+    let Some((_, _, [package, target, tests])) = SOAKS.iter().find(|(known, ..)| known == name) else {
+        bail!("there is no soak {name:?}; there is: {}", known())
     };
     let status = crate::cargo()
-        .args(["test", "--package", package, "--all-features", "--test", name])
+        .args(["test", "--package", package, "--all-features", "--test", target, "--", "--nocapture", tests])
         .env("TANDEM_SOAK", "full")
         .current_dir(root)
         .status()?;

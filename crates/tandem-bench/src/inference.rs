@@ -6,6 +6,7 @@ use crate::networks::noise;
 use anyhow::Result;
 use candle_core::Device;
 use ndarray::Array3;
+use std::ops::ControlFlow;
 use tandem_inference::{SlidingWindow, ensemble, label_map, predict};
 use tandem_networks::{ARCHITECTURES, NetworkConfig, Segmenter, build};
 
@@ -21,7 +22,8 @@ pub(crate) fn run(scan: &Scan, precision: Precision, report: &Report) -> Result<
     let image = Array3::from_shape_vec(scan.scan, noise(scan.scan.iter().product()))?;
     let window = SlidingWindow { patch: scan.patch, stride: scan.stride, batch: scan.batch };
     report.once(|| {
-        let probabilities = predict(&networks, &[&image], &window, &device, &mut |_, _| {})?;
+        let probabilities =
+            predict(&networks, &[&image], &window, &device, &mut |_, _| ControlFlow::Continue(()))?;
         label_map(&ensemble(&probabilities)?);
         Ok(())
     })

@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if !folder.unlisted().is_empty() {
         say(format!("{} more are in no list and are left out", folder.unlisted().len()));
     }
-    let Some(survey) = Survey::of(&folder, stop)? else { return Ok(ExitCode::from(interrupt::EXIT_CODE)) };
+    let Some(survey) = Survey::of(&folder, stop)? else { return Ok(interrupt::exit_code()) };
     table(&survey.findings).iter().for_each(say);
     let (errors, warnings) = survey.counts();
     if let Some(path) = &arguments.json {

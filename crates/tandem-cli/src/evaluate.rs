@@ -4,13 +4,13 @@ use crate::device::{self, DeviceName};
 use crate::output::say;
 use crate::prepare_data::la::LeftAtria;
 use crate::progress::CaseProgress;
+use crate::test_list::{self, Opening};
 use crate::{interrupt, run_folder, table};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
-use tandem_training::{DeviceChoice, RunRecord, Scores, TrainedRun, evaluate};
+use tandem_training::{DeviceChoice, Error, Program, RunRecord, ScoreSummary, Scores, TrainedRun, evaluate};
 use tandem_volume::Subject;
 use tandem_volume::prepared::{PreparedSet, Split};
 
@@ -63,10 +63,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let automatic = if cases.are_those_of(&record) { Scans::Validation } else { Scans::All };
     let split = arguments.split.unwrap_or(automatic);
     let run = TrainedRun::open(&arguments.run, &device::open(DeviceChoice::from(arguments.device))?)?;
-    let ids = select(&cases.splits(), split, &record, run.config().data.test.as_deref())?;
+    let splits = cases.splits();
+    let of_run = run.config().data.test.as_deref().unwrap_or_default();
+    let ids = select(&splits, split, &record, run.config().data.test.as_deref())?;
     say(format!("{} scans ({}) of {}", ids.len(), split.name(), arguments.cases.display()));
 
     let out = out_folder(arguments, split)?;
+    let is_test = |id: &&String| {
+        of_run.contains(id) || splits.iter().any(|(known, split)| known == *id && *split == Split::Test)
+    };
+    let test: Vec<String> = ids.iter().filter(is_test).cloned().collect();
+    if !test.is_empty() {
+        write_down(arguments, &run, test).inspect_err(|_| drop(std::fs::remove_dir_all(&out)))?;
+    }
     match score(&run, &cases, &ids, &out) {
         Ok(Some(scores)) => {
             say(table::scores(&scores.summary()));
@@ -76,35 +85,60 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         unfinished => {
             // Half of the scores would look like all of them.
             std::fs::remove_dir_all(&out).with_context(|| format!("cannot remove {}", out.display()))?;
-            unfinished.map(|_| ExitCode::from(interrupt::EXIT_CODE))
+            unfinished.map(|_| interrupt::exit_code())
         }
     }
 }
 
+/// Says in the run folder that its test list is opened now.
+fn write_down(arguments: &Arguments, run: &TrainedRun, cases: Vec<String>) -> Result<()> {
+    let before = run_folder::test_openings(&arguments.run)?.len();
+    let within = run.checkpoint().strip_prefix(&arguments.run).unwrap_or(run.checkpoint());
+    let opening = Opening {
+        time: test_list::now(),
+        program: Program::this(),
+        checkpoint: within.display().to_string(),
+        checkpoint_digest: run.checkpoint_digest()?,
+        scans: arguments.cases.display().to_string(),
+        cases,
+    };
+    test_list::write(&arguments.run, &opening)?;
+    let times = match before {
+        0 => "for the first time".to_owned(),
+        n => format!("and was {n} times before: no choice may follow from it"),
+    };
+    say(format!("the test list is opened now {times} ({})", arguments.run.join(test_list::FILE).display()));
+    Ok(())
+}
+
 /// Segments and scores the scans and writes the results to `out`; none after Ctrl-C.
 fn score(run: &TrainedRun, cases: &Cases, ids: &[String], out: &Path) -> Result<Option<Scores>> {
-    let stop = interrupt::watch()?;
+    interrupt::watch()?;
     let mut progress = CaseProgress::new("evaluating", ids.len());
-    // The evaluation sees the scans up to the first that cannot be read, or until somebody asks to stop.
+    // The evaluation sees the scans up to the first that cannot be read.
     let mut failure = None;
     let readable = ids.iter().map_while(|id| match cases.read(id) {
-        _ if stop.load(Ordering::SeqCst) => None,
         Ok(subject) => Some(Ok(subject)),
         Err(error) => {
             failure = Some(error);
             None
         }
     });
-    let mut windows = |case: &str, done, total| progress.at(case, done, total);
-    let scores = evaluate(&run.predictor()?, readable, Some(&out.join("predictions")), &mut windows)?;
+    let mut windows = |case: &str, done, total| {
+        progress.at(case, done, total);
+        interrupt::asked()
+    };
+    let scores = match evaluate(&run.predictor()?, readable, Some(&out.join("predictions")), &mut windows) {
+        Err(Error::Stopped) => return Ok(None),
+        scores => scores?,
+    };
     drop(progress);
     if let Some(error) = failure {
         return Err(error);
     }
-    if stop.load(Ordering::SeqCst) {
-        return Ok(None);
-    }
-    write(&scores, out)?;
+    scores.write_csv(&out.join("metrics.csv"))?;
+    let summary = ScoreSummary { weights: run.selection(), steps: run.steps(), scores: scores.summary() };
+    summary.write(&out.join("summary.json"))?;
     Ok(Some(scores))
 }
 
@@ -119,13 +153,6 @@ fn out_folder(arguments: &Arguments, split: Scans) -> Result<PathBuf> {
     std::fs::create_dir_all(&predictions)
         .with_context(|| format!("cannot make {}", predictions.display()))?;
     Ok(out)
-}
-
-fn write(scores: &Scores, out: &Path) -> Result<()> {
-    scores.write_csv(&out.join("metrics.csv"))?;
-    let path = out.join("summary.json");
-    let text = serde_json::to_string_pretty(&scores.summary())? + "\n";
-    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Scans to be scored: prepared, or still as they came.
@@ -202,6 +229,8 @@ mod tests {
         let lists = Lists { labelled: ids(&["a"]), unlabelled: ids(&["b"]), validation: ids(&["c"]) };
         let record = RunRecord {
             version: String::new(),
+            commit: None,
+            dependencies: String::new(),
             dataset: "la".to_owned(),
             prepared: PathBuf::new(),
             data_digest: String::new(),
@@ -209,6 +238,7 @@ mod tests {
             seed: 1,
             kernels: Kernels::of(Precision::F32),
             threads: 1,
+            processor: None,
             training_scans: 3,
             all_scans: 5,
             lists,

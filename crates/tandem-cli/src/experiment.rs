@@ -1,18 +1,21 @@
 //! `tandem experiment`: trains the networks of a definition and scores them.
 
+mod same;
+
 use crate::definition::{self, Changes};
 use crate::device::{self, DeviceName};
 use crate::home::Home;
 use crate::output::say;
 use crate::progress::{CaseProgress, Progress, duration};
-use crate::{interrupt, prepare_data, run_folder, table};
+use crate::{interrupt, needs, prepare_data, run_folder, table};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
-use tandem_training::{Config, Error, Event, Kernels, Run, RunRecord, Setup};
+use tandem_training::{Bytes, Config, Error, Event, Kernels, Run, RunRecord, Setup};
+use tandem_volume::prepared::PreparedSet;
 use toml::Value;
 
 /// Trains the networks of an experiment and scores them on its validation scans.
@@ -22,26 +25,30 @@ pub(crate) struct Arguments {
     #[arg(required_unless_present = "resume")]
     definition: Option<String>,
     /// How much work [default: full where there is a GPU, else quick].
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, requires = "definition")]
     profile: Option<Profile>,
     /// Another method, with its own default options.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "definition")]
     method: Option<String>,
     /// Where the networks run.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, requires = "definition")]
     device: Option<DeviceName>,
     /// Another seed.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "definition")]
     seed: Option<u64>,
     /// Another value of a setting, such as training.iterations=30 or data.labelled=4.
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", requires = "definition")]
     set: Vec<String>,
     /// The run folder [default: runs/NAME-DATA-METHOD-PROFILE-sSEED].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "definition")]
     out: Option<PathBuf>,
-    /// Goes on with a run that was stopped, as if it had not been.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["definition", "profile", "method", "device", "seed", "set", "out"])]
-    resume: Option<PathBuf>,
+    /// Begins even where memory or disk seem not to suffice.
+    #[arg(long, requires = "definition", conflicts_with = "resume")]
+    anyway: bool,
+    /// Goes on with a run that was stopped, as if it had not been: with RUN, or with the one that the same command without
+    /// --resume has begun.
+    #[arg(long, value_name = "RUN", num_args = 0..=1)]
+    resume: Option<Option<PathBuf>>,
 }
 
 /// How much work a run does.
@@ -66,12 +73,15 @@ pub(crate) fn run(arguments: &Arguments, home: &Home) -> Result<ExitCode> {
     let stop = interrupt::watch()?;
     let started = Instant::now();
     let mut display = Display::default();
-    let run = match &arguments.resume {
-        Some(folder) => Some((resume(folder, &mut display)?, folder.clone())),
-        None => start(arguments, home, stop, &mut display)?,
+    let opened = match &arguments.resume {
+        Some(run) => resume(run.as_deref(), arguments, home, stop, &mut display),
+        None => start(arguments, home, stop, &mut display),
     };
-    let Some((mut run, folder)) = run else {
-        return Ok(ExitCode::from(interrupt::EXIT_CODE));
+    let (mut run, folder) = match opened {
+        Err(error) if matches!(error.downcast_ref(), Some(Error::Stopped)) => {
+            return Ok(interrupt::exit_code());
+        }
+        opened => opened?,
     };
     display.validation_cases = run.record().lists.validation.len();
     let trained = run.train(stop, &mut |event| display.show(event));
@@ -86,24 +96,21 @@ pub(crate) fn run(arguments: &Arguments, home: &Home) -> Result<ExitCode> {
         Err(Error::Interrupted { steps, checkpoint }) => {
             say(format!("stopped after {steps} steps; the state is in {}", checkpoint.display()));
             say(format!("to go on: experiment --resume {}", folder.display()));
-            Ok(ExitCode::from(interrupt::EXIT_CODE))
+            Ok(interrupt::exit_code())
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Resolves the definition, finds or makes its data, and makes the run folder; `None` after Ctrl-C.
+/// Resolves the definition, finds or makes its data, and makes the run folder.
 fn start(
     arguments: &Arguments,
     home: &Home,
     stop: &AtomicBool,
     display: &mut Display,
-) -> Result<Option<(Run, PathBuf)>> {
-    let automatic = if device::has_gpu() { Profile::Full } else { Profile::Quick };
-    let profile = arguments.profile.unwrap_or(automatic);
-    let config = resolve(arguments, profile, home)?;
+) -> Result<(Run, PathBuf)> {
+    let Asked { config, profile, data, folder } = Asked::of(arguments, home)?;
     let device = device::open(config.device)?;
-    let data = choose_data(&config, home)?;
     say(format!("{} on {}", config.name, data.describe()));
     if profile == Profile::Quick {
         let why = if arguments.profile.is_none() { "no GPU here, so " } else { "" };
@@ -112,31 +119,75 @@ fn start(
         ));
     }
     say(describe_kernels(&Kernels::of(config.precision)));
-    let folder = arguments.out.clone().unwrap_or_else(|| {
-        let (name, method, seed) = (&config.name, &config.method.name, config.training.seed);
-        home.runs().join(format!("{name}-{}-{method}-{}-s{seed}", data.name, profile.name()))
-    });
     if folder.exists() {
         bail!(
             "{} exists already; choose another folder with --out, or go on with --resume",
             folder.display()
         );
     }
-    if !data.is_prepared() && prepare_data::phantoms(&data.name, home, stop)?.is_none() {
-        return Ok(None);
+    if !data.is_prepared() {
+        needs::check(&config, None, &folder, arguments.anyway)?;
     }
+    if !data.is_prepared() && prepare_data::phantoms(&data.name, home, stop)?.is_none() {
+        return Err(Error::Stopped.into());
+    }
+    let scans = PreparedSet::open(&data.folder)?;
+    needs::check(&config, Some(scans.manifest()), &folder, arguments.anyway)?;
     let setup = Setup { config, prepared: &data.folder, folder: &folder, device };
-    let run = Run::create(setup, &mut |event| display.show(event))?;
+    let run = Run::create(setup, stop, &mut |event| display.show(event))?;
     display.clear();
     say(describe_lists(run.record()));
-    Ok(Some((run, folder)))
+    Ok((run, folder))
 }
 
-fn resume(folder: &Path, display: &mut Display) -> Result<Run> {
+/// What the command line asks for.
+struct Asked {
+    config: Config,
+    profile: Profile,
+    data: Data,
+    folder: PathBuf,
+}
+
+impl Asked {
+    fn of(arguments: &Arguments, home: &Home) -> Result<Self> {
+        let automatic = if device::has_gpu() { Profile::Full } else { Profile::Quick };
+        let profile = arguments.profile.unwrap_or(automatic);
+        let config = resolve(arguments, profile, home)?;
+        let data = choose_data(&config, home)?;
+        let folder = arguments.out.clone().unwrap_or_else(|| {
+            let (name, method, seed) = (&config.name, &config.method.name, config.training.seed);
+            home.runs().join(format!("{name}-{}-{method}-{}-s{seed}", data.name, profile.name()))
+        });
+        Ok(Asked { config, profile, data, folder })
+    }
+}
+
+/// Goes on with a run: the one that is named, or that which the same definition and settings have begun.
+fn resume(
+    run: Option<&Path>,
+    arguments: &Arguments,
+    home: &Home,
+    stop: &AtomicBool,
+    display: &mut Display,
+) -> Result<(Run, PathBuf)> {
+    if let (Some(run), Some(out)) = (run, &arguments.out) {
+        bail!("--resume {} and --out {} name two run folders; give one", run.display(), out.display());
+    }
+    let asked = arguments.definition.is_some().then(|| Asked::of(arguments, home)).transpose()?;
+    let Some(folder) = run.or(asked.as_ref().map(|asked| asked.folder.as_path())) else {
+        bail!("say which run goes on: experiment --resume RUN, or experiment NAME --resume");
+    };
+    if asked.is_some() && !folder.exists() {
+        bail!("there is no run {}; begin it without --resume", folder.display());
+    }
     let record = run_folder::record(folder)?;
     say(format!("going on with {} on {}", folder.display(), describe_data(&record.dataset)));
-    let device = device::open(run_folder::config(folder)?.device)?;
-    let run = Run::resume(folder, &record.prepared, device, &mut |event| display.show(event))?;
+    let config = run_folder::config(folder)?;
+    if let Some(asked) = &asked {
+        same::check(&asked.config, &config, folder)?;
+    }
+    let device = device::open(config.device)?;
+    let run = Run::resume(folder, &record.prepared, device, stop, &mut |event| display.show(event))?;
     display.clear();
     let now = &run.record().kernels;
     say(describe_kernels(now));
@@ -146,7 +197,7 @@ fn resume(folder: &Path, display: &mut Display) -> Result<Run> {
             record.kernels
         ));
     }
-    Ok(run)
+    Ok((run, folder.to_owned()))
 }
 
 fn resolve(arguments: &Arguments, profile: Profile, home: &Home) -> Result<Config> {
@@ -276,6 +327,10 @@ impl Display {
                     progress.at(record.step + 1, &losses.collect::<Vec<_>>().join("  "));
                 }
             }
+            Event::Damaged { problem } => {
+                self.clear();
+                eprintln!("warning: {problem}; the newest checkpoint before it that is whole is used");
+            }
             Event::Validating { case, done, total } => {
                 if !matches!(self.work, Some(Work::Validating(_))) {
                     self.work =
@@ -285,9 +340,23 @@ impl Display {
                     progress.at(case, done, total);
                 }
             }
-            Event::Validated { steps, scores } => {
+            Event::Validated { steps, scores, collapse } => {
                 self.clear();
                 say(format!("after {steps} steps: {}", table::headline(&scores.summary())));
+                if let Some(why) = collapse {
+                    say(format!("COLLAPSE: {why}"));
+                }
+            }
+            Event::Skipped { breakdown, folder } => {
+                self.clear();
+                say(format!("SKIPPED: {breakdown}; its batch and the networks are in {}", folder.display()));
+            }
+            Event::LowDisk { free } => {
+                self.clear();
+                say(format!(
+                    "LOW DISK: {} are free, not enough for three more checkpoints; make room",
+                    Bytes(free)
+                ));
             }
             // The newest state is on disk: nothing to tell.
             Event::Saved { .. } => {}

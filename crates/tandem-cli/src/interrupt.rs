@@ -1,21 +1,39 @@
-//! Ctrl-C, as a flag that long work looks at.
+//! Ctrl-C and SIGTERM, as a flag that long work looks at.
 
 use anyhow::{Context, Result};
-use std::sync::atomic::{AtomicBool, Ordering};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 
-/// What a shell expects of a program that ended because of Ctrl-C.
-pub(crate) const EXIT_CODE: u8 = 130;
+/// What a shell expects of a program that a signal ended: 128 and the signal's number, 130 for Ctrl-C and 143 for SIGTERM.
+static CODE: AtomicU8 = AtomicU8::new(0);
 
-/// From now on the first Ctrl-C (or SIGTERM) raises the flag; a second one ends the program at once.
+/// From now on the first Ctrl-C or SIGTERM raises the flag; a second one ends the program at once.
 pub(crate) fn watch() -> Result<&'static AtomicBool> {
-    ctrlc::set_handler(|| {
-        if ASKED.swap(true, Ordering::SeqCst) {
-            std::process::exit(EXIT_CODE.into());
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot watch for Ctrl-C")?;
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            let code = 128 + u8::try_from(signal).unwrap_or(0);
+            CODE.store(code, Ordering::SeqCst);
+            if ASKED.swap(true, Ordering::SeqCst) {
+                std::process::exit(code.into());
+            }
+            eprintln!("\nstopping after this step (again: at once) ...");
         }
-        eprintln!("\nstopping after this step (again: at once) ...");
-    })
-    .context("cannot watch for Ctrl-C")?;
+    });
     Ok(&ASKED)
+}
+
+/// Whether work may go on, for what tells its progress.
+pub(crate) fn asked() -> ControlFlow<()> {
+    if ASKED.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+/// The exit code of a program that stopped because it was asked to.
+pub(crate) fn exit_code() -> ExitCode {
+    ExitCode::from(CODE.load(Ordering::SeqCst))
 }

@@ -11,17 +11,20 @@ mod experiment;
 mod inspect;
 mod predict;
 mod prepare_data;
+mod verify;
 
 mod definition;
 mod device;
 mod home;
 mod intensities;
 mod interrupt;
+mod needs;
 mod output;
 mod progress;
 mod run_folder;
 mod survey;
 mod table;
+mod test_list;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -49,6 +52,7 @@ enum Verb {
     Experiment(experiment::Arguments),
     Evaluate(evaluate::Arguments),
     Predict(predict::Arguments),
+    Verify(verify::Arguments),
     Inspect(inspect::Arguments),
 }
 
@@ -72,6 +76,7 @@ fn run(verb: Verb, home: &Home) -> Result<ExitCode> {
         Verb::Experiment(arguments) => experiment::run(&arguments, home),
         Verb::Evaluate(arguments) => evaluate::run(&arguments),
         Verb::Predict(arguments) => predict::run(&arguments),
+        Verb::Verify(arguments) => verify::run(&arguments),
         Verb::Inspect(arguments) => inspect::run(&arguments),
     }
 }

@@ -11,8 +11,7 @@ use cases::{Case, cases};
 use clap::ValueEnum;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
-use tandem_training::{DeviceChoice, Predictor, TrainedRun};
+use tandem_training::{DeviceChoice, Error, Predictor, TrainedRun};
 use tandem_volume::prepared::Normalisation;
 use tandem_volume::{Image, Volume, read_channels, write_label_of};
 
@@ -56,12 +55,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let cases = cases(&arguments.scans, predictor.channels(), &arguments.out)?;
     std::fs::create_dir_all(&arguments.out)
         .with_context(|| format!("cannot make the folder {}", arguments.out.display()))?;
-    let stop = interrupt::watch()?;
+    interrupt::watch()?;
     for case in &cases {
-        if stop.load(Ordering::SeqCst) {
-            return Ok(ExitCode::from(interrupt::EXIT_CODE));
+        match segment(&predictor, case, (arguments.intensities, &normalisation)) {
+            Err(error) if matches!(error.downcast_ref(), Some(Error::Stopped)) => {
+                return Ok(interrupt::exit_code());
+            }
+            segmented => segmented?,
         }
-        segment(&predictor, case, (arguments.intensities, &normalisation))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -84,6 +85,7 @@ fn segment(
     let mut progress: Option<Progress> = None;
     let mut windows = |done: usize, total: usize| {
         progress.get_or_insert_with(|| Progress::new("segmenting", total as u64)).at(done as u64, "");
+        interrupt::asked()
     };
     let segmentation = predictor.segment(&name, &image, &mut windows)?;
     drop(progress);

@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &Arguments, home: &Home) -> Result<ExitCode> {
             say(format!("prepared {}", summary(&folder, &set)));
             Ok(ExitCode::SUCCESS)
         }
-        None => Ok(ExitCode::from(interrupt::EXIT_CODE)),
+        None => Ok(interrupt::exit_code()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a run folder says about itself.
 
+use crate::test_list::{self, Opening};
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -13,6 +14,17 @@ pub(crate) fn record(folder: &Path) -> Result<RunRecord> {
 /// The resolved settings of a run.
 pub(crate) fn config(folder: &Path) -> Result<Config> {
     read(folder, "config.json")
+}
+
+/// Every look at the test list so far.
+pub(crate) fn test_openings(folder: &Path) -> Result<Vec<Opening>> {
+    let path = folder.join(test_list::FILE);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let lines = text.lines().map(serde_json::from_str).collect::<Result<_, _>>();
+    lines.with_context(|| format!("{} is damaged", path.display()))
 }
 
 fn read<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<T> {

@@ -29,6 +29,9 @@ pub enum Error {
         "network {0} (counted from 0) returned values that are not finite: its weights are spoilt or its training diverged"
     )]
     Diverged(usize),
+    /// What was told of the progress ended the work.
+    #[error("stopped")]
+    Stopped,
     /// A network failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

@@ -5,6 +5,7 @@ use crate::windows::Grid;
 use crate::{Error, Result, SlidingWindow};
 use candle_core::{Device, Tensor};
 use ndarray::{Array3, Array4, Slice};
+use std::ops::ControlFlow;
 use tandem_networks::{Pass, Segmenter};
 
 /// The class probabilities of an image, given by its channels, by each network: the mean softmax over all windows that
@@ -12,19 +13,21 @@ use tandem_networks::{Pass, Segmenter};
 ///
 /// Windows start every `stride` voxels, and the last one ends with the image. An image smaller than the patch is padded
 /// with zeros on both sides, and the padding is cut off the result. Networks run in evaluation mode; all of them see a
-/// window before the next is cut. `progress` is told how many windows of how many are done.
+/// window before the next is cut. `progress` is told how many windows of how many are done, and may
+/// end the work.
 ///
 /// # Shapes
 /// One `(i, j, k)` per channel to one `(K, i, j, k)` per network.
 ///
 /// # Errors
-/// Where a field of the window is out of range, the patch does not fit a network's divisor, a network takes another
+/// [`Error::Stopped`] where `progress` ended it. Where a field of the window is out of range, the patch does not fit a network's divisor, a network takes another
 /// number of channels or fails, the channels differ in shape, or the image or a network's output is not finite.
 ///
 /// # Examples
 /// ```
 /// use candle_core::Device;
 /// use ndarray::Array3;
+/// use std::ops::ControlFlow;
 /// use tandem_inference::{SlidingWindow, label_map, predict};
 /// use tandem_networks::{NetworkConfig, build};
 ///
@@ -35,6 +38,7 @@ use tandem_networks::{Pass, Segmenter};
 /// let scan = Array3::zeros((20, 16, 12));
 /// let probabilities = predict(&[network.as_ref()], &[&scan], &window, &Device::Cpu, &mut |done, of| {
 ///     println!("{done} of {of} windows");
+///     ControlFlow::Continue(())
 /// })?;
 /// assert_eq!(probabilities[0].dim(), (2, 20, 16, 12));
 /// assert_eq!(label_map(&probabilities[0]).dim(), scan.dim());
@@ -50,7 +54,7 @@ pub fn predict(
     channels: &[&Array3<f32>],
     window: &SlidingWindow,
     device: &Device,
-    progress: &mut dyn FnMut(usize, usize),
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Vec<Array4<f32>>> {
     window.check()?;
     let check =
@@ -77,7 +81,9 @@ pub fn predict(
             let logits = network.forward(&input, Pass::Infer)?.logits;
             sum.add(batch, &logits)?;
         }
-        progress(index * window.batch + batch.len(), starts.len());
+        if progress(index * window.batch + batch.len(), starts.len()).is_break() {
+            return Err(Error::Stopped);
+        }
     }
     sums.into_iter().enumerate().map(|(index, sum)| sum.average(index)).collect()
 }

@@ -3,6 +3,7 @@
 use crate::{Error, Result, SlidingWindow, ensemble, label_map, predict};
 use candle_core::Device;
 use ndarray::Array4;
+use std::ops::ControlFlow;
 use tandem_networks::Segmenter;
 use tandem_volume::{Geometry, Image, Volume, resample};
 
@@ -57,7 +58,7 @@ pub fn segment(
     scan: &Image,
     protocol: &Protocol,
     device: &Device,
-    progress: &mut dyn FnMut(usize, usize),
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Segmentation> {
     if networks.is_empty() {
         return Err(Error::Networks(

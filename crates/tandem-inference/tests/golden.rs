@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Tensor, safetensors};
 use ndarray::{Array3, Array4};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use tandem_inference::{SlidingWindow, label_map, predict};
 use tandem_networks::{NetworkConfig, build};
 use tandem_reference::reference;
@@ -25,7 +26,9 @@ fn scores_and_labels_equal_pytorch() {
         let tensor = |name: &str| &file[&format!("{case}/{name}")];
         let image = Array3::from_shape_vec(shape::<3>(tensor("image")), values(tensor("image"))).unwrap();
         let window = SlidingWindow { patch: [16; 3], stride: [6, 6, 4], batch: 5 };
-        let scores = predict(&[network.as_ref()], &[&image], &window, &device, &mut |_, _| {}).unwrap();
+        let scores =
+            predict(&[network.as_ref()], &[&image], &window, &device, &mut |_, _| ControlFlow::Continue(()))
+                .unwrap();
         let expected = Array4::from_shape_vec(shape::<4>(tensor("score")), values(tensor("score"))).unwrap();
         assert_eq!(scores[0].dim(), expected.dim());
         let error = scores[0].iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

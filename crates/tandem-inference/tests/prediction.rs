@@ -3,6 +3,7 @@
 use candle_core::{D, Device, Result, Tensor};
 use ndarray::{Array3, Array4};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use tandem_inference::{Error, Protocol, SlidingWindow, predict, segment};
 use tandem_networks::{Output, Pass, Segmenter};
 use tandem_volume::{Geometry, Image, Volume};
@@ -106,7 +107,8 @@ fn largest_difference(a: &Array3<f32>, b: &Array3<f32>) -> f32 {
 fn overlapping_windows_are_averaged_and_networks_kept_apart() {
     let image = image((19, 13, 10));
     let networks: [&dyn Segmenter; 2] = [&SLOPED, &PLAIN];
-    let probabilities = predict(&networks, &[&image], &WINDOW, &Device::Cpu, &mut |_, _| {}).unwrap();
+    let probabilities =
+        predict(&networks, &[&image], &WINDOW, &Device::Cpu, &mut |_, _| ControlFlow::Continue(())).unwrap();
     assert_eq!(probabilities.len(), 2);
     for (network, ours) in [&SLOPED, &PLAIN].into_iter().zip(&probabilities) {
         assert!(largest_difference(&foreground(ours), &by_definition(network, &image, &WINDOW)) < 1e-6);
@@ -120,7 +122,7 @@ fn the_batch_changes_no_bit() {
     let image = image((19, 13, 10));
     let with = |batch| {
         let window = SlidingWindow { batch, ..WINDOW };
-        predict(&[&SLOPED], &[&image], &window, &Device::Cpu, &mut |_, _| {}).unwrap()
+        predict(&[&SLOPED], &[&image], &window, &Device::Cpu, &mut |_, _| ControlFlow::Continue(())).unwrap()
     };
     let one = with(1);
     assert!([2, 7, 1000].into_iter().all(|batch| with(batch) == one));
@@ -129,7 +131,8 @@ fn the_batch_changes_no_bit() {
 #[test]
 fn an_image_smaller_than_the_patch_is_padded_and_cut_back() {
     let image = image((5, 13, 1));
-    let probabilities = predict(&[&PLAIN], &[&image], &WINDOW, &Device::Cpu, &mut |_, _| {}).unwrap();
+    let probabilities =
+        predict(&[&PLAIN], &[&image], &WINDOW, &Device::Cpu, &mut |_, _| ControlFlow::Continue(())).unwrap();
     assert!(largest_difference(&foreground(&probabilities[0]), &image.mapv(sigmoid)) < 1e-6);
 }
 
@@ -137,8 +140,12 @@ fn an_image_smaller_than_the_patch_is_padded_and_cut_back() {
 fn every_channel_reaches_the_network() {
     let (first, second) = (image((19, 5, 10)), image((19, 5, 10)).mapv(|voxel| 0.25 - voxel));
     let two = Sloped { channels: 2, ..SLOPED };
-    let run = |channels: &[&Array3<f32>]| predict(&[&two], channels, &WINDOW, &Device::Cpu, &mut |_, _| {});
-    let summed = predict(&[&SLOPED], &[&(&first + &second * 2.0)], &WINDOW, &Device::Cpu, &mut |_, _| {});
+    let run = |channels: &[&Array3<f32>]| {
+        predict(&[&two], channels, &WINDOW, &Device::Cpu, &mut |_, _| ControlFlow::Continue(()))
+    };
+    let summed = predict(&[&SLOPED], &[&(&first + &second * 2.0)], &WINDOW, &Device::Cpu, &mut |_, _| {
+        ControlFlow::Continue(())
+    });
     assert_eq!(run(&[&first, &second]).unwrap(), summed.unwrap());
     let other = run(&[&first, &image((19, 5, 9))]).unwrap_err().to_string();
     assert!(other.contains("[19, 5, 10] and [19, 5, 9]"), "{other}");
@@ -148,7 +155,8 @@ fn every_channel_reaches_the_network() {
     let geometry = || Geometry::with_spacing([1.0, 1.0, 2.0]).unwrap();
     let scan = Image::new([first, second].map(|array| Volume::new(array, geometry())).to_vec()).unwrap();
     let protocol = Protocol { window: WINDOW, spacing: Some([2.0; 3]) };
-    let found = segment(&[&two], &scan, &protocol, &Device::Cpu, &mut |_, _| {}).unwrap();
+    let found =
+        segment(&[&two], &scan, &protocol, &Device::Cpu, &mut |_, _| ControlFlow::Continue(())).unwrap();
     assert_eq!(found.own.label().shape(), [19, 5, 10]);
     assert_eq!(found.working.unwrap().ensemble.dim(), (2, 10, 3, 10));
 }
@@ -157,7 +165,8 @@ fn every_channel_reaches_the_network() {
 fn progress_counts_every_window_once() {
     let mut calls = Vec::new();
     predict(&[&PLAIN], &[&image((19, 13, 10))], &WINDOW, &Device::Cpu, &mut |done, of| {
-        calls.push((done, of))
+        calls.push((done, of));
+        ControlFlow::Continue(())
     })
     .unwrap();
     // 5 x 3 x 3 windows, three at a time.
@@ -165,10 +174,22 @@ fn progress_counts_every_window_once() {
 }
 
 #[test]
+fn progress_may_end_the_work_after_any_window() {
+    let mut calls = 0;
+    let stopped = predict(&[&PLAIN], &[&image((19, 13, 10))], &WINDOW, &Device::Cpu, &mut |done, _| {
+        calls += 1;
+        if done < 9 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    assert!(matches!(stopped, Err(Error::Stopped)));
+    assert_eq!(calls, 3);
+}
+
+#[test]
 fn what_cannot_be_predicted_is_refused_with_a_reason() {
     let image = image((9, 9, 9));
     let run = |network: &dyn Segmenter, image: &Array3<f32>, window: SlidingWindow| {
-        predict(&[network], &[image], &window, &Device::Cpu, &mut |_, _| {}).unwrap_err()
+        predict(&[network], &[image], &window, &Device::Cpu, &mut |_, _| ControlFlow::Continue(()))
+            .unwrap_err()
     };
     let window = |change: fn(&mut SlidingWindow)| {
         let mut window = WINDOW;
@@ -213,11 +234,15 @@ fn a_scan_at_the_working_spacing_is_not_resampled() {
     for spacing in [None, Some([1.0; 3])] {
         let protocol = Protocol { window: WINDOW, spacing };
         let found =
-            segment(&[&PLAIN, &SLOPED], &scan.clone().into(), &protocol, &Device::Cpu, &mut |_, _| {})
-                .unwrap();
+            segment(&[&PLAIN, &SLOPED], &scan.clone().into(), &protocol, &Device::Cpu, &mut |_, _| {
+                ControlFlow::Continue(())
+            })
+            .unwrap();
         assert!(found.working.is_none());
         assert_eq!(found.own.geometry, *scan.geometry());
-        let expected = predict(&[&PLAIN], &[scan.array()], &WINDOW, &Device::Cpu, &mut |_, _| {}).unwrap();
+        let expected =
+            predict(&[&PLAIN], &[scan.array()], &WINDOW, &Device::Cpu, &mut |_, _| ControlFlow::Continue(()))
+                .unwrap();
         assert_eq!(found.own.networks[0], expected[0]);
         assert_eq!(found.own.label().shape(), scan.shape());
     }
@@ -227,8 +252,10 @@ fn a_scan_at_the_working_spacing_is_not_resampled() {
 fn a_scan_comes_back_on_its_own_grid() {
     let scan = scan((48, 44, 30), [0.5, 0.5, 0.8]);
     let protocol = Protocol { window: WINDOW, spacing: Some([1.0; 3]) };
-    let found =
-        segment(&[&PLAIN, &PLAIN], &scan.clone().into(), &protocol, &Device::Cpu, &mut |_, _| {}).unwrap();
+    let found = segment(&[&PLAIN, &PLAIN], &scan.clone().into(), &protocol, &Device::Cpu, &mut |_, _| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     let working = found.working.unwrap();
     assert_eq!(working.geometry.spacing(), [1.0; 3]);
     assert_eq!(working.ensemble.dim(), (2, 24, 22, 24));
@@ -246,7 +273,9 @@ fn a_scan_comes_back_on_its_own_grid() {
 #[test]
 fn a_scan_needs_a_network() {
     let protocol = Protocol { window: WINDOW, spacing: None };
-    let error =
-        segment(&[], &scan((9, 9, 9), [1.0; 3]).into(), &protocol, &Device::Cpu, &mut |_, _| {}).unwrap_err();
+    let error = segment(&[], &scan((9, 9, 9), [1.0; 3]).into(), &protocol, &Device::Cpu, &mut |_, _| {
+        ControlFlow::Continue(())
+    })
+    .unwrap_err();
     assert!(error.to_string().contains("at least one network"));
 }

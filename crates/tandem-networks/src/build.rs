@@ -9,7 +9,7 @@ use crate::segmenter::Segmenter;
 use crate::vnet::vnet;
 use candle_core::{Device, Result, bail};
 use std::sync::Arc;
-use tandem_ops3d::program::{LayerShape, Precision, Program};
+use tandem_ops3d::program::{Footprint, LayerShape, Precision, Program};
 
 /// What a network's size depends on.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +80,30 @@ pub fn layers(
 ) -> Result<Vec<LayerShape>> {
     let (program, ..) = declare(architecture, config, 0)?;
     program.layers([images, config.in_channels, d, h, w])
+}
+
+/// How large a network is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Numbers that the optimiser moves.
+    pub weights: usize,
+    /// Bytes that its passes hold.
+    pub passes: Footprint,
+}
+
+/// The size of a network that runs on `images` patches of these sides, by shapes alone.
+///
+/// # Errors
+/// As [`layers`].
+pub fn size(
+    architecture: &str,
+    config: &NetworkConfig,
+    images: usize,
+    [d, h, w]: [usize; 3],
+) -> Result<Size> {
+    let (program, declared, _) = declare(architecture, config, 0)?;
+    let passes = program.footprint([images, config.in_channels, d, h, w], config.precision)?;
+    Ok(Size { weights: declared.count(), passes })
 }
 
 /// The layers of a network, and their parameters with initial values.

@@ -14,8 +14,8 @@ mod resnet34;
 mod segmenter;
 mod vnet;
 
-pub use build::{ARCHITECTURES, NetworkConfig, build, layers};
+pub use build::{ARCHITECTURES, NetworkConfig, Size, build, layers, size};
 pub use parameters::{Kind, Parameter, Parameters};
 pub use segmenter::{Output, Pass, Segmenter};
 pub use tandem_ops3d::Deferred;
-pub use tandem_ops3d::program::{LayerShape, LayerTrial, Precision};
+pub use tandem_ops3d::program::{Footprint, LayerShape, LayerTrial, Precision};

@@ -95,6 +95,11 @@ impl Declared {
         }
     }
 
+    /// How many weights there are.
+    pub(crate) fn count(&self) -> usize {
+        self.weights.len
+    }
+
     pub(crate) fn finish(self, device: &Device) -> Result<Parameters> {
         let (count, statistics) = (self.statistics.len, self.statistics.values());
         Ok(Parameters {

@@ -9,7 +9,7 @@ use candle_core::{Device, Result, Tensor, Var, bail};
 use std::sync::Arc;
 use std::time::Instant;
 use tandem_objectives::{Batch, Forward, Prediction, Step, build, with_gradients};
-use tandem_ops3d::program::{ConvLayer, Mode, NormLayer, Precision, Program, Sum, Value};
+use tandem_ops3d::program::{ConvLayer, Mode, NormLayer, Precision, Program, Sum, Value, Weights};
 use tandem_ops3d::{Activation, Conv3dParams};
 use tandem_random::Draws;
 
@@ -19,7 +19,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A head on random features.
 struct Tiny {
     program: Arc<Program>,
-    weights: Var,
+    weights: Weights,
     statistics: Var,
     /// Before and after dropout.
     features: [Value; 2],
@@ -53,7 +53,7 @@ impl Tiny {
         let weights: Vec<f32> = (0..count + 2 * channels + 2).map(|_| draws.normal() as f32).collect();
         Ok(Tiny {
             program: Arc::new(program),
-            weights: Var::from_vec(weights, count + 2 * channels + 2, &Device::Cpu)?,
+            weights: Weights::new(weights, &Device::Cpu)?,
             statistics: Var::from_vec(vec![1f32; 2 * channels], 2 * channels, &Device::Cpu)?,
             features: [kept, dropped],
         })

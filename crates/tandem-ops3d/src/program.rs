@@ -7,6 +7,7 @@
 //! cheaper than reading it from memory. The backward pass frees every buffer after its last use.
 
 mod backward;
+mod estimate;
 mod forward;
 mod layers;
 mod op;
@@ -16,6 +17,7 @@ mod tape;
 mod tests;
 mod weights;
 
+pub use estimate::Footprint;
 pub use layers::{LayerShape, LayerTrial};
 pub use op::Outputs;
 pub use weights::{Gradient, Weights};

@@ -1,29 +1,39 @@
 //! All that a bit-exact resume needs, in one safetensors file.
 
-use crate::files::write_aside;
 use crate::{Error, Result};
 use candle_core::safetensors::Load;
 use candle_core::{Device, Tensor};
-use safetensors::SafeTensors;
+use safetensors::{SafeTensors, View};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use tandem_volume::write_whole_by;
 
 /// The version of the format that this crate reads and writes.
-pub const CHECKPOINT_VERSION: u32 = 1;
+pub const CHECKPOINT_VERSION: u32 = 2;
 
 /// The key of the file's metadata under which the header lies, as JSON.
 const HEADER: &str = "tandem";
 
-/// Checkpoints that [`Checkpoint::keep_last`] keeps.
-const KEPT: usize = 2;
+/// The tensor of 32 bytes that ends the file: the SHA-256 of all bytes before it.
+const CHECKSUM: &str = "sha256";
+const CHECKSUM_BYTES: usize = 32;
+
+/// Bytes to which the format aligns the first tensor.
+const ALIGNMENT: usize = 8;
+
+/// Bytes that are written at once.
+const BUFFER: usize = 1 << 20;
 
 /// What a checkpoint says about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
-    /// Version of the format: 1.
+    /// Version of the format: 2.
     pub format: u32,
     /// Steps that are done: the next one has this index.
     pub steps: u64,
@@ -43,7 +53,8 @@ pub type Tensors = BTreeMap<String, Tensor>;
 /// The state of a run between two steps.
 ///
 /// The file's tensors are `network/NETWORK/PARAMETER` (weights and running statistics, EMA copies included),
-/// `momentum/NETWORK/PARAMETER` and `method/NAME`; the parameters have the names of the released state dicts.
+/// `momentum/NETWORK/PARAMETER` and `method/NAME`; the parameters have the names of the released state dicts. The last
+/// tensor, `sha256`, is the checksum of every byte before it.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// Version, step, seed, digests.
@@ -62,7 +73,7 @@ impl Checkpoint {
     /// # Errors
     /// Where the file cannot be written; then `path` is what it was before.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let mut tensors: BTreeMap<String, &Tensor> = BTreeMap::new();
+        let mut tensors: Vec<(String, &Tensor)> = Vec::new();
         for (group, networks) in [("network", &self.networks), ("momentum", &self.momentum)] {
             for (network, parameters) in networks {
                 tensors.extend(
@@ -71,13 +82,45 @@ impl Checkpoint {
             }
         }
         tensors.extend(self.method.iter().map(|(name, tensor)| (format!("method/{name}"), tensor)));
-        let header =
-            serde_json::to_string(&self.header).map_err(|error| Error::run_file(path, error.to_string()))?;
-        write_aside(path, |aside| {
-            let metadata = Some([(HEADER.to_owned(), header)].into());
-            safetensors::serialize_to_file(tensors, metadata, aside)
-                .map_err(|error| Error::run_file(aside, format!("cannot be written: {error}")))
-        })
+        // Wide values first, so that all of them are aligned.
+        tensors.sort_by_key(|(_, tensor)| Reverse(View::dtype(*tensor).bitsize()));
+        let head = self.head(&tensors).map_err(|error| Error::run_file(path, error.to_string()))?;
+        // Tensor by tensor: a copy of all of them would be the most memory that a small run takes.
+        Ok(write_whole_by(path, |file| {
+            let mut file = BufWriter::with_capacity(BUFFER, file);
+            let mut checksum = Sha256::new();
+            let mut put = |bytes: &[u8]| {
+                checksum.update(bytes);
+                file.write_all(bytes)
+            };
+            put(&head)?;
+            tensors.iter().try_for_each(|(_, tensor)| put(&tensor.data()))?;
+            file.write_all(&checksum.finalize())?;
+            file.flush()
+        })?)
+    }
+
+    /// What comes before the tensors in a safetensors file: where each lies, and the header.
+    fn head(&self, tensors: &[(String, &Tensor)]) -> serde_json::Result<Vec<u8>> {
+        let metadata = serde_json::json!({ HEADER: serde_json::to_string(&self.header)? });
+        let mut entries = serde_json::Map::from_iter([("__metadata__".to_owned(), metadata)]);
+        let mut end = 0;
+        let mut place = |bytes: usize| {
+            end += bytes;
+            [end - bytes, end]
+        };
+        for (name, tensor) in tensors {
+            let (dtype, shape) = (View::dtype(tensor), tensor.dims());
+            let offsets = place(tensor.data_len());
+            let entry = serde_json::json!({ "dtype": dtype, "shape": shape, "data_offsets": offsets });
+            entries.insert(name.clone(), entry);
+        }
+        let offsets = place(CHECKSUM_BYTES);
+        let entry = serde_json::json!({ "dtype": "U8", "shape": [CHECKSUM_BYTES], "data_offsets": offsets });
+        entries.insert(CHECKSUM.to_owned(), entry);
+        let mut text = serde_json::to_vec(&entries)?;
+        text.resize(text.len().next_multiple_of(ALIGNMENT), b' ');
+        Ok([&(text.len() as u64).to_le_bytes()[..], &text].concat())
     }
 
     /// Reads a checkpoint onto a device.
@@ -85,16 +128,23 @@ impl Checkpoint {
     /// # Errors
     /// Where the file is missing, damaged, or of another format.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
-        let bytes = fs::read(path).map_err(Error::io(path))?;
+        Self::of_bytes(path, &fs::read(path).map_err(Error::io(path))?, device)
+    }
+
+    /// The checkpoint that the file `path` holds.
+    fn of_bytes(path: &Path, bytes: &[u8], device: &Device) -> Result<Self> {
         let damaged =
             |problem: String| Error::run_file(path, format!("is not a whole checkpoint: {problem}"));
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| damaged(error.to_string()))?;
         let header = metadata.metadata().as_ref().and_then(|entries| entries.get(HEADER));
         let header = header.ok_or_else(|| damaged("its header is missing".to_owned()))?;
         let header: Header = serde_json::from_str(header).map_err(|error| damaged(error.to_string()))?;
         if header.format != CHECKPOINT_VERSION {
-            let problem =
-                format!("has format {}, this program reads format {CHECKPOINT_VERSION}", header.format);
+            let problem = format!(
+                "has format {}, but this program reads format {CHECKPOINT_VERSION}; train the run anew, or go on with the \
+                 version that began it",
+                header.format
+            );
             return Err(Error::run_file(path, problem));
         }
         let mut checkpoint = Checkpoint {
@@ -103,8 +153,12 @@ impl Checkpoint {
             momentum: BTreeMap::new(),
             method: Tensors::new(),
         };
-        let views = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
-        for (name, view) in views.iter() {
+        let (content, checksum) = bytes.split_at(bytes.len().saturating_sub(CHECKSUM_BYTES));
+        if Sha256::digest(content)[..] != *checksum {
+            return Err(damaged("its checksum is not that of its content".to_owned()));
+        }
+        let views = SafeTensors::deserialize(bytes).map_err(|error| damaged(error.to_string()))?;
+        for (name, view) in views.iter().filter(|(name, _)| *name != CHECKSUM) {
             let tensor = view.load(device)?;
             let group = match name.split('/').collect::<Vec<_>>()[..] {
                 ["network", network, parameter] => Some((&mut checkpoint.networks, network, parameter)),
@@ -123,52 +177,13 @@ impl Checkpoint {
         }
         Ok(checkpoint)
     }
-
-    /// The file of the checkpoint after `steps` steps in a folder of checkpoints.
-    pub fn path(folder: &Path, steps: u64) -> PathBuf {
-        // Fixed width, so that the order of names is that of steps.
-        folder.join(format!("step-{steps:08}.safetensors"))
-    }
-
-    /// The newest checkpoint of a folder.
-    ///
-    /// # Errors
-    /// Where the folder cannot be read or holds none.
-    pub fn newest(folder: &Path) -> Result<PathBuf> {
-        let problem = "holds no checkpoint; the run was stopped before its first one";
-        checkpoints(folder)?.pop().ok_or_else(|| Error::run_file(folder, problem))
-    }
-
-    /// Removes all but the newest two checkpoints of a folder.
-    ///
-    /// # Errors
-    /// Where the folder cannot be read or a file cannot be removed.
-    pub fn keep_last(folder: &Path) -> Result<()> {
-        let mut paths = checkpoints(folder)?;
-        paths.truncate(paths.len().saturating_sub(KEPT));
-        paths.iter().try_for_each(|path| fs::remove_file(path).map_err(Error::io(path)))
-    }
-}
-
-/// The checkpoints of a folder, oldest first.
-fn checkpoints(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
-        let path = entry.map_err(Error::io(folder))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with("step-") && name.ends_with(".safetensors") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn sample(steps: u64) -> Checkpoint {
+    pub(crate) fn sample(steps: u64) -> Checkpoint {
         let tensor = |values: &[f32]| Tensor::new(values, &Device::Cpu).unwrap();
         let weights = Tensors::from([("conv.0.weight".to_owned(), tensor(&[0.1, f32::MIN_POSITIVE]))]);
         Checkpoint {
@@ -194,7 +209,7 @@ mod tests {
     #[test]
     fn every_bit_comes_back() {
         let folder = tempfile::tempdir().unwrap();
-        let path = Checkpoint::path(folder.path(), 30);
+        let path = folder.path().join("step.safetensors");
         let saved = sample(30);
         saved.save(&path).unwrap();
         let loaded = Checkpoint::load(&path, &Device::Cpu).unwrap();
@@ -212,35 +227,39 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_or_foreign_file_is_an_error_that_names_it() {
+    fn every_cut_and_every_flipped_bit_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
-        let path = Checkpoint::path(folder.path(), 1);
+        let path = folder.path().join("step-00000001.safetensors");
         sample(1).save(&path).unwrap();
         let whole = fs::read(&path).unwrap();
-        for length in [0, 5, 40, whole.len() - 1] {
-            fs::write(&path, &whole[..length]).unwrap();
-            let message = Checkpoint::load(&path, &Device::Cpu).unwrap_err().to_string();
-            assert!(message.contains("step-00000001.safetensors: is not a whole checkpoint"), "{message}");
+        let refused = |bytes: &[u8]| {
+            let message = Checkpoint::of_bytes(&path, bytes, &Device::Cpu).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("{}: ", path.display())), "{message}");
+            message
+        };
+        (0..whole.len()).for_each(|length| drop(refused(&whole[..length])));
+        for bit in 0..8 * whole.len() {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            refused(&flipped);
         }
-        let mut newer = sample(1);
-        newer.header.format = 9;
-        newer.save(&path).unwrap();
-        let message = Checkpoint::load(&path, &Device::Cpu).unwrap_err().to_string();
-        assert!(message.contains("has format 9, this program reads format 1"), "{message}");
+        let mut weight = whole.clone();
+        weight[whole.len() - CHECKSUM_BYTES - 1] ^= 1;
+        let expected =
+            format!("{}: is not a whole checkpoint: its checksum is not that of its content", path.display());
+        assert_eq!(refused(&weight), expected);
     }
 
     #[test]
-    fn the_last_two_are_kept() {
+    fn another_format_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(Checkpoint::newest(folder.path()).is_err());
-        for steps in [5, 10, 100, 1000] {
-            sample(steps).save(&Checkpoint::path(folder.path(), steps)).unwrap();
-            Checkpoint::keep_last(folder.path()).unwrap();
-        }
-        assert_eq!(
-            checkpoints(folder.path()).unwrap(),
-            [100, 1000].map(|s| Checkpoint::path(folder.path(), s))
-        );
-        assert_eq!(Checkpoint::newest(folder.path()).unwrap(), Checkpoint::path(folder.path(), 1000));
+        let path = folder.path().join("old.safetensors");
+        let mut old = sample(1);
+        old.header.format = 1;
+        old.save(&path).unwrap();
+        let message = Checkpoint::load(&path, &Device::Cpu).unwrap_err().to_string();
+        let problem = "has format 1, but this program reads format 2; train the run anew, or go on with the version \
+                       that began it";
+        assert_eq!(message, format!("{}: {problem}", path.display()));
     }
 }

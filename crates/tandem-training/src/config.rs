@@ -1,7 +1,7 @@
 //! The one schema of an experiment's settings, and the checks that a run makes before it starts.
 
 use crate::evaluation::MEAN;
-use crate::{Error, Precision, Result};
+use crate::{Error, NonFinite, Precision, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tandem_volume::prepared::{Manifest, Names};
@@ -186,6 +186,16 @@ pub struct TrainingConfig {
     /// step later, because it compares before it counts; for that reading give 2501/6000 and 5001/6000.
     #[serde(default = "default_learning_rate_steps")]
     pub learning_rate_steps: Vec<f64>,
+    /// The most that the gradient of a network may measure (its Euclidean norm): a longer one is scaled down to it. None is
+    /// scaled where this is not set, as in the paper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// What is done about a loss or gradient that is not finite: `stop` or `skip`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub non_finite: NonFinite,
+    /// Steps that may be skipped for it before the run stops.
+    #[serde(default = "default_max_skipped", skip_serializing_if = "is_default_max_skipped")]
+    pub max_skipped: u64,
     /// Steps between two validations; 0 validates at the end only.
     #[serde(default)]
     pub validate_every: u64,
@@ -234,6 +244,19 @@ fn default_weight_decay() -> f64 {
 
 fn default_learning_rate_steps() -> Vec<f64> {
     vec![2500.0 / 6000.0, 5000.0 / 6000.0]
+}
+
+fn default_max_skipped() -> u64 {
+    5
+}
+
+// A setting that is younger than a run must not change the digest of its settings.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn is_default_max_skipped(count: &u64) -> bool {
+    *count == default_max_skipped()
 }
 
 fn default_seed() -> u64 {
@@ -337,6 +360,12 @@ impl Config {
             "training.weight_decay",
             "must be 0 or a positive number",
         )?;
+        let clip = training.clip_norm.is_none_or(|most| most.is_finite() && most > 0.0);
+        require(
+            clip,
+            "training.clip_norm",
+            "must be a positive number, such as 10; leave it out to clip nothing",
+        )?;
         let shares = &training.learning_rate_steps;
         let rising = shares.windows(2).all(|pair| pair[0] < pair[1]);
         let inside = shares.iter().all(|share| (0.0..=1.0).contains(share));
@@ -387,6 +416,8 @@ pub(crate) mod tests {
         let again: Config = serde_json::from_str(&serde_json::to_string(&config).unwrap()).unwrap();
         assert_eq!(config, again);
         assert_eq!(config.digest().unwrap(), again.digest().unwrap());
+        // Written before there were such settings.
+        assert!(!serde_json::to_string(&config).unwrap().contains("non_finite"));
         let mut other = again;
         other.training.seed += 1;
         assert_ne!(config.digest().unwrap(), other.digest().unwrap());
@@ -405,7 +436,7 @@ pub(crate) mod tests {
     #[test]
     fn a_value_out_of_range_is_named() {
         type Change = fn(&mut Config);
-        let wrong: [(&str, Change); 16] = [
+        let wrong: [(&str, Change); 17] = [
             ("version", |c| c.version = 2),
             ("data.dataset", |c| c.data.dataset.clear()),
             ("data.labelled", |c| c.data.labelled = 0),
@@ -419,6 +450,7 @@ pub(crate) mod tests {
             ("training.patch", |c| c.training.patch = [16, 24, 16]),
             ("training.learning_rate", |c| c.training.learning_rate = f64::INFINITY),
             ("training.momentum", |c| c.training.momentum = 1.0),
+            ("training.clip_norm", |c| c.training.clip_norm = Some(0.0)),
             ("training.learning_rate_steps", |c| c.training.learning_rate_steps = vec![0.5, 0.4]),
             ("inference.stride", |c| c.inference.stride = [8, 17, 8]),
             ("inference.batch", |c| c.inference.batch = 0),

@@ -1,5 +1,6 @@
 //! The scans of a run: crops of them, read without loading a volume.
 
+use crate::reader::guarded;
 use crate::{Error, Lists, Picks, Result};
 use ndarray::{Array3, Array4};
 use tandem_augment::{Crop, RandomCrop, RandomTransform};
@@ -47,6 +48,11 @@ impl Dataset {
         labelled.chain(unlabelled).enumerate().map(read).collect()
     }
 
+    /// The ids of the cases of a batch, in its order.
+    pub fn ids(&self, picks: &Picks) -> Vec<String> {
+        picks.labelled.iter().chain(&picks.unlabelled).map(|&case| self.cases[case].0.clone()).collect()
+    }
+
     fn draw(&self, case: usize, step: u64, slot: u64) -> Crop {
         let mut draws = Draws::new(self.seed, "crop", step, slot);
         self.crop.draw(self.cases[case].1.shape(), &mut draws)
@@ -54,7 +60,8 @@ impl Dataset {
 
     fn patch(&self, case: usize, labelled: bool, crop: Crop) -> Result<Patch> {
         let (id, case) = &self.cases[case];
-        let (image, label) = case.read_patch(crop.start, crop.size).map_err(Error::case(id))?;
+        let read = || case.read_patch(crop.start, crop.size).map_err(Error::case(id));
+        let (image, label) = guarded(&format!("case {id}"), read)?;
         match (labelled, label) {
             (true, None) => {
                 Err(Error::config("data.labelled", format!("reaches case {id}, which has no label map")))

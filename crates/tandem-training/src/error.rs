@@ -1,5 +1,6 @@
 //! What can go wrong in a run.
 
+use crate::Breakdown;
 use std::path::{Path, PathBuf};
 
 /// What can go wrong in a run. Each message names the file or field and, where there is one, the remedy.
@@ -15,7 +16,7 @@ pub enum Error {
         problem: String,
     },
     /// A file or folder could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), tandem_volume::remedy(source))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -57,17 +58,26 @@ pub enum Error {
     /// A prepared set could not be opened or written.
     #[error(transparent)]
     Volume(#[from] tandem_volume::Error),
-    /// A loss is no longer a number, so that training further would be noise.
+    /// A loss or gradient is not finite, so that training further would be noise. The step changed nothing.
+    #[error("{0}; lower training.learning_rate, set training.clip_norm, or look for bad scans")]
+    NotFinite(Box<Breakdown>),
+    /// The same in a run, which kept what broke, and ended because it was told to or had left out enough steps.
     #[error(
-        "the loss of {network} is {value} at step {step}; lower training.learning_rate, or look for bad scans"
+        "{breakdown}; the batch and the networks before it are in {}{}: lower training.learning_rate, set \
+         training.clip_norm, or look at the scans {}",
+        folder.display(),
+        match skipped { 0 => String::new(), n => format!(", and {n} steps were skipped before") },
+        cases.join(", ")
     )]
-    NotFinite {
-        /// The trained network.
-        network: String,
-        /// NaN or an infinity.
-        value: f32,
-        /// The step, counted from 0.
-        step: u64,
+    Broken {
+        /// What broke, and where.
+        breakdown: Box<Breakdown>,
+        /// Where the batch and the state before the step are kept.
+        folder: PathBuf,
+        /// The scans of the batch.
+        cases: Vec<String>,
+        /// Steps that were skipped before.
+        skipped: u64,
     },
     /// The run was asked to stop; it can go on from the checkpoint.
     #[error("stopped after {steps} steps; the run can go on from {}", checkpoint.display())]
@@ -77,12 +87,22 @@ pub enum Error {
         /// Where they are kept.
         checkpoint: PathBuf,
     },
-    /// A case list was cut short by a request to stop; a run turns this into [`Error::Interrupted`].
+    /// What was asked to stop did; a run that has begun turns this into [`Error::Interrupted`].
     #[error("stopped")]
     Stopped,
-    /// A thread that reads batches died.
-    #[error("the thread that reads batches died: {0}")]
-    Reader(String),
+    /// What reads a scan panicked: a fault of this program, which this scan brought to light.
+    #[error(
+        "{what}: reading it failed by a fault of this program ({message}); leave the scan out, and report it"
+    )]
+    Panicked {
+        /// The case, or else the step whose batch it was.
+        what: String,
+        /// What the panic said.
+        message: String,
+    },
+    /// The batches ended before the run did.
+    #[error("there are no more batches; the thread that reads them has ended")]
+    NoMoreBatches,
     /// A tensor operation, a network or a method refused its input.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

@@ -1,10 +1,11 @@
 //! Scores of whole scans: per case, per network and ensemble, per grid.
 
-use crate::files::write_text;
+mod csv;
+
 use crate::{Error, Predictor, Result};
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
-use std::fmt::Write;
+use std::ops::ControlFlow;
 use std::path::Path;
 use tandem_inference::{Prediction, label_map};
 use tandem_metrics::{METRICS, Score, Summary, Undefined, evaluate_pair, summarise};
@@ -113,51 +114,32 @@ impl Scores {
         groups.sort_by_key(|(first, _)| (first.grid, place(first)));
         groups.iter().flat_map(|(first, rows)| summarise_group(first, rows)).collect()
     }
+}
 
-    /// Writes the rows as CSV. An undefined value is an empty cell; the last column says why.
-    ///
-    /// # Errors
-    /// Where the file cannot be written.
-    pub fn write_csv(&self, path: &Path) -> Result<()> {
-        let mut text = String::from("case,grid,predictor,class");
-        for Column { metric, unit } in columns() {
-            let separator = if unit.is_empty() { "" } else { "_" };
-            let _ = write!(text, ",{metric}{separator}{unit}");
-        }
-        text.push_str(",undefined\n");
-        for row in &self.rows {
-            let (case, class) = (quoted(&row.case), quoted(&row.class));
-            let _ = write!(text, "{case},{},{},{class}", row.grid.name(), row.predictor);
-            let mut reason = String::new();
-            for measure in &row.measures {
-                match measure.score {
-                    Score::Value(value) => {
-                        let _ = write!(text, ",{value}");
-                    }
-                    Score::Undefined(why) => {
-                        text.push(',');
-                        reason = why.to_string();
-                    }
-                }
-            }
-            let _ = writeln!(text, ",{reason}");
-        }
-        write_text(path, &text)
-    }
+/// The mean Dice of the ensemble on the scans' own grids, over all foreground classes: what validations are compared by. None
+/// where it is defined for no case.
+pub fn ensemble_dice(summary: &[SummaryRow]) -> Option<f64> {
+    let is_dice = |row: &&SummaryRow| {
+        (row.grid, row.predictor.as_str(), row.metric.as_str()) == (Grid::Own, ENSEMBLE, "dice")
+    };
+    let mut rows = summary.iter().filter(is_dice);
+    // Of several classes there is a mean; a single one is its own.
+    let row = rows.clone().find(|row| row.class == MEAN).or_else(|| rows.next())?;
+    row.summary.mean
 }
 
 /// Segments cases one by one and scores those that have a label, on their own grid and on the working grid where that
 /// is another one. Label maps of the ensemble are written to `predictions` as `ID.nii.gz`, on the scan's own grid.
 ///
-/// `progress` gets the case's id, the windows done and their number.
+/// `progress` gets the case's id, the windows done and their number, and may end the work.
 ///
 /// # Errors
-/// The first error of `cases`; where a case cannot be segmented, compared or written.
+/// [`crate::Error::Stopped`] where `progress` ended it; the first error of `cases`; where a case cannot be segmented, compared or written.
 pub fn evaluate(
     predictor: &Predictor<'_>,
     cases: impl IntoIterator<Item = Result<Subject>>,
     predictions: Option<&Path>,
-    progress: &mut dyn FnMut(&str, usize, usize),
+    progress: &mut dyn FnMut(&str, usize, usize) -> ControlFlow<()>,
 ) -> Result<Scores> {
     let mut scores = Scores::default();
     for subject in cases {
@@ -280,15 +262,6 @@ fn summarise_group(first: &Row, rows: &[&Row]) -> Vec<SummaryRow> {
     first.measures.iter().enumerate().map(line).collect()
 }
 
-/// A cell of CSV.
-fn quoted(cell: &str) -> String {
-    if cell.contains([',', '"', '\n']) {
-        format!("\"{}\"", cell.replace('"', "\"\""))
-    } else {
-        cell.to_owned()
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -300,6 +273,12 @@ pub(crate) mod tests {
         let label = Volume::new(slab(4), Geometry::isotropic(2.0).unwrap());
         let measures = compare(&slab(predicted), &label, 1).unwrap();
         Row { case: case.to_owned(), grid, predictor: predictor.to_owned(), class: "1".to_owned(), measures }
+    }
+
+    /// Cases of which the ensemble predicts so many planes of four.
+    pub(crate) fn predicting(planes: &[usize]) -> Scores {
+        let row = |(case, planes): (usize, &usize)| row(&case.to_string(), ENSEMBLE, Grid::Own, *planes);
+        Scores { rows: planes.iter().enumerate().map(row).collect() }
     }
 
     /// Three cases by an ensemble: perfect, one plane short, and empty.
@@ -340,6 +319,19 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn validations_are_compared_by_the_ensemble_over_all_classes_on_the_own_grid() {
+        let dice = |rows: Vec<Row>| ensemble_dice(&Scores { rows }.summary());
+        let others = [row("a", "vnet", Grid::Own, 4), row("a", ENSEMBLE, Grid::Working, 4)];
+        let ensemble = |class: &str, predicted| Row {
+            class: class.to_owned(),
+            ..row("a", ENSEMBLE, Grid::Own, predicted)
+        };
+        assert_eq!(dice(others.to_vec()), None);
+        assert_eq!(dice([&others[..], &[ensemble("1", 3)]].concat()), Some(6.0 / 7.0));
+        assert_eq!(dice(vec![ensemble("1", 4), ensemble(MEAN, 3)]), Some(6.0 / 7.0));
+    }
+
+    #[test]
     fn groups_are_sorted_by_grid_and_keep_the_order_of_predictors() {
         let rows = vec![
             row("a", "vnet", Grid::Working, 4),
@@ -353,26 +345,6 @@ pub(crate) mod tests {
             .map(|row| (row.grid, row.predictor.as_str()))
             .collect();
         assert_eq!(order, [(Grid::Own, ENSEMBLE), (Grid::Own, "vnet"), (Grid::Working, "vnet")]);
-    }
-
-    #[test]
-    fn csv_has_a_cell_for_every_column_and_says_what_is_undefined() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("metrics.csv");
-        sample().write_csv(&path).unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 4);
-        assert!(lines[0].starts_with("case,grid,predictor,class,dice,jaccard,hd95_mm,"), "{}", lines[0]);
-        assert!(lines[0].ends_with("_voxels,undefined"), "{}", lines[0]);
-        let cells = |line: &str| line.split(',').count();
-        assert_eq!(cells(lines[1]), cells(lines[0]));
-        assert!(lines[2].starts_with("\"b,2\",own,ensemble,1,0.857"), "{}", lines[2]);
-        assert!(
-            lines[3].starts_with("c,own,ensemble,1,0,0,,") && lines[3].ends_with(",empty prediction"),
-            "{}",
-            lines[3]
-        );
     }
 
     #[test]

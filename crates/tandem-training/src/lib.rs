@@ -10,41 +10,59 @@
 pub mod average;
 pub mod batch;
 mod checkpoint;
+mod checkpoints;
 mod config;
+mod course;
 mod dataset;
 mod error;
+mod estimate;
 mod evaluation;
+mod failure;
 mod files;
+mod guard;
+pub mod host;
 mod lists;
+mod lock;
 mod networks;
 mod optimiser;
 mod precision;
 mod predictor;
+mod provenance;
 mod reader;
 mod report;
 mod run;
 mod run_log;
 mod sampler;
 mod schedule;
+mod summary;
 mod trainer;
+mod verify;
 mod working_grid;
 
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, Header, Tensors};
+pub use checkpoints::Checkpoints;
 pub use config::{
     CONFIG_VERSION, CaseList, Config, DataConfig, DeviceChoice, InferenceConfig, MethodConfig, NetworkSize,
     TrainingConfig,
 };
 pub use dataset::{Dataset, Patch};
 pub use error::{Error, Result};
-pub use evaluation::{ENSEMBLE, Grid, MEAN, Measure, Row, Scores, SummaryRow, evaluate, subjects};
+pub use estimate::{Bytes, Estimate, Memory};
+pub use evaluation::{
+    ENSEMBLE, Grid, MEAN, Measure, Row, Scores, SummaryRow, ensemble_dice, evaluate, subjects,
+};
+pub use guard::{Breakdown, NonFinite, Quantity};
 pub use lists::Lists;
 pub use networks::{Member, Networks};
 pub use optimiser::Sgd;
 pub use precision::{Kernels, Precision};
 pub use predictor::{Predictor, TrainedRun};
+pub use provenance::{Piece, Program, Provenance};
 pub use reader::{Batches, read_ahead};
 pub use run::{Event, Observer, Run, RunRecord, Setup};
-pub use run_log::{KernelsRecord, RunLog, StepRecord};
+pub use run_log::{KernelsRecord, RunLog, SkippedRecord, StepRecord, ValidationRecord};
 pub use sampler::{Picks, TwoStreamSampler};
 pub use schedule::learning_rate;
+pub use summary::{ScoreSummary, Selection};
 pub use trainer::Trainer;
+pub use verify::{Finding, Outcome, verify};

@@ -1,10 +1,12 @@
 //! The networks of a run as a segmenter of whole scans.
 
 use crate::files::read_json;
-use crate::run::{CHECKPOINTS, CONFIG};
-use crate::{Checkpoint, Config, DataConfig, Error, Result, Trainer};
+use crate::provenance::sha256;
+use crate::run::CONFIG;
+use crate::{Checkpoint, Checkpoints, Config, DataConfig, Error, Result, Selection, Trainer};
 use candle_core::Device;
-use std::path::Path;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use tandem_inference::{Protocol, Segmentation, SlidingWindow};
 use tandem_networks::Segmenter;
 use tandem_volume::Image;
@@ -59,26 +61,32 @@ impl<'a> Predictor<'a> {
     }
 
     /// Segments a scan whose intensities are normalised as the training data's were. `progress` gets the windows done
-    /// and their number.
+    /// and their number, and may end the work.
     ///
     /// # Errors
-    /// Where the scan cannot be resampled or a network fails; the message names the case.
+    /// [`Error::Stopped`] where `progress` ended it; where the scan cannot be resampled or a network fails; the message names the case.
     pub fn segment(
         &self,
         id: &str,
         scan: &Image,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Segmentation> {
-        tandem_inference::segment(&self.networks, scan, &self.protocol, self.device, progress)
-            .map_err(|source| Error::Prediction { id: id.to_owned(), source })
+        tandem_inference::segment(&self.networks, scan, &self.protocol, self.device, progress).map_err(
+            |source| match source {
+                tandem_inference::Error::Stopped => Error::Stopped,
+                source => Error::Prediction { id: id.to_owned(), source },
+            },
+        )
     }
 }
 
-/// A run folder's networks at its newest checkpoint, for evaluation and prediction.
+/// A run folder's networks after the last step, or at the newest checkpoint where training has not ended, for evaluation
+/// and prediction.
 pub struct TrainedRun {
     config: Config,
     trainer: Trainer,
     steps: u64,
+    checkpoint: PathBuf,
     device: Device,
 }
 
@@ -86,21 +94,24 @@ impl TrainedRun {
     /// Opens a run folder.
     ///
     /// # Errors
-    /// Where the folder is no run, holds no checkpoint, or holds one of another run.
+    /// Where the folder is no run, holds no checkpoint, or a damaged one or one of another run.
     pub fn open(folder: &Path, device: &Device) -> Result<Self> {
         let config: Config = read_json(&folder.join(CONFIG))?;
         config.check()?;
-        let path = Checkpoint::newest(&folder.join(CHECKPOINTS))?;
-        let checkpoint = Checkpoint::load(&path, device)?;
+        let path = Checkpoints::of(folder).trained()?;
+        // The scores of other weights than those that were asked for would mislead.
+        let checkpoint = Checkpoint::load(&path, device).map_err(|error| {
+            let remedy = "resume the run, which then goes on from the checkpoint before it";
+            Error::run_file(folder, format!("cannot be used: {error}; {remedy}"))
+        })?;
         if checkpoint.header.config != config.digest()? {
-            return Err(Error::run_file(
-                &path,
-                "belongs to other settings than the run folder's config.json",
-            ));
+            let problem = "was made with other settings than config.json holds now; restore config.json";
+            return Err(Error::run_file(&path, problem));
         }
         let mut trainer = Trainer::new(&config, device)?;
         trainer.restore(&checkpoint)?;
-        Ok(TrainedRun { config, trainer, steps: checkpoint.header.steps, device: device.clone() })
+        let steps = checkpoint.header.steps;
+        Ok(TrainedRun { config, trainer, steps, checkpoint: path, device: device.clone() })
     }
 
     /// The run's settings.
@@ -111,6 +122,25 @@ impl TrainedRun {
     /// Steps that the networks have been trained for.
     pub fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// Which of the run's weights these are.
+    pub fn selection(&self) -> Selection {
+        if self.steps == self.config.training.iterations { Selection::Final } else { Selection::Unfinished }
+    }
+
+    /// The checkpoint that they come from.
+    pub fn checkpoint(&self) -> &Path {
+        &self.checkpoint
+    }
+
+    /// SHA-256 of that checkpoint.
+    ///
+    /// # Errors
+    /// Where it cannot be read any more.
+    pub fn checkpoint_digest(&self) -> Result<String> {
+        let bytes = std::fs::read(&self.checkpoint).map_err(Error::io(&self.checkpoint))?;
+        Ok(sha256(&bytes))
     }
 
     /// The run's networks.

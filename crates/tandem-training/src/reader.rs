@@ -1,14 +1,15 @@
 //! Reads the next batches while a step runs.
 
-use crate::dataset::{Dataset, Patch};
-use crate::{Error, Result, TwoStreamSampler};
+use crate::dataset::Patch;
+use crate::{Error, Result};
 use std::any::Any;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 /// Batches that wait to be used.
-const AHEAD: usize = 2;
+pub(crate) const AHEAD: usize = 2;
 
 /// The batches of a run, in the order of steps.
 #[derive(Debug)]
@@ -22,26 +23,25 @@ impl Batches {
     /// # Errors
     /// Where they could not be read, or all steps are done.
     pub fn next(&self) -> Result<Vec<Patch>> {
-        self.receiver.recv().unwrap_or_else(|_| Err(Error::Reader("there are no more batches".into())))
+        self.receiver.recv().unwrap_or(Err(Error::NoMoreBatches))
     }
 }
 
-/// Runs `consume` beside a thread that reads the batches of `steps`. What is read depends on seed and step alone, so
-/// that timing cannot change a run. A read error comes out of [`Batches::next`]; the thread ends with `consume`.
+/// Runs `consume` beside a thread that calls `read` for each of `steps`. What is read must depend on the step alone, so
+/// that timing cannot change a run. An error of `read` comes out of [`Batches::next`]; the thread ends with `consume`.
 ///
 /// # Errors
-/// The error of `consume`, or that of a thread that died.
+/// The error of `consume`.
 pub fn read_ahead<R>(
-    dataset: &Dataset,
-    sampler: &TwoStreamSampler,
     steps: Range<u64>,
+    read: impl Fn(u64) -> Result<Vec<Patch>> + Send,
     consume: impl FnOnce(Batches) -> Result<R>,
 ) -> Result<R> {
     let (sender, receiver) = sync_channel(AHEAD);
     thread::scope(|scope| {
-        let reader = scope.spawn(move || {
+        scope.spawn(move || {
             for step in steps {
-                let patches = dataset.patches(step, &sampler.batch(step));
+                let patches = guarded(&format!("step {step}"), || read(step));
                 let failed = patches.is_err();
                 // Nobody listens any more where the run has ended early.
                 if sender.send(patches).is_err() || failed {
@@ -49,15 +49,54 @@ pub fn read_ahead<R>(
                 }
             }
         });
-        let result = consume(Batches { receiver });
-        match reader.join() {
-            Ok(()) => result,
-            Err(panic) => Err(Error::Reader(message(panic.as_ref()))),
-        }
+        consume(Batches { receiver })
+    })
+}
+
+/// Reads something; a panic becomes an error that names it.
+pub(crate) fn guarded<T>(what: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    // What was being read is dropped with the panic: nobody sees it half done.
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        Err(Error::Panicked { what: what.to_owned(), message: message(panic.as_ref()) })
     })
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no reason given".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_panic_while_reading_is_the_error_of_the_run_and_names_the_case() {
+        let read = |step| {
+            guarded("case atrium7", || {
+                assert!(step < 3, "index 9 out of range");
+                Ok(Vec::new())
+            })
+        };
+        let done = Cell::new(0);
+        let ended: Result<()> = read_ahead(0..100, read, |batches| {
+            loop {
+                batches.next()?;
+                done.set(done.get() + 1);
+            }
+        });
+        let expected = "case atrium7: reading it failed by a fault of this program (index 9 out of range); leave the scan \
+                        out, and report it";
+        assert_eq!(ended.unwrap_err().to_string(), expected);
+        assert_eq!(done.get(), 3);
+    }
+
+    #[test]
+    fn batches_end_with_the_steps() {
+        let ended =
+            read_ahead(4..5, |_| Ok(Vec::new()), |batches| batches.next().and_then(|_| batches.next()));
+        let message = ended.unwrap_err().to_string();
+        assert_eq!(message, "there are no more batches; the thread that reads them has ended");
+    }
 }

@@ -1,7 +1,9 @@
 //! `report.md`: what a run was and what it scored, for people.
 
 use crate::files::write_text;
-use crate::{Config, Grid, KernelsRecord, Result, RunRecord, SummaryRow};
+use crate::{
+    Config, Grid, KernelsRecord, Result, RunRecord, SkippedRecord, SummaryRow, ValidationRecord, course,
+};
 use std::fmt::Write;
 use std::path::Path;
 use tandem_metrics::Summary;
@@ -22,17 +24,26 @@ pub(crate) struct Report<'a> {
     pub(crate) record: &'a RunRecord,
     /// Which kernels computed, as the log says.
     pub(crate) kernels: &'a [KernelsRecord],
+    /// All validations, the last one of the final weights.
+    pub(crate) validations: &'a [ValidationRecord],
+    /// Steps that were left out.
+    pub(crate) skipped: &'a [SkippedRecord],
     pub(crate) summary: &'a [SummaryRow],
 }
 
 impl Report<'_> {
     /// Writes `report.md`.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        write_text(path, &text(self))
+        write_text(path, &self.text())
+    }
+
+    /// What it says.
+    pub(crate) fn text(&self) -> String {
+        text(self)
     }
 }
 
-fn text(&Report { config, record, kernels, summary }: &Report) -> String {
+fn text(&Report { config, record, kernels, validations, skipped, summary }: &Report) -> String {
     let mut text = format!("# {}: {} on {}\n\n", config.name, config.method.name, record.dataset);
     let (training, lists) = (&config.training, &record.lists);
     let labelled = lists.labelled.len();
@@ -56,17 +67,42 @@ fn text(&Report { config, record, kernels, summary }: &Report) -> String {
         ),
         format!("Working grid: {spacing}; window stride {:?}", config.inference.stride),
         format!("Precision: {}", precision(kernels)),
-        format!("Seed: {}; version {}", record.seed, record.version),
+        format!("Seed: {}; version {}{}", record.seed, record.version, commit(record)),
         format!("Data: {} (manifest {})", record.dataset, record.data_digest),
     ];
     for line in lines {
         let _ = writeln!(text, "- {line}");
     }
-    text.push_str("\nValidation cases, weights of the last step: mean ± SD over cases.\n");
+    for SkippedRecord { step, skipped } in skipped {
+        let _ = writeln!(text, "- **Step {step} was skipped**: {skipped}");
+    }
+    for (record, why) in validations.iter().filter_map(|record| Some((record, record.collapse.as_ref()?))) {
+        let _ = writeln!(text, "- **Collapse after {} steps**: {why}", record.steps);
+    }
+    text.push_str("\nValidation cases, final weights (those of the last step): mean ± SD over cases.\n");
     for grid in [Grid::Own, Grid::Working] {
         table(&mut text, grid, summary);
     }
+    if validations.len() > 1 {
+        text.push_str(&validation_table(validations));
+    }
     text
+}
+
+/// All validations of the run. A step that is chosen by them has a score that is too good.
+fn validation_table(validations: &[ValidationRecord]) -> String {
+    let mut text = String::from("\n## Validations\n\n| Steps | Ensemble, mean Dice (%) | |\n|---|---|---|\n");
+    for record in validations {
+        let dice = course::dice(&record.validation)
+            .map_or_else(|| "-".to_owned(), |dice| format!("{:.2}", 100.0 * dice));
+        let note = if record.collapse.is_some() { "collapse" } else { "" };
+        let _ = writeln!(text, "| {} | {dice} | {note} |", record.steps);
+    }
+    text
+}
+
+fn commit(record: &RunRecord) -> String {
+    record.commit.as_ref().map_or_else(String::new, |commit| format!(", commit {commit}"))
 }
 
 /// What computed, and from which step on where it changed.
@@ -131,6 +167,8 @@ mod tests {
         let ids = |range: std::ops::Range<usize>| range.map(|at| at.to_string()).collect();
         let record = RunRecord {
             version: "0.1.0".into(),
+            commit: Some("12ab-dirty".into()),
+            dependencies: "ef".into(),
             dataset: "phantom".into(),
             prepared: "data/prepared/phantom".into(),
             data_digest: "ab".into(),
@@ -138,6 +176,7 @@ mod tests {
             seed: 1337,
             kernels: kernels("amx"),
             threads: 2,
+            processor: None,
             training_scans: 80,
             all_scans: 100,
             lists: Lists { labelled: ids(0..8), unlabelled: ids(8..64), validation: ids(64..80) },
@@ -148,7 +187,27 @@ mod tests {
             KernelsRecord { steps: 30, kernels: kernels("avx2") },
         ];
         let (config, summary) = (tiny(), sample().summary());
-        let text = text(&Report { config: &config, record: &record, kernels: &log, summary: &summary });
+        let validation = |steps, collapse: Option<&str>| ValidationRecord {
+            steps,
+            collapse: collapse.map(str::to_owned),
+            validation: summary.clone(),
+        };
+        let validations = [validation(20, Some("nothing is predicted")), validation(60, None)];
+        let skipped = [SkippedRecord { step: 7, skipped: "the loss of vnet is not finite".into() }];
+        let text = text(&Report {
+            config: &config,
+            record: &record,
+            kernels: &log,
+            validations: &validations,
+            skipped: &skipped,
+            summary: &summary,
+        });
+        assert!(text.contains("- Seed: 1337; version 0.1.0, commit 12ab-dirty\n"), "{text}");
+        assert!(text.contains("- **Step 7 was skipped**: the loss of vnet is not finite\n"), "{text}");
+        assert!(text.contains("- **Collapse after 20 steps**: nothing is predicted\n"), "{text}");
+        let (last, course) =
+            (text.find("final weights").unwrap(), text.find("| 20 | 61.90 | collapse |").unwrap());
+        assert!(last < course, "{text}");
         let precision = "- Precision: bf16, kernels amx; after 30 steps bf16 stored, f32 kernels avx2 (no matrix tiles)\n";
         assert!(text.contains(precision), "{text}");
         assert!(text.starts_with("# tiny: supervised-ensemble on phantom\n"), "{text}");

@@ -1,6 +1,7 @@
 //! The run log: one line of JSON a step, the same bytes for the same seed.
 
-use crate::{Error, Kernels, Result};
+use crate::{Error, Kernels, Result, SummaryRow};
+use serde::de::DeserializeOwned;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use std::fs::{self, File, OpenOptions};
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tandem_objectives::Term;
 
 /// What a step did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StepRecord {
     /// The step, counted from 0.
     pub step: u64,
@@ -18,6 +19,9 @@ pub struct StepRecord {
     /// The loss of each trained network.
     #[serde(serialize_with = "as_map")]
     pub losses: Vec<(String, f32)>,
+    /// The Euclidean norm of the gradient of each trained network that has one, before it is clipped.
+    #[serde(serialize_with = "as_map")]
+    pub gradient_norms: Vec<(String, f32)>,
     /// The method's terms, in its order. A term without a value is `{"undefined": reason}`.
     #[serde(serialize_with = "terms_as_map")]
     pub terms: Vec<(String, Term)>,
@@ -31,6 +35,29 @@ pub struct KernelsRecord {
     pub steps: u64,
     /// The kernels.
     pub kernels: Kernels,
+}
+
+/// A step that was left out, because something of it is not finite: in the log in place of its [`StepRecord`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SkippedRecord {
+    /// The step, counted from 0.
+    pub step: u64,
+    /// What is not finite.
+    pub skipped: String,
+}
+
+/// What a validation found: a line of the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValidationRecord {
+    /// Steps done.
+    pub steps: u64,
+    /// Why the networks seem to have collapsed since an earlier validation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collapse: Option<String>,
+    /// The scores.
+    pub validation: Vec<SummaryRow>,
 }
 
 /// Writes lines of JSON to one file. It holds no wall-clock time, so that the same seed gives the same bytes.
@@ -51,8 +78,9 @@ impl RunLog {
         let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
         if length < bytes {
-            let problem =
-                format!("has {length} bytes, the checkpoint expects {bytes} at least; the log was cut");
+            let problem = format!(
+                "has {length} bytes, but the checkpoint was written after {bytes}; restore the log, or start the run anew"
+            );
             return Err(Error::run_file(path, problem));
         }
         file.set_len(bytes).map_err(io)?;
@@ -87,8 +115,23 @@ impl RunLog {
     /// # Errors
     /// Where the file cannot be read.
     pub fn kernels(&self) -> Result<Vec<KernelsRecord>> {
-        let text = fs::read_to_string(&self.path).map_err(Error::io(&self.path))?;
-        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+        records(&self.path)
+    }
+
+    /// The steps that were left out, in order.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn skipped(&self) -> Result<Vec<SkippedRecord>> {
+        records(&self.path)
+    }
+
+    /// The validations, in order.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn validations(&self) -> Result<Vec<ValidationRecord>> {
+        records(&self.path)
     }
 
     /// Bytes written so far, those of before a resume included. Syncs them to the disk first.
@@ -101,8 +144,31 @@ impl RunLog {
     }
 }
 
+/// The lines of one kind of a log.
+pub(crate) fn records<R: DeserializeOwned>(log: &Path) -> Result<Vec<R>> {
+    let text = fs::read_to_string(log).map_err(Error::io(log))?;
+    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
 fn as_map<S: Serializer>(pairs: &[(String, f32)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
+    serializer.collect_map(pairs.iter().map(|(name, value)| (name, Number(*value))))
+}
+
+/// A number; where it is not finite, its name: JSON has no NaN, and it must not turn up as a silent null.
+pub(crate) fn number<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    if value.is_finite() {
+        serializer.serialize_f32(*value)
+    } else {
+        serializer.serialize_str(&value.to_string())
+    }
+}
+
+struct Number(f32);
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        number(&self.0, serializer)
+    }
 }
 
 fn terms_as_map<S: Serializer>(terms: &[(String, Term)], serializer: S) -> Result<S::Ok, S::Error> {
@@ -114,7 +180,6 @@ fn terms_as_map<S: Serializer>(terms: &[(String, Term)], serializer: S) -> Resul
     for (name, term) in terms {
         match *term {
             Term::Value(value) if value.is_finite() => map.serialize_entry(name, &value)?,
-            // JSON has no NaN: it must not turn up as a silent null.
             Term::Value(_) => map.serialize_entry(name, &Undefined { undefined: "not a finite number" })?,
             Term::Undefined(reason) => map.serialize_entry(name, &Undefined { undefined: reason })?,
         }
@@ -132,6 +197,7 @@ mod tests {
             step,
             learning_rate: 0.01,
             losses: vec![("vnet".into(), 1.5), ("resnet34".into(), 0.1)],
+            gradient_norms: vec![("vnet".into(), 2.0), ("resnet34".into(), f32::NAN)],
             terms: vec![
                 ("vnet/ce".into(), Term::Value(0.25)),
                 ("l_c/pull".into(), Term::Undefined("no candidate")),
@@ -145,6 +211,7 @@ mod tests {
         let line = serde_json::to_string(&record(3)).unwrap();
         let expected = concat!(
             r#"{"step":3,"learning_rate":0.01,"losses":{"vnet":1.5,"resnet34":0.1},"#,
+            r#""gradient_norms":{"vnet":2.0,"resnet34":"NaN"},"#,
             r#""terms":{"vnet/ce":0.25,"l_c/pull":{"undefined":"no candidate"},"#,
             r#""tau":{"undefined":"not a finite number"}}}"#
         );

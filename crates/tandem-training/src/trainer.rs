@@ -1,11 +1,12 @@
 //! One training step: the table of contents of the method.
 
+use crate::guard::{self, Before, Quantity};
 use crate::networks::{Networks, Passes};
 use crate::{Checkpoint, Config, Error, Header, Result, Sgd, StepRecord, TrainingConfig, learning_rate};
 use candle_core::{Device, Tensor};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use tandem_objectives::{Batch, Method, Objective, Role, Step};
+use tandem_objectives::{Batch, Method, Role, Step};
 
 /// A method with its networks and their optimisers.
 pub struct Trainer {
@@ -21,10 +22,7 @@ impl Trainer {
     /// # Errors
     /// Where the method or one of its options is unknown, or a network cannot be built.
     pub fn new(config: &Config, device: &Device) -> Result<Self> {
-        let method =
-            tandem_objectives::build(&config.method.name, &Value::Object(config.method.options.clone()))
-                .map_err(|error| Error::config("method", error.to_string()))?;
-        Self::with_method(method, config, device)
+        Self::with_method(method(config)?, config, device)
     }
 
     /// A trainer of any method, of this workspace or not.
@@ -54,26 +52,59 @@ impl Trainer {
     /// optimiser, then the averages.
     ///
     /// # Errors
-    /// Where a loss is not finite (nothing is changed then, the batch statistics apart), or an operation fails.
+    /// Where a loss or gradient is not finite, or an operation fails; nothing is changed by the step then.
     pub fn step(&mut self, index: u64, batch: &Batch) -> Result<StepRecord> {
+        let before = Before::of(&self.networks, self.method.as_ref())?;
+        self.networks.forget_gradients();
+        let taken = self.take(index, batch);
+        if taken.is_err() {
+            before.restore(&self.networks, self.method.as_mut())?;
+        }
+        taken
+    }
+
+    fn take(&mut self, index: u64, batch: &Batch) -> Result<StepRecord> {
         let step = Step { index, iterations: self.training.iterations, seed: self.training.seed };
         let passes = Passes { networks: &self.networks, step };
-        self.networks.forget_gradients();
         let objective = self.method.objective(batch, step, &passes)?;
-        let losses = finite_losses(&objective, index)?;
+        let (losses, terms) = (guard::losses(&objective)?, objective.terms);
+        let broken = guard::broken_loss(&losses, &terms);
+        let learning_rate = self.learning_rate(index);
+        let mut record = StepRecord { step: index, learning_rate, losses, gradient_norms: vec![], terms };
+        if let Some(broken) = broken {
+            return Err(broken.stop(Quantity::Loss, record));
+        }
 
         sum(&objective.losses)?.backward()?;
 
-        let rate = self.learning_rate(index);
-        for (&network, optimiser) in &mut self.optimisers {
-            let weights = self.networks.get(network)?.parameters.weights();
+        let mut gradients = Vec::with_capacity(self.optimisers.len());
+        for &network in self.optimisers.keys() {
+            let parameters = &self.networks.get(network)?.parameters;
             // A network that took no part in a loss is left alone.
-            if let Some(gradient) = weights.take_gradient() {
-                optimiser.step(weights.values(), &gradient, rate)?;
+            if let Some(gradient) = parameters.weights().take_gradient() {
+                let norm = guard::norm(&gradient);
+                record.gradient_norms.push((network.to_owned(), norm as f32));
+                gradients.push((network, gradient, norm));
+            }
+        }
+        for (network, gradient, norm) in &gradients {
+            if !norm.is_finite() {
+                let parameters = &self.networks.get(network)?.parameters;
+                return Err(
+                    guard::broken_parameter(network, parameters, gradient).stop(Quantity::Gradient, record)
+                );
+            }
+        }
+
+        for (network, gradient, norm) in &gradients {
+            let clipped = self.training.clip_norm.and_then(|most| guard::clipped(gradient, *norm, most));
+            let weights = self.networks.get(network)?.parameters.weights().values();
+            if let Some(optimiser) = self.optimisers.get_mut(network) {
+                optimiser.step(weights, clipped.as_deref().unwrap_or(gradient), learning_rate)?;
             }
         }
         self.networks.follow(index)?;
-        Ok(StepRecord { step: index, learning_rate: rate, losses, terms: objective.terms })
+        Ok(record)
     }
 
     /// All that a resume needs of the networks, their optimisers and the method.
@@ -121,21 +152,14 @@ impl Trainer {
     }
 }
 
-fn missing(network: &str) -> Error {
-    candle_core::Error::Msg(format!("the checkpoint has no network {network:?}")).into()
+/// The method of the settings.
+pub(crate) fn method(config: &Config) -> Result<Box<dyn Method>> {
+    tandem_objectives::build(&config.method.name, &Value::Object(config.method.options.clone()))
+        .map_err(|error| Error::config("method", error.to_string()))
 }
 
-/// The value of every loss.
-fn finite_losses(objective: &Objective, step: u64) -> Result<Vec<(String, f32)>> {
-    let read = |(network, loss): &(&'static str, Tensor)| {
-        let value = loss.to_scalar::<f32>()?;
-        if value.is_finite() {
-            Ok(((*network).to_owned(), value))
-        } else {
-            Err(Error::NotFinite { network: (*network).to_owned(), value, step })
-        }
-    };
-    objective.losses.iter().map(read).collect()
+fn missing(network: &str) -> Error {
+    candle_core::Error::Msg(format!("the checkpoint has no network {network:?}")).into()
 }
 
 fn sum(losses: &[(&'static str, Tensor)]) -> candle_core::Result<Tensor> {

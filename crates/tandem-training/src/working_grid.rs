@@ -12,15 +12,15 @@ const DIGEST_DIGITS: usize = 12;
 ///
 /// Where every scan has that spacing this is the source itself. Else it is a prepared folder beside the source, named
 /// after the spacing and the source's digest, which is made where it is missing: aside, then renamed. Test cases are
-/// not copied. `progress` gets the number of cases done and their total.
+/// not copied. `progress` gets the number of cases done and their total, and ends the work with an error.
 ///
 /// # Errors
-/// Where a case cannot be read or resampled, or the folder cannot be written.
+/// That of `progress`; where a case cannot be read or resampled, or the folder cannot be written.
 pub(crate) fn on_working_grid(
     source: &Path,
     spacing: [f64; 3],
     classes: usize,
-    progress: &mut dyn FnMut(usize, usize),
+    progress: &mut dyn FnMut(usize, usize) -> Result<()>,
 ) -> Result<PreparedSet> {
     let set = PreparedSet::open(source)?;
     let training: Vec<&CaseRecord> =
@@ -43,15 +43,19 @@ pub(crate) fn on_working_grid(
         .with_channels(manifest.channels.clone())?
         .with_classes(manifest.classes.clone())?;
     for (done, record) in training.iter().enumerate() {
-        progress(done, training.len());
+        progress(done, training.len())?;
         let subject = resampled(&set, record, spacing, classes).map_err(Error::case(&record.id))?;
         let file = format!("{}.nii of set {}", record.id, set.digest());
         let sources = vec![Source { file, sha256: None }];
         let case = NewCase { subject: &subject, split: Split::Train, sources, note: record.note.clone() };
         writer.add(case).map_err(Error::case(&record.id))?;
     }
-    progress(training.len(), training.len());
-    Ok(writer.finish()?)
+    progress(training.len(), training.len())?;
+    match writer.finish() {
+        // Another run has made the same copy meanwhile.
+        Err(_) if folder.exists() => Ok(PreparedSet::open(&folder)?),
+        written => Ok(written?),
+    }
 }
 
 /// `<source>@<spacing>mm-<digest>`, so that a change of the source asks for a new copy.

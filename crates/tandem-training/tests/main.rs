@@ -1,5 +1,8 @@
 //! Tests of the training loop as a whole.
 
+mod exact;
+mod faults;
+mod guards;
 mod reference;
 mod resume;
 mod run;

@@ -51,7 +51,7 @@ fn six_steps_are_three_and_three_bit_for_bit() {
     let mut first = trainer();
     let mut both = steps(&mut first, 0..3);
     let folder = tempfile::tempdir().unwrap();
-    let path = Checkpoint::path(folder.path(), 3);
+    let path = folder.path().join("step.safetensors");
     first.checkpoint(header(3)).unwrap().save(&path).unwrap();
     let mut second = trainer();
     second.restore(&Checkpoint::load(&path, &Device::Cpu).unwrap()).unwrap();
@@ -80,18 +80,6 @@ fn the_teacher_starts_as_the_student_and_follows_it() {
     for ((teacher, before), student) in teacher.iter().zip(&before).zip(&student) {
         assert!((teacher - (decay * before + (1.0 - decay) * student)).abs() < 1e-6);
     }
-}
-
-#[test]
-fn a_loss_that_is_not_finite_ends_the_run_and_leaves_the_weights() {
-    let mut trainer = trainer();
-    let weights = trainer.networks().get("student").unwrap().parameters.weights().values().clone();
-    let before = weights.to_vec1::<f32>().unwrap();
-    let mut batch = batch(0);
-    batch.images = (batch.images * f64::NAN).unwrap();
-    let message = trainer.step(4, &batch).unwrap_err().to_string();
-    assert!(message.starts_with("the loss of student is NaN at step 4"), "{message}");
-    assert_eq!(before, weights.to_vec1::<f32>().unwrap());
 }
 
 #[test]

@@ -3,16 +3,21 @@
 use crate::reference::tiny;
 use candle_core::Device;
 use ndarray::Array3;
+use std::cell::Cell;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tandem_random::Draws;
 use tandem_training::{
-    CaseList, Config, Error, Event, Grid, Kernels, Precision, Run, Scores, Setup, TrainedRun, evaluate,
-    subjects,
+    CaseList, Config, Error, Event, Grid, Kernels, Precision, Provenance, Run, Scores, Setup, TrainedRun,
+    evaluate, subjects, verify,
 };
 use tandem_volume::prepared::{NewCase, PreparedSet, Source, Split, Writer};
 use tandem_volume::{Geometry, Subject, Volume, read_label};
+
+/// Nobody asks to stop.
+pub(crate) static RUNNING: AtomicBool = AtomicBool::new(false);
 
 const SHAPE: [usize; 3] = [24, 20, 18];
 
@@ -32,7 +37,7 @@ fn ball(index: u64) -> Subject {
 }
 
 /// Six training cases and a test case.
-fn prepared(folder: &Path) -> PathBuf {
+pub(crate) fn prepared(folder: &Path) -> PathBuf {
     let path = folder.join("balls");
     let mut writer = Writer::create(&path, "balls", "Balls in noise.").unwrap();
     for index in 0..7 {
@@ -44,17 +49,17 @@ fn prepared(folder: &Path) -> PathBuf {
     path
 }
 
-fn setup<'a>(config: Config, prepared: &'a Path, folder: &'a Path) -> Setup<'a> {
+pub(crate) fn setup<'a>(config: Config, prepared: &'a Path, folder: &'a Path) -> Setup<'a> {
     Setup { config, prepared, folder, device: Device::Cpu }
 }
 
-fn train(config: Config, prepared: &Path, folder: &Path) -> Scores {
-    let mut run = Run::create(setup(config, prepared, folder), &mut |_| {}).unwrap();
-    run.train(&AtomicBool::new(false), &mut |_| {}).unwrap()
+pub(crate) fn train(config: Config, prepared: &Path, folder: &Path) -> Scores {
+    let mut run = Run::create(setup(config, prepared, folder), &RUNNING, &mut |_| {}).unwrap();
+    run.train(&RUNNING, &mut |_| {}).unwrap()
 }
 
 /// The scans have 1 mm, the run 2 mm.
-fn coarse(iterations: u64) -> Config {
+pub(crate) fn coarse(iterations: u64) -> Config {
     let mut config = tiny("dual-networks", iterations);
     config.data.spacing_mm = Some([2.0; 3]);
     config
@@ -65,8 +70,19 @@ fn a_run_leaves_a_whole_folder_and_its_networks_can_be_used_again() {
     let folder = tempfile::tempdir().unwrap();
     let (scans, out) = (prepared(folder.path()), folder.path().join("run"));
     let scores = train(coarse(2), &scans, &out);
-    for file in ["config.json", "run.json", "log.jsonl", "metrics.csv", "summary.json", "report.md"] {
+    for file in [
+        "config.json",
+        "run.json",
+        "log.jsonl",
+        "metrics.csv",
+        "summary.json",
+        "report.md",
+        "provenance.json",
+    ] {
         assert!(out.join(file).is_file(), "{file}");
+    }
+    for finding in verify(&out).unwrap() {
+        assert!(finding.outcome.is_ok(), "{finding:?}");
     }
     // Two networks and their ensemble, on two grids.
     assert_eq!(scores.rows().len(), 6);
@@ -83,31 +99,38 @@ fn a_run_leaves_a_whole_folder_and_its_networks_can_be_used_again() {
     assert_eq!(trained.steps(), 2);
     let set = PreparedSet::open(&scans).unwrap();
     let ids = ["ball5".to_owned()];
-    let again =
-        evaluate(&trained.predictor().unwrap(), subjects(&set, &ids), None, &mut |_, _, _| {}).unwrap();
+    let again = evaluate(&trained.predictor().unwrap(), subjects(&set, &ids), None, &mut |_, _, _| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     assert_eq!(again, scores);
 }
 
-/// Runs until `wants` says so of an event, then goes on with the folder in a new run; gives the steps in between.
-fn stop_and_resume(
+/// Runs until each of `wants` in turn says so of an event, and goes on with the folder in a new run each time; gives the
+/// steps at which it was stopped.
+pub(crate) fn stop_and_resume(
     config: Config,
     scans: &Path,
     out: &Path,
-    mut wants: impl FnMut(&Event<'_>) -> bool,
-) -> u64 {
-    let stop = AtomicBool::new(false);
-    let mut run = Run::create(setup(config, scans, out), &mut |_| {}).unwrap();
-    let stopped = run.train(&stop, &mut |event| {
-        if wants(&event) {
-            stop.store(true, Ordering::Relaxed);
-        }
-    });
-    let Err(Error::Interrupted { steps, checkpoint }) = stopped else { panic!("{stopped:?}") };
-    assert!(checkpoint.is_file());
-    drop(run);
-    let mut run = Run::resume(out, scans, Device::Cpu, &mut |_| {}).unwrap();
-    run.train(&AtomicBool::new(false), &mut |_| {}).unwrap();
-    steps
+    wants: &[&dyn Fn(&Event<'_>) -> bool],
+) -> Vec<u64> {
+    let mut run = Run::create(setup(config, scans, out), &RUNNING, &mut |_| {}).unwrap();
+    let mut stops = Vec::new();
+    for wants in wants {
+        let stop = AtomicBool::new(false);
+        let stopped = run.train(&stop, &mut |event| {
+            if wants(&event) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        });
+        let Err(Error::Interrupted { steps, checkpoint }) = stopped else { panic!("{stopped:?}") };
+        assert!(checkpoint.is_file());
+        stops.push(steps);
+        drop(run);
+        run = Run::resume(out, scans, Device::Cpu, &RUNNING, &mut |_| {}).unwrap();
+    }
+    run.train(&RUNNING, &mut |_| {}).unwrap();
+    stops
 }
 
 #[test]
@@ -123,26 +146,30 @@ fn the_same_seed_gives_the_same_bytes_and_a_resumed_run_too() {
 
     // Stopped during training, and during the validation after four steps.
     let after_step = |event: &Event<'_>| matches!(event, Event::Step { record, .. } if record.step == 2);
-    let steps = stop_and_resume(config.clone(), &scans, &out("stopped"), after_step);
-    assert_eq!(steps, 3);
-    let mut validated = 0;
+    let steps = stop_and_resume(config.clone(), &scans, &out("stopped"), &[&after_step]);
+    assert_eq!(steps, [3]);
+    let validated = Cell::new(false);
     let second_validation = |event: &Event<'_>| {
-        validated += u32::from(matches!(event, Event::Validated { .. }));
-        validated == 1 && matches!(event, Event::Validating { .. })
+        validated.set(validated.get() || matches!(event, Event::Validated { .. }));
+        validated.get() && matches!(event, Event::Validating { .. })
     };
-    let steps = stop_and_resume(config.clone(), &scans, &out("unvalidated"), second_validation);
-    assert_eq!(steps, 4);
+    let steps = stop_and_resume(config.clone(), &scans, &out("unvalidated"), &[&second_validation]);
+    assert_eq!(steps, [4]);
 
     let read = |run: &str, file: &str| fs::read(out(run).join(file)).unwrap();
-    for file in
-        ["log.jsonl", "checkpoints/step-00000006.safetensors", "metrics.csv", "summary.json", "report.md"]
-    {
+    for file in ["log.jsonl", "checkpoints/final.safetensors", "metrics.csv", "summary.json", "report.md"] {
         assert!(read("straight", file) == read("again", file), "{file} differs between two runs of one seed");
         assert!(read("straight", file) == read("stopped", file), "{file} differs after a resume");
         assert!(
             read("straight", file) == read("unvalidated", file),
             "{file} differs after a stop in a validation"
         );
+    }
+    for (run, pieces) in [("straight", vec![[0, 6]]), ("stopped", vec![[0, 3], [3, 6]])] {
+        let provenance: Provenance = serde_json::from_slice(&read(run, "provenance.json")).unwrap();
+        assert_eq!(provenance.pieces.iter().map(|piece| piece.steps).collect::<Vec<_>>(), pieces);
+        assert!(provenance.seconds > 0.0 && provenance == Provenance::of(provenance.pieces.clone()));
+        assert!(verify(&out(run)).unwrap().iter().all(|finding| finding.outcome.is_ok()));
     }
     let mut other = config;
     other.training.seed += 1;
@@ -159,17 +186,19 @@ fn a_run_in_bf16_goes_on_in_bf16_and_is_scored_in_bf16() {
     config.precision = Precision::Bf16;
     let scores = train(config.clone(), &scans, &out("straight"));
     let after_step = |event: &Event<'_>| matches!(event, Event::Step { record, .. } if record.step == 1);
-    assert_eq!(stop_and_resume(config.clone(), &scans, &out("stopped"), after_step), 2);
+    assert_eq!(stop_and_resume(config.clone(), &scans, &out("stopped"), &[&after_step]), [2]);
     let read = |run: &str, file: &str| fs::read(out(run).join(file)).unwrap();
-    for file in ["log.jsonl", "checkpoints/step-00000004.safetensors", "metrics.csv", "report.md"] {
+    for file in ["log.jsonl", "checkpoints/final.safetensors", "metrics.csv", "report.md"] {
         assert!(read("straight", file) == read("stopped", file), "{file} differs after a resume");
     }
 
     let trained = TrainedRun::open(&out("stopped"), &Device::Cpu).unwrap();
     assert_eq!(trained.config().precision, Precision::Bf16);
     let (set, ids) = (PreparedSet::open(&scans).unwrap(), ["ball5".to_owned()]);
-    let again =
-        evaluate(&trained.predictor().unwrap(), subjects(&set, &ids), None, &mut |_, _, _| {}).unwrap();
+    let again = evaluate(&trained.predictor().unwrap(), subjects(&set, &ids), None, &mut |_, _, _| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     assert_eq!(again, scores);
     // The comparisons mean something: f32 has other bits.
     config.precision = Precision::F32;
@@ -183,7 +212,7 @@ fn a_run_folder_names_the_precision_that_was_decided_on() {
     let (scans, out) = (prepared(folder.path()), folder.path().join("run"));
     let mut config = tiny("supervised-ensemble", 1);
     config.precision = Precision::Auto;
-    let run = Run::create(setup(config, &scans, &out), &mut |_| {}).unwrap();
+    let run = Run::create(setup(config, &scans, &out), &RUNNING, &mut |_| {}).unwrap();
     assert_eq!(run.config().precision, Precision::Auto.decided());
     assert_eq!(run.record().kernels, Kernels::of(Precision::Auto));
     let written: Config = serde_json::from_slice(&fs::read(out.join("config.json")).unwrap()).unwrap();
@@ -201,7 +230,7 @@ fn scans_are_brought_to_the_working_grid_once_and_the_test_list_is_left_alone() 
                 cases = done;
             }
         };
-        Run::create(setup(coarse(1), &scans, &folder.path().join(out)), &mut observe).unwrap();
+        Run::create(setup(coarse(1), &scans, &folder.path().join(out)), &RUNNING, &mut observe).unwrap();
         cases
     };
     assert_eq!(resampled("first"), 6);
@@ -224,7 +253,7 @@ fn what_is_wrong_is_said_before_a_folder_is_made() {
     let message = |change: fn(&mut Config)| {
         let mut config = tiny("dual-networks", 2);
         change(&mut config);
-        let error = Run::create(setup(config, &scans, &out), &mut |_| {}).err().expect("an error");
+        let error = Run::create(setup(config, &scans, &out), &RUNNING, &mut |_| {}).err().expect("an error");
         assert!(!out.exists(), "{error}");
         error.to_string()
     };
@@ -236,7 +265,8 @@ fn what_is_wrong_is_said_before_a_folder_is_made() {
     assert!(message(|c| c.training.iterations = 0).starts_with("training.iterations"));
 
     fs::create_dir(&out).unwrap();
-    let error = Run::create(setup(tiny("mcf", 2), &scans, &out), &mut |_| {}).err().expect("an error");
+    let error =
+        Run::create(setup(tiny("mcf", 2), &scans, &out), &RUNNING, &mut |_| {}).err().expect("an error");
     assert!(error.to_string().contains("exists already"), "{error}");
 }
 
@@ -245,11 +275,11 @@ fn a_scan_that_shrinks_during_a_run_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let (scans, out) = (prepared(folder.path()), folder.path().join("run"));
     let config = tiny("supervised-ensemble", 50);
-    let mut run = Run::create(setup(config, &scans, &out), &mut |_| {}).unwrap();
+    let mut run = Run::create(setup(config, &scans, &out), &RUNNING, &mut |_| {}).unwrap();
     for id in ["ball0", "ball1"] {
         let file = fs::OpenOptions::new().write(true).open(scans.join(format!("images/{id}.nii"))).unwrap();
         file.set_len(400).unwrap();
     }
-    let message = run.train(&AtomicBool::new(false), &mut |_| {}).unwrap_err().to_string();
+    let message = run.train(&RUNNING, &mut |_| {}).unwrap_err().to_string();
     assert!(message.starts_with("case ball") && message.contains(".nii"), "{message}");
 }

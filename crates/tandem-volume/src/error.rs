@@ -12,7 +12,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused to open, read, write or rename a file.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), remedy(source))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -68,6 +68,21 @@ pub enum Error {
     /// An argument outside what the operation accepts.
     #[error("{0}")]
     Argument(String),
+}
+
+/// What helps against an error of the operating system, to be put behind its message; empty where that is plain.
+pub fn remedy(error: &io::Error) -> &'static str {
+    // EIO has no kind of its own.
+    const DEVICE: i32 = 5;
+    match error.kind() {
+        io::ErrorKind::NotFound => "; check the path, and whether its disk is there",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room there, then go on",
+        io::ErrorKind::FileTooLarge => "; allow larger files there (ulimit -f), then go on",
+        io::ErrorKind::ReadOnlyFilesystem => "; mount it writable or choose another folder, then go on",
+        io::ErrorKind::PermissionDenied => "; get permission or choose another folder",
+        _ if error.raw_os_error() == Some(DEVICE) => "; the device fails: see the system's log",
+        _ => "",
+    }
 }
 
 impl Error {

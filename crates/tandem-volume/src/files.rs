@@ -166,26 +166,44 @@ fn read_folder(folder: &Path, _: Budget) -> Result<Stored> {
 fn write<T: Voxel>(path: &Path, volume: &Volume<T>, version: Version) -> Result<()> {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     match ending(&name) {
-        Some((_, ".nii", _)) => write_aside(path, &nifti::encode_as(version, slice::from_ref(volume), path)?),
+        Some((_, ".nii", _)) => write_whole(path, &nifti::encode_as(version, slice::from_ref(volume), path)?),
         Some((_, ".nii.gz", _)) => {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
             encoder
                 .write_all(&nifti::encode_as(version, slice::from_ref(volume), path)?)
                 .map_err(Error::io(path))?;
-            write_aside(path, &encoder.finish().map_err(Error::io(path))?)
+            write_whole(path, &encoder.finish().map_err(Error::io(path))?)
         }
-        Some((_, ".nrrd", _)) => write_aside(path, &nrrd::encode(volume, path)?),
+        Some((_, ".nrrd", _)) => write_whole(path, &nrrd::encode(volume, path)?),
         _ => Err(Error::file(path, "volumes are written as .nii, .nii.gz or .nrrd; choose such a name")),
     }
 }
 
-/// Writes `bytes` beside `path`, syncs them, and renames them into place: a reader sees the old file or the new one,
-/// never a part.
-pub(crate) fn write_aside(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Writes `bytes` beside `path`, syncs them, renames them into place and syncs the folder: a reader sees the old file or
+/// the new one, never a part, and so does whoever looks after a power cut.
+///
+/// # Errors
+/// Where the system refuses; then `path` is what it was before, and nothing is left beside it.
+pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    write_whole_by(path, |file| file.write_all(bytes))
+}
+
+/// The same with what `write` puts into the file, for contents that need not be in memory at once.
+///
+/// # Errors
+/// As for [`write_whole`].
+pub fn write_whole_by(
+    path: impl AsRef<Path>,
+    write: impl FnOnce(&mut File) -> std::io::Result<()>,
+) -> Result<()> {
+    let path = path.as_ref();
     let aside = aside(path);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let written = File::create(&aside)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&aside, path));
+        .and_then(|mut file| write(&mut file).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&aside, path))
+        // The rename itself lasts once the folder is synced.
+        .and_then(|()| File::open(folder)?.sync_all());
     written.map_err(|error| {
         // What cannot be removed either is reported by the first error.
         let _ = fs::remove_file(&aside);

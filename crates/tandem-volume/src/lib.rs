@@ -32,8 +32,11 @@ mod text_header;
 mod volume;
 
 pub use budget::READ_LIMIT;
-pub use error::{Error, Result};
-pub use files::{read_channels, read_image, read_label, stem, write_image, write_label, write_label_of};
+pub use error::{Error, Result, remedy};
+pub use files::{
+    read_channels, read_image, read_label, stem, write_image, write_label, write_label_of, write_whole,
+    write_whole_by,
+};
 pub use geometry::Geometry;
 pub use image::Image;
 pub use inspect::{Inspection, inspect};

@@ -17,6 +17,7 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use tandem_augment::foreground;
+use tandem_training::host;
 use tandem_volume::layout::{Layout, ScanFolder};
 use tandem_volume::prepared::{Normalisation, PreparedSet, Split, Writer};
 use tandem_volume::{Image, Orientation, Subject, Volume};
@@ -89,7 +90,7 @@ pub(super) fn prepare(
     let Some(survey) = Survey::of(&folder, stop)? else { return Ok(None) };
     refuse_errors(&survey, &folder, arguments.resample_labels)?;
     let fingerprint = Fingerprint::of(&folder, &survey);
-    let plan = Plan::propose(&fingerprint, &survey, &wishes(arguments)?, plan::available_memory())?;
+    let plan = Plan::propose(&fingerprint, &survey, &wishes(arguments)?, host::available_memory())?;
     plan.lines().iter().for_each(say);
     let resample_labels = arguments.resample_labels;
     let orientation = usual_orientation(&survey.scans).context("there is no scan")?;

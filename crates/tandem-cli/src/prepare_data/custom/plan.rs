@@ -7,10 +7,11 @@ use super::fingerprint::Fingerprint;
 use crate::survey::{Survey, Surveyed, percentile};
 use anyhow::{Result, bail};
 use serde::Serialize;
+use tandem_training::Bytes;
 use tandem_volume::prepared::{Normalisation, Split};
 
-use patch::{BATCH, Limit};
-pub(super) use patch::{Sizes, available_memory};
+pub(super) use patch::Sizes;
+use patch::{BATCH, FULL, Proposal, QUICK};
 
 /// A scan of CT has air, which is near -1000 HU; MR has nothing below 0.
 const AIR: f64 = -500.0;
@@ -94,7 +95,7 @@ impl Plan {
             );
         }
         plan.normalise(fingerprint, survey, wishes.normalisation);
-        plan.size(fingerprint, wishes.spacing, memory);
+        plan.size(fingerprint, wishes.spacing, memory)?;
         Ok(plan)
     }
 
@@ -127,24 +128,31 @@ impl Plan {
         }
     }
 
-    fn size(&mut self, fingerprint: &Fingerprint, wished: Option<[f64; 3]>, memory: Option<u64>) {
+    fn size(
+        &mut self,
+        fingerprint: &Fingerprint,
+        wished: Option<[f64; 3]>,
+        memory: Option<u64>,
+    ) -> Result<()> {
         let spacing = wished.unwrap_or(fingerprint.median_spacing).map(rounded);
         let extent_mm =
             [0, 1, 2].map(|axis| fingerprint.median_shape[axis] * fingerprint.median_spacing[axis]);
-        self.full = Sizes::fitting(extent_mm, spacing, Limit::full(memory));
+        let (method, batch, classes) = (self.method, self.batch, self.classes);
+        let proposal = Proposal { method, batch, channels: fingerprint.channels.len().max(1), classes };
+        self.full = Sizes::fitting(extent_mm, spacing, FULL, |patch| proposal.fits(patch, FULL, memory));
         let quick = patch::quick_spacing(extent_mm, spacing).map(rounded);
-        self.quick = Sizes::fitting(extent_mm, quick, Limit::quick(memory));
+        self.quick = Sizes::fitting(extent_mm, quick, QUICK, |patch| proposal.fits(patch, QUICK, memory));
         let why = if wished.is_some() { "as asked for" } else { "the median of the scans for training" };
         let [i, j, k] = spacing;
         self.reasons.push(format!("working grid of {i} x {j} x {k} mm: {why}"));
-        let available = memory.map_or_else(|| "unknown".to_owned(), |bytes| format!("{} MiB", bytes >> 20));
+        let available = memory.map_or_else(|| "unknown".to_owned(), |bytes| Bytes(bytes).to_string());
         let [i, j, k] = self.full.patch;
         self.reasons.push(format!(
-            "patch of {i} x {j} x {k} voxels: a step takes about {} MiB (memory here: {available}); a median scan has {} \
-             voxels",
-            Limit::step_bytes(self.full.patch, self.full.filters) >> 20,
+            "patch of {i} x {j} x {k} voxels: training takes about {} (memory here: {available}); a median scan has {} voxels",
+            Bytes(proposal.bytes(self.full.patch, FULL)?),
             [0, 1, 2].map(|axis| format!("{:.0}", extent_mm[axis] / spacing[axis])).join(" x ")
         ));
+        Ok(())
     }
 
     /// The plan for people.

@@ -1,0 +1,275 @@
+//! What the passes of a program hold in memory, by its shapes alone.
+//!
+//! The same walk as that of `forward.rs` and `backward.rs`, with bytes in place of buffers. Left out is the work space of single
+//! tasks, which is a few MiB a thread.
+
+use super::forward::convolution;
+use super::{ConvLayer, Node, Precision, Program, Sum};
+use crate::CpuPath;
+use candle_core::Result;
+
+/// Bytes that the passes of a program hold. Weights, their gradient and the logits are not among them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// What a forward pass leaves to the backward pass.
+    pub kept: u64,
+    /// The most of a forward pass that leaves it.
+    pub forward: u64,
+    /// The most of the backward pass, what is still kept included.
+    pub backward: u64,
+    /// The most of a pass that keeps nothing for a backward pass.
+    pub inference: u64,
+}
+
+impl Program {
+    /// What passes hold of an image `(N, C, D, H, W)`, on the kernels of this process.
+    ///
+    /// # Errors
+    /// Where a kernel exceeds its padded input.
+    pub fn footprint(&self, image: [usize; 5], precision: Precision) -> Result<Footprint> {
+        let walk = Walk::new(self, image, precision)?;
+        let (kept, forward) = walk.forward(true);
+        let (_, inference) = walk.forward(false);
+        Ok(Footprint { kept, forward, backward: walk.backward(kept), inference })
+    }
+}
+
+/// Sizes of a program's values.
+struct Walk<'a> {
+    program: &'a Program,
+    /// Values of each node.
+    counts: Vec<u64>,
+    /// Bytes of each stored value.
+    stored: u64,
+    /// Whether images are copied into frames of zeros for the convolutions.
+    framed: bool,
+    /// Whether convolutions write f32 first, which is rounded then.
+    widened: bool,
+    dims: Vec<[usize; 5]>,
+}
+
+/// Bytes that are held, and the most so far.
+#[derive(Default)]
+struct Held {
+    now: u64,
+    most: u64,
+}
+
+impl Held {
+    fn add(&mut self, bytes: u64) {
+        self.now += bytes;
+        self.most = self.most.max(self.now);
+    }
+
+    fn passing(&mut self, bytes: u64) {
+        self.most = self.most.max(self.now + bytes);
+    }
+
+    fn free(&mut self, bytes: u64) {
+        self.now = self.now.saturating_sub(bytes);
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn new(program: &'a Program, [n, c, d, h, w]: [usize; 5], precision: Precision) -> Result<Self> {
+        let mut dims: Vec<[usize; 5]> = Vec::with_capacity(program.nodes.len());
+        for node in &program.nodes {
+            dims.push(match node {
+                Node::Input => [n, d, h, w, c],
+                Node::Unit { x, conv, .. } => convolution(conv, dims[x.0])?.output_dims(),
+                Node::Dropout { x, .. } | Node::Head { x, .. } => dims[x.0],
+            });
+        }
+        let bf16 = precision == Precision::Bf16;
+        let tiles = precision.kernels() == CpuPath::Amx;
+        Ok(Walk {
+            program,
+            counts: dims.iter().map(|dims| dims.iter().product::<usize>() as u64).collect(),
+            stored: if bf16 { 2 } else { 4 },
+            framed: bf16 && tiles,
+            widened: bf16 && !tiles,
+            dims,
+        })
+    }
+
+    /// Bytes of a node's values, as they are stored.
+    fn bytes(&self, node: usize) -> u64 {
+        self.counts[node] * self.stored
+    }
+
+    /// What a forward pass keeps of a node.
+    fn kept(&self, node: usize) -> u64 {
+        match &self.program.nodes[node] {
+            Node::Input | Node::Unit { sum: Sum::Nothing, .. } => self.bytes(node),
+            // The sum beside the convolution.
+            Node::Unit { .. } => 2 * self.bytes(node),
+            Node::Dropout { .. } | Node::Head { .. } => 0,
+        }
+    }
+
+    /// Values of a node in the frame that a convolution reads.
+    fn in_frame(&self, node: usize, conv: &ConvLayer) -> u64 {
+        let [n, d, h, w, c] = self.dims[node];
+        let padding = conv.params.padding;
+        let sides = [d + 2 * padding[0], h + 2 * padding[1], w + 2 * padding[2]];
+        (n * c) as u64 * sides.iter().product::<usize>() as u64 * self.stored
+    }
+
+    /// Work space of a convolution from one node's values to another's: a frame, an f32 copy, filters in their transform
+    /// (64 points for 27 taps).
+    fn work(&self, from: usize, to: usize, conv: &ConvLayer) -> u64 {
+        let frame = if self.framed { self.in_frame(from, conv) } else { 0 };
+        let wide = if self.widened { 4 * self.counts[to] } else { 0 };
+        let filters =
+            4 * (conv.from * conv.to) as u64 * if conv.kernel == 3 { 64 } else { conv.kernel.pow(3) as u64 };
+        frame + wide + filters
+    }
+
+    /// What is kept in the end, and the most that was held.
+    fn forward(&self, keep: bool) -> (u64, u64) {
+        let mut held = Held::default();
+        let last_uses = self.program.last_uses();
+        for (index, node) in self.program.nodes.iter().enumerate() {
+            match node {
+                Node::Input => held.add(self.kept(index)),
+                Node::Unit { x, conv, .. } => {
+                    held.passing(self.bytes(index) + self.work(x.0, index, conv));
+                    held.add(self.kept(index));
+                }
+                Node::Dropout { .. } | Node::Head { .. } => {}
+            }
+            if !keep {
+                for value in node.reads().into_iter().filter(|value| last_uses[value.0] <= index) {
+                    held.free(self.kept(value.0));
+                }
+            }
+        }
+        (held.now, held.most)
+    }
+
+    fn backward(&self, kept: u64) -> u64 {
+        let mut held = Held { now: kept, most: kept };
+        // Whether a node's gradient is there.
+        let mut there = vec![false; self.program.nodes.len()];
+        // Hands a gradient that is held already to a node.
+        let give = |held: &mut Held, there: &mut Vec<bool>, to: usize| {
+            if std::mem::replace(&mut there[to], true) {
+                held.free(self.bytes(to));
+            }
+        };
+        for (index, node) in self.program.nodes.iter().enumerate().rev() {
+            match node {
+                Node::Input => {}
+                Node::Head { x, .. } => {
+                    held.add(self.bytes(x.0));
+                    give(&mut held, &mut there, x.0);
+                }
+                Node::Dropout { x, .. } => give(&mut held, &mut there, x.0),
+                Node::Unit { x, conv, sum, .. } => {
+                    let own = self.kept(index);
+                    let frame = if self.framed { self.in_frame(index, conv) } else { 0 };
+                    held.add(frame);
+                    if self.framed {
+                        held.free(own);
+                        self.hand_on(index, *sum, &mut held, &mut there);
+                    }
+                    if x.0 > 0 && !std::mem::replace(&mut there[x.0], true) {
+                        held.add(self.bytes(x.0));
+                    }
+                    held.passing(self.work(x.0, x.0, conv));
+                    if !self.framed {
+                        self.hand_on(index, *sum, &mut held, &mut there);
+                        held.free(own);
+                    }
+                    held.free(frame);
+                }
+            }
+        }
+        held.most
+    }
+
+    /// What was added to a unit takes over the unit's gradient, or adds it to its own.
+    fn hand_on(&self, index: usize, sum: Sum, held: &mut Held, there: &mut [bool]) {
+        match sum {
+            Sum::Before(other) | Sum::After(other) if !std::mem::replace(&mut there[other.0], true) => {}
+            _ => held.free(self.bytes(index)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forward::forward;
+    use super::super::tape::{Kept, Tape};
+    use super::super::{Mode, NormLayer, Value};
+    use super::*;
+    use crate::cpu::kernels::Kernels;
+    use crate::{Activation, Conv3dParams};
+    use half::bf16;
+
+    /// A convolution of 3x3x3 taps whose parameters begin at `at`.
+    fn unit(program: &mut Program, x: Value, [from, to]: [usize; 2], at: &mut usize, sum: Sum) -> Value {
+        let mut next = |len: usize| {
+            *at += len;
+            *at - len..*at
+        };
+        let conv = ConvLayer {
+            weight: next(27 * from * to),
+            bias: None,
+            from,
+            to,
+            kernel: 3,
+            params: Conv3dParams::uniform(1, 1),
+            transposed: false,
+        };
+        let (scale, shift) = (next(to), next(to));
+        let norm = NormLayer { scale, shift, mean: 0..to, variance: to..2 * to, momentum: 0.1, eps: 1e-5 };
+        program.unit(x, conv, norm, Activation::Relu, sum)
+    }
+
+    /// Two units, the second of which adds the first, dropout and a head; and how many weights they have.
+    fn program() -> (Program, usize) {
+        let (mut program, image) = Program::new();
+        let mut count = 0;
+        let first = unit(&mut program, image, [1, 4], &mut count, Sum::Nothing);
+        let second = unit(&mut program, first, [4, 4], &mut count, Sum::Before(first));
+        let dropped = program.dropout(second, 0.5, "head");
+        program.head(dropped, count..count + 8, count + 8..count + 10);
+        (program, count + 10)
+    }
+
+    fn held<S: Kernels>(tape: &Tape<S>) -> u64 {
+        let values = tape.kept.iter().map(|kept| match kept {
+            Kept::Image(image) => image.len(),
+            Kept::Unit(unit) => unit.middle.len() + unit.output.as_ref().map_or(0, |output| output.len()),
+            Kept::Nothing | Kept::Scaled { .. } => 0,
+        });
+        (values.sum::<usize>() * size_of::<S>()) as u64
+    }
+
+    /// What a forward pass holds in the end.
+    fn kept<S: Kernels>(image: [usize; 5], mode: Mode) -> u64 {
+        let (program, weights) = program();
+        let voxels = vec![1.0; image.iter().product()];
+        held(&forward::<S>(&program, (&voxels, image), &vec![0.1; weights], vec![1.0; 8], mode).unwrap().tape)
+    }
+
+    #[test]
+    fn what_is_kept_is_what_a_forward_pass_keeps() {
+        let image = [2, 1, 6, 5, 7];
+        let of = |precision| program().0.footprint(image, precision).unwrap();
+        let train = Mode::Train { dropout: 1 };
+        assert_eq!(of(Precision::F32).kept, kept::<f32>(image, train));
+        assert_eq!(of(Precision::Bf16).kept, kept::<bf16>(image, train));
+        let found = of(Precision::F32);
+        assert!(found.inference < found.forward && found.forward < found.backward, "{found:?}");
+    }
+
+    #[test]
+    fn footprints_grow_with_the_image() {
+        let of = |side| program().0.footprint([1, 1, side, side, side], Precision::F32).unwrap();
+        let (small, large) = (of(8), of(16));
+        assert_eq!(large.kept, 8 * small.kept);
+        assert!(large.backward > 7 * small.backward && large.inference > 7 * small.inference);
+    }
+}
