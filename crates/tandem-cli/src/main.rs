@@ -62,9 +62,22 @@ fn main() -> ExitCode {
     // Inside the thread pool, so that this thread works on parallel loops instead of sleeping until they are done.
     let ended = rayon::scope(|_| run(verb, &home));
     ended.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", sentence(&error));
         ExitCode::FAILURE
     })
+}
+
+/// An error and its causes; a cause that the error before it has told already is not told again.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        match told.is_empty() {
+            true => told = cause,
+            false if told.contains(&cause) => {}
+            false => told = format!("{told}: {cause}"),
+        }
+    }
+    told
 }
 
 fn run(verb: Verb, home: &Home) -> Result<ExitCode> {
@@ -78,5 +91,19 @@ fn run(verb: Verb, home: &Home) -> Result<ExitCode> {
         Verb::Predict(arguments) => predict::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
         Verb::Inspect(arguments) => inspect::run(&arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sentence;
+    use anyhow::{Context, anyhow};
+
+    #[test]
+    fn an_error_is_told_with_its_causes_and_each_of_them_once() {
+        let cause = || anyhow!("the disk is full");
+        let told = |context: &'static str| sentence(&Err::<(), _>(cause()).context(context).unwrap_err());
+        assert_eq!(told("log.jsonl"), "log.jsonl: the disk is full");
+        assert_eq!(told("log.jsonl: the disk is full; make room"), "log.jsonl: the disk is full; make room");
     }
 }

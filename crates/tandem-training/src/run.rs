@@ -14,27 +14,25 @@
 //! RUN/.lock                    locked by the process that writes to the folder, and its number
 //! ```
 
-use crate::checkpoint::CHECKPOINT_VERSION;
+mod plan;
+mod state;
+
 use crate::files::{read_json, remove_partial, write_json};
 use crate::lock::RunLock;
-use crate::provenance::Stopwatch;
-use crate::reader::{Batches, read_ahead};
-use crate::working_grid::on_working_grid;
+use crate::reader::read_ahead;
 use crate::{
-    Breakdown, Checkpoints, Config, Dataset, Error, Header, Kernels, KernelsRecord, Lists, NonFinite,
-    Predictor, Program, Result, RunLog, ScoreSummary, Scores, Selection, SkippedRecord, StepRecord, Trainer,
-    TwoStreamSampler, ValidationRecord, batch, course, ensemble_dice, evaluate, failure, host, report,
-    subjects,
+    Breakdown, Config, Error, Kernels, Lists, Result, ScoreSummary, Scores, Selection, StepRecord, Trainer,
+    report,
 };
 use candle_core::Device;
+use plan::Plan;
 use serde::{Deserialize, Serialize};
+use state::State;
 use std::fs;
 use std::io::ErrorKind;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use tandem_objectives::Batch;
-use tandem_volume::prepared::{Normalisation, PreparedSet, Split};
+use std::sync::atomic::AtomicBool;
+use tandem_volume::prepared::{Normalisation, PreparedSet};
 
 /// The resolved settings of a run folder.
 pub(crate) const CONFIG: &str = "config.json";
@@ -46,8 +44,6 @@ pub(crate) const SUMMARY: &str = "summary.json";
 pub(crate) const PROVENANCE: &str = "provenance.json";
 pub(crate) const REPORT: &str = "report.md";
 const FAILURES: &str = "failures";
-/// Checkpoints that should still fit on the disk.
-const CHECKPOINTS_TO_COME: u64 = 3;
 
 /// What a run is made from.
 #[derive(Clone, Debug)]
@@ -175,34 +171,6 @@ pub struct Run {
     _lock: RunLock,
 }
 
-/// What does not change during a run.
-struct Plan {
-    config: Config,
-    record: RunRecord,
-    folder: PathBuf,
-    kept: Checkpoints,
-    device: Device,
-    /// The scans on their own grids.
-    own: PreparedSet,
-    dataset: Dataset,
-    sampler: TwoStreamSampler,
-}
-
-/// What a checkpoint keeps.
-struct State {
-    trainer: Trainer,
-    log: RunLog,
-    stopwatch: Stopwatch,
-    /// Steps done, those skipped included.
-    steps: u64,
-    /// The checkpoint of just this state.
-    saved: Option<PathBuf>,
-    /// Those that were skipped.
-    skipped: Vec<SkippedRecord>,
-    /// What validations found so far.
-    validations: Vec<ValidationRecord>,
-}
-
 impl Run {
     /// Checks the settings against the data, and only then makes the run folder. Its `config.json` holds the precision that
     /// was decided on, and the channels and classes of the data, so that a run which goes on elsewhere keeps them.
@@ -320,232 +288,5 @@ impl Run {
         report.write(&plan.folder.join(REPORT))?;
         state.stopwatch.write(state.steps)?;
         Ok(scores)
-    }
-}
-
-impl Plan {
-    fn new(setup: Setup<'_>, stop: &AtomicBool, observe: Observer<'_>) -> Result<(Self, Trainer)> {
-        let Setup { config, prepared, folder, device } = setup;
-        config.check()?;
-        let own = PreparedSet::open(prepared)?;
-        config.data.check_channels(own.manifest())?;
-        let lists = Lists::of(own.manifest(), &config.data)?;
-        let trainer = Trainer::new(&config, &device)?;
-        let training = &config.training;
-        let reads_unlabelled = trainer.method().uses_unlabelled();
-        let mut read = lists.clone();
-        if !reads_unlabelled {
-            read.unlabelled.clear();
-        }
-        let per_batch =
-            [training.batch_labelled, if reads_unlabelled { training.batch_unlabelled } else { 0 }];
-        let indices = |count: usize, from: usize| (from..from + count).collect();
-        let labelled = indices(read.labelled.len(), 0);
-        let unlabelled = indices(read.unlabelled.len(), read.labelled.len());
-        let sampler = TwoStreamSampler::new(labelled, unlabelled, per_batch, training.seed)?;
-        // The long part comes after all that can be wrong with the settings.
-        let working = match config.data.spacing_mm {
-            None => own.clone(),
-            Some(spacing) => {
-                let mut progress = |done, total| {
-                    observe(Event::Resampling { done, total });
-                    if stop.load(Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) }
-                };
-                on_working_grid(prepared, spacing, config.data.class_count(), &mut progress)?
-            }
-        };
-        let dataset = Dataset::open(&working, &read, training.patch, training.seed)?;
-        let Program { version, commit, dependencies } = Program::this();
-        let record = RunRecord {
-            version,
-            commit,
-            dependencies,
-            dataset: own.manifest().dataset.clone(),
-            prepared: prepared.to_owned(),
-            data_digest: own.digest().to_owned(),
-            config_digest: config.digest()?,
-            seed: training.seed,
-            kernels: Kernels::of(config.precision),
-            threads: rayon::current_num_threads(),
-            processor: host::processor(),
-            training_scans: own.manifest().cases.iter().filter(|case| case.split == Split::Train).count(),
-            all_scans: if own.manifest().dataset == "la" { 100 } else { own.manifest().cases.len() },
-            lists,
-            normalisation: own.manifest().normalisation.clone(),
-        };
-        let (folder, kept) = (folder.to_owned(), Checkpoints::of(folder));
-        Ok((Plan { config, record, folder, kept, device, own, dataset, sampler }, trainer))
-    }
-
-    /// # Errors
-    /// Where a file of the run folder was made with other settings or from other scans.
-    fn check_origin(&self, file: &Path, config: &str, data: &str) -> Result<()> {
-        if data != self.record.data_digest {
-            let prepared = self.record.prepared.display();
-            let problem = format!(
-                "was made from other scans than {prepared} holds now; prepare the same scans again, or start the run anew"
-            );
-            return Err(Error::run_file(file, problem));
-        }
-        if config != self.record.config_digest {
-            let problem = "was made with other settings than config.json holds now; restore config.json, or start the run \
-                           anew";
-            return Err(Error::run_file(file, problem));
-        }
-        Ok(())
-    }
-}
-
-impl State {
-    /// As the checkpoint left it, or before the first step.
-    fn open(plan: &Plan, trainer: Trainer, checkpoint: Option<(PathBuf, Header)>) -> Result<Self> {
-        let (saved, header) = checkpoint.unzip();
-        let (steps, log_bytes) = header.map_or((0, 0), |header| (header.steps, header.log_bytes));
-        let mut log = RunLog::open(&plan.folder.join(LOG), log_bytes)?;
-        log.write_kernels(&KernelsRecord { steps, kernels: plan.record.kernels.clone() })?;
-        let stopwatch = Stopwatch::start(&plan.folder.join(PROVENANCE), steps)?;
-        let (skipped, validations) = (log.skipped()?, log.validations()?);
-        Ok(State { trainer, log, stopwatch, steps, saved, skipped, validations })
-    }
-
-    fn train(
-        &mut self,
-        plan: &Plan,
-        batches: &Batches,
-        stop: &AtomicBool,
-        observe: Observer<'_>,
-    ) -> Result<()> {
-        let training = &plan.config.training;
-        // The end has its own validation and checkpoint.
-        let due = |every: u64, steps: u64| {
-            every > 0 && steps > 0 && steps.is_multiple_of(every) && steps < training.iterations
-        };
-        while self.steps < training.iterations {
-            if stop.load(Ordering::Relaxed) {
-                return Err(self.interrupted(plan, observe));
-            }
-            if due(training.validate_every, self.steps) {
-                self.validate(plan, None, stop, observe)?;
-            }
-            let batch = batch::stack(&batches.next()?, &plan.device)?;
-            match self.trainer.step(self.steps, &batch) {
-                Err(Error::NotFinite(breakdown)) => self.skip(plan, breakdown, &batch, observe)?,
-                taken => {
-                    let record = taken?;
-                    self.log.write(&record)?;
-                    observe(Event::Step { record: &record, iterations: training.iterations });
-                }
-            }
-            self.steps += 1;
-            self.saved = None;
-            if due(training.checkpoint_every, self.steps) {
-                self.save(plan, observe)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Keeps what broke, and leaves the step out where the settings allow one more.
-    fn skip(
-        &mut self,
-        plan: &Plan,
-        breakdown: Box<Breakdown>,
-        batch: &Batch,
-        observe: Observer<'_>,
-    ) -> Result<()> {
-        let cases = plan.dataset.ids(&plan.sampler.batch(self.steps));
-        let header = self.header(plan)?;
-        let before = self.trainer.checkpoint(header)?;
-        let folder = failure::keep(&plan.folder.join(FAILURES), &breakdown, &cases, batch, &before)?;
-        let training = &plan.config.training;
-        let skipped = self.skipped.len() as u64;
-        if training.non_finite == NonFinite::Stop || skipped >= training.max_skipped {
-            return Err(Error::Broken { breakdown, folder, cases, skipped });
-        }
-        let record = SkippedRecord { step: self.steps, skipped: breakdown.to_string() };
-        self.log.write(&record)?;
-        self.skipped.push(record);
-        observe(Event::Skipped { breakdown: &breakdown, folder: &folder });
-        Ok(())
-    }
-
-    /// Whether a validation scores higher than every one before it.
-    fn is_best(&self, record: &ValidationRecord) -> bool {
-        let before = self.validations.iter().filter_map(|record| ensemble_dice(&record.validation));
-        ensemble_dice(&record.validation)
-            .is_some_and(|dice| before.reduce(f64::max).is_none_or(|best| dice > best))
-    }
-
-    /// Scores the networks as they are, after a checkpoint of them. A run that goes on from it validates again: so the log of
-    /// one that is stopped during a validation has the bytes of an unbroken one.
-    fn validate(
-        &mut self,
-        plan: &Plan,
-        predictions: Option<&Path>,
-        stop: &AtomicBool,
-        observe: Observer<'_>,
-    ) -> Result<Scores> {
-        let checkpoint = self.save(plan, observe)?;
-        let predictor = Predictor::new(&self.trainer, &plan.config, &plan.device)?;
-        let cases = subjects(&plan.own, &plan.record.lists.validation);
-        let mut progress = |case: &str, done: usize, total: usize| {
-            observe(Event::Validating { case, done, total });
-            if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        let scores = match evaluate(&predictor, cases, predictions, &mut progress) {
-            Err(Error::Stopped) => return Err(self.interrupted(plan, observe)),
-            scores => scores?,
-        };
-        let collapse = course::collapse(&scores, &self.validations);
-        let record = ValidationRecord { steps: self.steps, collapse, validation: scores.summary() };
-        self.log.write(&record)?;
-        // Where all validation is at the end, there is nothing to be best of.
-        if plan.config.training.validate_every > 0 && self.is_best(&record) {
-            plan.kept.keep_best(&checkpoint)?;
-        }
-        let collapse = record.collapse.as_deref();
-        observe(Event::Validated { steps: self.steps, scores: &scores, collapse });
-        self.validations.push(record);
-        Ok(scores)
-    }
-
-    /// Writes a checkpoint, unless there is one of this state, and gives its path.
-    fn save(&mut self, plan: &Plan, observe: Observer<'_>) -> Result<PathBuf> {
-        if let Some(path) = &self.saved {
-            return Ok(path.clone());
-        }
-        let ended = self.steps == plan.config.training.iterations;
-        let path = if ended { plan.kept.last() } else { plan.kept.after(self.steps) };
-        let header = self.header(plan)?;
-        self.trainer.checkpoint(header)?.save(&path)?;
-        plan.kept.keep_last(self.steps)?;
-        self.saved = Some(path.clone());
-        self.stopwatch.write(self.steps)?;
-        observe(Event::Saved { path: &path, steps: self.steps });
-        let needed = CHECKPOINTS_TO_COME * fs::metadata(&path).map_err(Error::io(&path))?.len();
-        if let Some(free) = host::free_disk(plan.kept.folder()).filter(|free| *free < needed) {
-            observe(Event::LowDisk { free });
-        }
-        Ok(path)
-    }
-
-    /// What a checkpoint says of the run as it is now.
-    fn header(&mut self, plan: &Plan) -> Result<Header> {
-        Ok(Header {
-            format: CHECKPOINT_VERSION,
-            steps: self.steps,
-            seed: plan.record.seed,
-            config: plan.record.config_digest.clone(),
-            data: plan.record.data_digest.clone(),
-            log_bytes: self.log.synced_bytes()?,
-        })
-    }
-
-    /// The error of a run that was asked to stop, after its checkpoint; or why there is none.
-    fn interrupted(&mut self, plan: &Plan, observe: Observer<'_>) -> Error {
-        match self.save(plan, observe) {
-            Ok(checkpoint) => Error::Interrupted { steps: self.steps, checkpoint },
-            Err(error) => error,
-        }
     }
 }
