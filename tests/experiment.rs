@@ -198,6 +198,31 @@ fn evaluation_repeats_the_scores_of_the_run() {
     assert_ne!(read(program.path("test/metrics.csv")), before);
 }
 
+/// Networks that were chosen on the validation scans are scored only where they are asked for by name.
+#[test]
+fn the_best_weights_are_scored_on_request() {
+    let program = Program::with_phantoms();
+    run(&program, "run", &["--set", "training.validate_every=2"]).succeeded();
+    let evaluate = |weights: &str, out: &str| {
+        let cases = ["evaluate", "run", "--cases", "data/prepared/phantom"];
+        program.run(&[&cases[..], &["--weights", weights, "-o", out]].concat())
+    };
+    let said = evaluate("best", "best").succeeded().stdout;
+    assert!(said.contains("chosen on the validation scans"), "{said}");
+    let summary: serde_json::Value =
+        serde_json::from_str(&read(program.path("best/summary.json"))).expect("a line of JSON");
+    assert_eq!(summary["weights"], "best-on-validation");
+    let log = read(program.path("run/log.jsonl"));
+    let step = format!("{{\"steps\":{},", summary["steps"]);
+    let validation = log.lines().find(|line| line.starts_with(&step) && line.contains("validation"));
+    let validation: serde_json::Value = serde_json::from_str(validation.expect("its validation")).unwrap();
+    assert_eq!(validation["validation"], summary["scores"]);
+
+    run(&program, "plain", &[]).succeeded();
+    let plain = ["evaluate", "plain", "--cases", "data/prepared/phantom", "--weights", "best", "-o", "none"];
+    program.run(&plain).refused(&["best.safetensors", "training.validate_every", "final weights"]);
+}
+
 #[test]
 fn an_experiment_makes_phantoms_only_where_its_definition_allows_them() {
     let program = Program::new();

@@ -15,6 +15,7 @@ mod inspect;
 mod interrupt;
 mod kill;
 mod memory;
+mod messages;
 mod pancreas;
 mod precision;
 mod predict;

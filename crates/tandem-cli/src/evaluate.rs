@@ -28,7 +28,11 @@ pub(crate) struct Arguments {
     /// Which of them [default: the validation scans where they are the run's own data, else all].
     #[arg(long, value_enum)]
     split: Option<Scans>,
-    /// The folder for metrics.csv, summary.json and predictions [default: RUN/evaluation-SPLIT-DIR].
+    /// Whose networks: those of the last step, or those of the step that did best on the validation scans.
+    #[arg(long, value_enum, default_value = "final")]
+    weights: Weights,
+    /// The folder for metrics.csv, summary.json and predictions [default: RUN/evaluation-SPLIT-DIR, with -best for
+    /// the best weights].
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Where the networks run.
@@ -47,6 +51,15 @@ enum Scans {
     All,
 }
 
+/// Which of a run's weights are scored.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Weights {
+    /// Those of the last step.
+    Final,
+    /// Those of the step that did best on the validation scans, on which their score is therefore too good.
+    Best,
+}
+
 impl Scans {
     fn name(self) -> &'static str {
         match self {
@@ -62,11 +75,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let cases = Cases::open(&arguments.cases)?;
     let automatic = if cases.are_those_of(&record) { Scans::Validation } else { Scans::All };
     let split = arguments.split.unwrap_or(automatic);
-    let run = TrainedRun::open(&arguments.run, &device::open(DeviceChoice::from(arguments.device))?)?;
+    let device = device::open(DeviceChoice::from(arguments.device))?;
+    let run = match arguments.weights {
+        Weights::Final => TrainedRun::open(&arguments.run, &device)?,
+        Weights::Best => TrainedRun::open_best(&arguments.run, &device)?,
+    };
     let splits = cases.splits();
     let of_run = run.config().data.test.as_deref().unwrap_or_default();
     let ids = select(&splits, split, &record, run.config().data.test.as_deref())?;
     say(format!("{} scans ({}) of {}", ids.len(), split.name(), arguments.cases.display()));
+    if arguments.weights == Weights::Best && split != Scans::Test {
+        say("the best weights were chosen on the validation scans: their score there is too good");
+    }
 
     let out = out_folder(arguments, split)?;
     let is_test = |id: &&String| {
@@ -144,7 +164,8 @@ fn score(run: &TrainedRun, cases: &Cases, ids: &[String], out: &Path) -> Result<
 
 fn out_folder(arguments: &Arguments, split: Scans) -> Result<PathBuf> {
     let name = arguments.cases.file_name().and_then(|name| name.to_str()).unwrap_or("scans");
-    let beside = || arguments.run.join(format!("evaluation-{}-{name}", split.name()));
+    let weights = if arguments.weights == Weights::Best { "-best" } else { "" };
+    let beside = || arguments.run.join(format!("evaluation-{}-{name}{weights}", split.name()));
     let out = arguments.out.clone().unwrap_or_else(beside);
     if out.exists() {
         bail!("{} exists already; choose another folder with --out", out.display());

@@ -24,12 +24,17 @@ pub(crate) fn test_openings(folder: &Path) -> Result<Vec<Opening>> {
     }
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let lines = text.lines().map(serde_json::from_str).collect::<Result<_, _>>();
-    lines.with_context(|| format!("{} is damaged", path.display()))
+    lines.with_context(|| format!("{} is damaged; restore or remove it", path.display()))
 }
 
 fn read<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<T> {
     let path = folder.join(name);
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("{} is no run folder: cannot read {name}", folder.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!(
+            "{} is no run folder (give the folder of a run, such as runs/NAME): cannot read {name}",
+            folder.display()
+        )
+    })?;
+    serde_json::from_str(&text)
+        .with_context(|| format!("{} is damaged; restore it, or start the run anew", path.display()))
 }

@@ -86,6 +86,7 @@ pub struct TrainedRun {
     config: Config,
     trainer: Trainer,
     steps: u64,
+    selection: Selection,
     checkpoint: PathBuf,
     device: Device,
 }
@@ -97,8 +98,32 @@ impl TrainedRun {
     /// Where the folder is no run, holds no checkpoint, or a damaged one or one of another run.
     pub fn open(folder: &Path, device: &Device) -> Result<Self> {
         let config: Config = read_json(&folder.join(CONFIG))?;
+        let mut run = Self::of(folder, config, Checkpoints::of(folder).trained()?, device)?;
+        if run.steps < run.config.training.iterations {
+            run.selection = Selection::Unfinished;
+        }
+        Ok(run)
+    }
+
+    /// Opens a run folder with the weights that did best on its validation cases: their score there is too good.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and where the run did not validate before its end.
+    pub fn open_best(folder: &Path, device: &Device) -> Result<Self> {
+        let config: Config = read_json(&folder.join(CONFIG))?;
+        let path = Checkpoints::of(folder).best();
+        if !path.exists() {
+            let problem = "is not there: the run was not validated on its way (training.validate_every); take the final weights";
+            return Err(Error::run_file(&path, problem));
+        }
+        let mut run = Self::of(folder, config, path, device)?;
+        run.selection = Selection::BestOnValidation;
+        Ok(run)
+    }
+
+    /// A run with the weights of one of its checkpoints.
+    fn of(folder: &Path, config: Config, path: PathBuf, device: &Device) -> Result<Self> {
         config.check()?;
-        let path = Checkpoints::of(folder).trained()?;
         // The scores of other weights than those that were asked for would mislead.
         let checkpoint = Checkpoint::load(&path, device).map_err(|error| {
             let remedy = "resume the run, which then goes on from the checkpoint before it";
@@ -111,7 +136,8 @@ impl TrainedRun {
         let mut trainer = Trainer::new(&config, device)?;
         trainer.restore(&checkpoint)?;
         let steps = checkpoint.header.steps;
-        Ok(TrainedRun { config, trainer, steps, checkpoint: path, device: device.clone() })
+        let selection = Selection::Final;
+        Ok(TrainedRun { config, trainer, steps, selection, checkpoint: path, device: device.clone() })
     }
 
     /// The run's settings.
@@ -126,7 +152,7 @@ impl TrainedRun {
 
     /// Which of the run's weights these are.
     pub fn selection(&self) -> Selection {
-        if self.steps == self.config.training.iterations { Selection::Final } else { Selection::Unfinished }
+        self.selection
     }
 
     /// The checkpoint that they come from.
