@@ -64,7 +64,7 @@ pub struct Setup<'a> {
 pub struct RunRecord {
     /// Version of the program that began it.
     pub version: String,
-    /// The commit that this was built from (see [`Program`]).
+    /// The commit that this was built from (see [`crate::Program`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
     /// SHA-256 of the `Cargo.lock` that this was built with.
