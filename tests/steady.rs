@@ -44,6 +44,8 @@ fn steps_neither_take_memory_nor_leave_files_open() {
     let more: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
     let mut child = program
         .command(&arguments(&path, "run", &more))
+        // What is freed is given back at once: what a process holds is then what the program holds, and no matter of when it is asked.
+        .env("MIMALLOC_PURGE_DELAY", "0")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -55,7 +57,7 @@ fn steps_neither_take_memory_nor_leave_files_open() {
         if let Some(status) = child.try_wait().expect("tandem ends") {
             break status;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(2));
     };
     assert!(status.success(), "{status}");
     assert!(program.path("run/report.md").exists());
@@ -69,7 +71,8 @@ fn steps_neither_take_memory_nor_leave_files_open() {
     };
     let (early, late) = (within(warm..middle), within(middle..steps));
     assert!(early.len() > 10 && late.len() > 10, "the run was seen {} and {} times", early.len(), late.len());
-    let files = |held: &[Held]| held.iter().map(|held| held.files).max().unwrap_or(0);
+    // How many are open at one moment is met by chance; one that stays open is open at every later moment.
+    let files = |held: &[Held]| held.iter().map(|held| held.files).min().unwrap_or(0);
     // Between two validations the allocator gives back some memory, or does not: so what is held for good shows in the least.
     let resident = |held: &[Held]| {
         let values = || held.iter().map(|held| held.resident);
@@ -77,8 +80,8 @@ fn steps_neither_take_memory_nor_leave_files_open() {
     };
     let [[least, most], [least_later, most_later]] = [resident(&early), resident(&late)];
     println!(
-        "steps {warm} to {middle}: {least} to {most} KiB, {} open files; steps {middle} to {steps}: {least_later} to \
-         {most_later} KiB, {} open files",
+        "steps {warm} to {middle}: {least} to {most} KiB, {} open files at least; steps {middle} to {steps}: {least_later} to \
+         {most_later} KiB, {} open files at least",
         files(&early),
         files(&late)
     );
