@@ -11,6 +11,7 @@ pub(crate) mod kernels;
 pub(crate) mod norm;
 pub(crate) mod packed;
 pub(crate) mod pad;
+pub(crate) mod path;
 pub(crate) mod pointwise;
 pub(crate) mod rows;
 pub(crate) mod scratch;

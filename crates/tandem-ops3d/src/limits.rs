@@ -1,6 +1,7 @@
 //! What the processor can do at most: the measure of the kernels' rates.
 
-use crate::cpu::simd::{CpuPath, Lanes, Portable, cpu_path};
+use crate::cpu::path::{CpuPath, cpu_path};
+use crate::cpu::simd::{Lanes, Portable};
 use std::hint::black_box;
 use std::time::Instant;
 

@@ -3,9 +3,9 @@
 use super::element::Element;
 use super::gather::Store;
 use super::pad::{Image, Rows};
+use super::path::{CpuPath, cpu_path};
 use super::rows;
 use super::scratch::Scratch;
-use super::simd::{CpuPath, cpu_path};
 use super::{conv, filter, winograd};
 use crate::conv_shape::ConvShape;
 use half::bf16;

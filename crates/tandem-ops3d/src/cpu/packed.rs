@@ -35,9 +35,7 @@ impl Packed {
         let (rows, channels) = (addresses.rows.len(), addresses.outputs.len());
         let unit = Unit::for_channels(channels);
         let padded = channels.next_multiple_of(unit.lanes());
-        // Four vectors need few addresses beside them, but registers for sums and weights.
-        let vectors = if unit.registers() == 32 && channels >= 4 * unit.lanes() { 4 } else { 2 };
-        let widest = vectors * unit.lanes();
+        let widest = unit.block_vectors(channels) * unit.lanes();
         let mut values = Scratch::take(rows * padded);
         // In the order of their addresses, whatever that of the spans: neighbours in memory are read together.
         let mut order: Vec<usize> = (0..rows).collect();

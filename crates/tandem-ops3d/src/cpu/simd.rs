@@ -3,92 +3,7 @@
 //! A kernel is written once over [`Lanes`] and instantiated for each unit inside a function that switches the unit's
 //! instructions on (`#[target_feature]`); the lanes' methods are always inlined there.
 
-use candle_core::{Result, bail};
-use std::sync::OnceLock;
-
-/// The code path that the kernels of this process take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CpuPath {
-    /// Plain Rust, on every processor.
-    Portable,
-    /// AVX2 with fused multiply-add.
-    Avx2,
-    /// AVX-512.
-    Avx512,
-    /// AVX-512, and matrix tiles (AMX) for convolutions of bf16 values.
-    Amx,
-}
-
-impl CpuPath {
-    /// All paths, narrowest first.
-    pub const ALL: [Self; 4] = [CpuPath::Portable, CpuPath::Avx2, CpuPath::Avx512, CpuPath::Amx];
-
-    /// Its name in logs, and in the variable `TANDEM_CPU` that forces a path.
-    pub fn name(self) -> &'static str {
-        match self {
-            CpuPath::Portable => "portable",
-            CpuPath::Avx2 => "avx2",
-            CpuPath::Avx512 => "avx512",
-            CpuPath::Amx => "amx",
-        }
-    }
-
-    /// The widest path of this processor, whatever `TANDEM_CPU` says. It has all narrower ones too.
-    pub fn widest() -> Self {
-        static WIDEST: OnceLock<CpuPath> = OnceLock::new();
-        *WIDEST.get_or_init(widest_path)
-    }
-}
-
-/// The path of this process: the one that `TANDEM_CPU=portable|avx2|avx512|amx` forces, else the widest of this processor.
-///
-/// It cannot fail and takes the widest path where `TANDEM_CPU` asks for what is not there; a program says so with
-/// [`check_cpu_path`] when it starts.
-pub fn cpu_path() -> CpuPath {
-    static PATH: OnceLock<CpuPath> = OnceLock::new();
-    *PATH.get_or_init(|| check_cpu_path().unwrap_or_else(|_| CpuPath::widest()))
-}
-
-/// As [`cpu_path`].
-///
-/// # Errors
-/// Where `TANDEM_CPU` names no path, or one that this processor lacks.
-pub fn check_cpu_path() -> Result<CpuPath> {
-    let asked = std::env::var_os("TANDEM_CPU").map(|value| value.to_string_lossy().into_owned());
-    forced_path(asked.as_deref(), CpuPath::widest())
-}
-
-fn forced_path(asked: Option<&str>, widest: CpuPath) -> Result<CpuPath> {
-    let Some(asked) = asked else { return Ok(widest) };
-    let Some(path) = CpuPath::ALL.into_iter().find(|path| path.name() == asked) else {
-        let names = CpuPath::ALL.map(CpuPath::name).join(", ");
-        bail!("TANDEM_CPU is {asked:?}; it takes one of {names}, or unset it for the widest that is there")
-    };
-    if path > widest {
-        bail!("TANDEM_CPU is {asked}, which this processor lacks; its widest path is {}", widest.name())
-    }
-    Ok(path)
-}
-
-#[cfg(target_arch = "x86_64")]
-fn widest_path() -> CpuPath {
-    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-    let avx512 = is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq");
-    match (avx2, avx2 && avx512) {
-        (_, true) if super::amx::available() => CpuPath::Amx,
-        (_, true) => CpuPath::Avx512,
-        (true, _) => CpuPath::Avx2,
-        _ => CpuPath::Portable,
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn widest_path() -> CpuPath {
-    CpuPath::Portable
-}
+use super::path::{CpuPath, cpu_path};
 
 /// The registers that a kernel over channels uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,9 +29,11 @@ impl Unit {
         }
     }
 
-    /// Its registers.
-    pub(crate) fn registers(self) -> usize {
-        if matches!(self, Unit::Zmm | Unit::WideYmm) { 32 } else { 16 }
+    /// Vectors of channels in a block of sums: four, which share few addresses, where there are registers for their sums and
+    /// weights, and channels for all of them; else two.
+    pub(crate) fn block_vectors(self, channels: usize) -> usize {
+        let registers = if matches!(self, Unit::Zmm | Unit::WideYmm) { 32 } else { 16 };
+        if registers == 32 && channels >= 4 * self.lanes() { 4 } else { 2 }
     }
 
     /// Channels in a vector.
@@ -304,155 +221,7 @@ unsafe impl Lanes for One {
 pub(crate) use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
-    use super::{Lanes, Work};
-    use std::arch::x86_64::*;
-
-    /// Eight values in a ymm register.
-    #[derive(Clone, Copy)]
-    pub(crate) struct Avx2(__m256);
-
-    // SAFETY: the intrinsics need AVX2 and FMA, which the trait asks of its caller.
-    unsafe impl Lanes for Avx2 {
-        const COUNT: usize = 8;
-        #[inline(always)]
-        unsafe fn splat(value: f32) -> Self {
-            // SAFETY: see the impl.
-            Avx2(unsafe { _mm256_set1_ps(value) })
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            // SAFETY: see the impl; eight readable values.
-            Avx2(unsafe { _mm256_loadu_ps(from) })
-        }
-        #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            // SAFETY: see the impl; eight writable values.
-            unsafe { _mm256_storeu_ps(to, self.0) }
-        }
-        #[inline(always)]
-        unsafe fn stream(self, to: *mut f32) {
-            // SAFETY: see the impl.
-            unsafe {
-                if (to as usize).is_multiple_of(32) { _mm256_stream_ps(to, self.0) } else { self.store(to) }
-            }
-        }
-        #[inline(always)]
-        unsafe fn finish() {
-            // SAFETY: every x86-64 processor has it.
-            unsafe { _mm_sfence() }
-        }
-        #[inline(always)]
-        unsafe fn add_product(self, a: Self, b: Self) -> Self {
-            // SAFETY: see the impl.
-            Avx2(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
-        }
-        #[inline(always)]
-        unsafe fn add(self, other: Self) -> Self {
-            // SAFETY: see the impl.
-            Avx2(unsafe { _mm256_add_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        unsafe fn sub(self, other: Self) -> Self {
-            // SAFETY: see the impl.
-            Avx2(unsafe { _mm256_sub_ps(self.0, other.0) })
-        }
-    }
-
-    /// Sixteen values in a zmm register.
-    #[derive(Clone, Copy)]
-    pub(crate) struct Avx512(__m512);
-
-    // SAFETY: the intrinsics need AVX-512F, which the trait asks of its caller.
-    unsafe impl Lanes for Avx512 {
-        const COUNT: usize = 16;
-        #[inline(always)]
-        unsafe fn splat(value: f32) -> Self {
-            // SAFETY: see the impl.
-            Avx512(unsafe { _mm512_set1_ps(value) })
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            // SAFETY: see the impl; sixteen readable values.
-            Avx512(unsafe { _mm512_loadu_ps(from) })
-        }
-        #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            // SAFETY: see the impl; sixteen writable values.
-            unsafe { _mm512_storeu_ps(to, self.0) }
-        }
-        #[inline(always)]
-        unsafe fn stream(self, to: *mut f32) {
-            // SAFETY: see the impl.
-            unsafe {
-                if (to as usize).is_multiple_of(64) { _mm512_stream_ps(to, self.0) } else { self.store(to) }
-            }
-        }
-        #[inline(always)]
-        unsafe fn finish() {
-            // SAFETY: every x86-64 processor has it.
-            unsafe { _mm_sfence() }
-        }
-        #[inline(always)]
-        unsafe fn add_product(self, a: Self, b: Self) -> Self {
-            // SAFETY: see the impl.
-            Avx512(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
-        }
-        #[inline(always)]
-        unsafe fn add(self, other: Self) -> Self {
-            // SAFETY: see the impl.
-            Avx512(unsafe { _mm512_add_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        unsafe fn sub(self, other: Self) -> Self {
-            // SAFETY: see the impl.
-            Avx512(unsafe { _mm512_sub_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        unsafe fn transpose((from, from_row): (*const f32, usize), (to, to_row): (*mut f32, usize)) {
-            // SAFETY: see the impl; the rows of both sides are the caller's.
-            unsafe {
-                // Quarter `q` of register `r` of a group is quarter `group` of row `4 q + r`.
-                let quarter = |row: usize, group: usize| _mm_loadu_ps(from.add(row * from_row + 4 * group));
-                for group in 0..4 {
-                    let rows: [__m512; 4] = std::array::from_fn(|r| {
-                        let first = _mm512_castps128_ps512(quarter(r, group));
-                        let second = _mm512_insertf32x4::<1>(first, quarter(4 + r, group));
-                        let third = _mm512_insertf32x4::<2>(second, quarter(8 + r, group));
-                        _mm512_insertf32x4::<3>(third, quarter(12 + r, group))
-                    });
-                    let pairs = |a, b| (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-                    let ((a, b), (c, d)) = (pairs(rows[0], rows[1]), pairs(rows[2], rows[3]));
-                    let columns = [
-                        _mm512_shuffle_ps::<0x44>(a, c),
-                        _mm512_shuffle_ps::<0xee>(a, c),
-                        _mm512_shuffle_ps::<0x44>(b, d),
-                        _mm512_shuffle_ps::<0xee>(b, d),
-                    ];
-                    for (column, values) in columns.into_iter().enumerate() {
-                        _mm512_storeu_ps(to.add((4 * group + column) * to_row), values);
-                    }
-                }
-            }
-        }
-    }
-
-    #[target_feature(enable = "avx512f,avx512vl")]
-    pub(super) unsafe fn zmm(work: impl Work) {
-        // SAFETY: the caller's.
-        unsafe { work.run::<Avx512, 24, 12>() }
-    }
-    #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
-    pub(super) unsafe fn wide_ymm(work: impl Work) {
-        // SAFETY: the caller's.
-        unsafe { work.run::<Avx2, 24, 12>() }
-    }
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn ymm(work: impl Work) {
-        // SAFETY: the caller's.
-        unsafe { work.run::<Avx2, 12, 6>() }
-    }
-}
+mod x86;
 
 /// Compiles a plain function for each path and calls the one of this process; its type parameters are stored numbers.
 ///
@@ -467,7 +236,7 @@ macro_rules! on_every_path {
             fn plain $(<$($stored: $crate::cpu::element::Element),+>)? ($($arg: $type),*) $body
             #[cfg(target_arch = "x86_64")]
             {
-                use $crate::cpu::simd::{CpuPath, cpu_path};
+                use $crate::cpu::path::{CpuPath, cpu_path};
                 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
                 #[allow(clippy::too_many_arguments, reason = "see above")]
                 fn avx512 $(<$($stored: $crate::cpu::element::Element),+>)? ($($arg: $type),*) { plain($($arg),*) }
@@ -491,32 +260,6 @@ pub(crate) use on_every_path;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_path_is_forced_by_its_name() {
-        for (index, path) in CpuPath::ALL.into_iter().enumerate() {
-            assert_eq!(forced_path(None, path).unwrap(), path);
-            for narrower in &CpuPath::ALL[..=index] {
-                assert_eq!(forced_path(Some(narrower.name()), path).unwrap(), *narrower);
-            }
-        }
-    }
-
-    #[test]
-    fn a_path_that_is_not_there_is_refused_with_those_that_are() {
-        for unknown in ["avx1024", "AMX", ""] {
-            let message = forced_path(Some(unknown), CpuPath::Amx).unwrap_err().to_string();
-            assert!(message.contains("one of portable, avx2, avx512, amx"), "{message}");
-        }
-        let message = forced_path(Some("amx"), CpuPath::Avx2).unwrap_err().to_string();
-        assert!(message.contains("amx, which this processor lacks; its widest path is avx2"), "{message}");
-    }
-
-    /// What runs the tests once for each path relies on it.
-    #[test]
-    fn this_process_takes_the_path_that_was_asked_for() {
-        assert_eq!(cpu_path(), check_cpu_path().unwrap());
-    }
 
     /// A square between others, with rows further apart than it is wide.
     struct Square<'a>(&'a [f32], &'a mut [f32]);

@@ -20,8 +20,9 @@ pub(crate) use weight_gradient::weight_gradient;
 
 use super::gather::Store;
 use super::pad::Rows;
+use super::path::{CpuPath, cpu_path};
 use super::scratch::Scratch;
-use super::simd::{CpuPath, Lanes, Target, Unit, Work, cpu_path, on_unit};
+use super::simd::{Lanes, Target, Unit, Work, on_unit};
 use crate::conv_shape::ConvShape;
 use lines::{LINES, Lines, TileRows, Window};
 use rayon::prelude::*;

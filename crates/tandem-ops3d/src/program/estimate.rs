@@ -3,7 +3,6 @@
 //! The same walk as that of `forward.rs` and `backward.rs`, with bytes in place of buffers. Left out is the work space of single
 //! tasks, which is a few MiB a thread.
 
-use super::forward::convolution;
 use super::{ConvLayer, Node, Precision, Program, Sum};
 use crate::CpuPath;
 use candle_core::Result;
@@ -71,15 +70,8 @@ impl Held {
 }
 
 impl<'a> Walk<'a> {
-    fn new(program: &'a Program, [n, c, d, h, w]: [usize; 5], precision: Precision) -> Result<Self> {
-        let mut dims: Vec<[usize; 5]> = Vec::with_capacity(program.nodes.len());
-        for node in &program.nodes {
-            dims.push(match node {
-                Node::Input => [n, d, h, w, c],
-                Node::Unit { x, conv, .. } => convolution(conv, dims[x.0])?.output_dims(),
-                Node::Dropout { x, .. } | Node::Head { x, .. } => dims[x.0],
-            });
-        }
+    fn new(program: &'a Program, image: [usize; 5], precision: Precision) -> Result<Self> {
+        let dims = program.dims(image)?;
         let bf16 = precision == Precision::Bf16;
         let tiles = precision.kernels() == CpuPath::Amx;
         Ok(Walk {

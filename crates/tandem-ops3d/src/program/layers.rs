@@ -77,40 +77,50 @@ impl Program {
     ///
     /// # Errors
     /// Where a kernel exceeds its padded input.
-    pub fn layers(&self, [n, c, d, h, w]: [usize; 5]) -> Result<Vec<LayerShape>> {
-        let mut dims: Vec<[usize; 5]> = Vec::new();
-        let mut layers = Vec::new();
+    pub fn layers(&self, image: [usize; 5]) -> Result<Vec<LayerShape>> {
+        let dims = self.dims(image)?;
+        let layer = |node: &Node| match node {
+            Node::Input | Node::Dropout { .. } => None,
+            Node::Unit { x, conv, .. } => Some(LayerShape {
+                input: dims[x.0],
+                to: conv.to,
+                kernel: conv.kernel,
+                params: conv.params,
+                transposed: conv.transposed,
+                head: false,
+                input_gradient: x.0 > 0,
+            }),
+            Node::Head { x, bias, .. } => Some(LayerShape {
+                input: dims[x.0],
+                to: bias.len(),
+                kernel: 1,
+                params: Conv3dParams::uniform(1, 0),
+                transposed: false,
+                head: true,
+                input_gradient: true,
+            }),
+        };
+        Ok(self.nodes.iter().filter_map(layer).collect())
+    }
+
+    /// `(n, d, h, w, c)` of every value, for an image `(N, C, D, H, W)`.
+    ///
+    /// # Errors
+    /// Where a kernel exceeds its padded input.
+    pub(super) fn dims(&self, [n, c, d, h, w]: [usize; 5]) -> Result<Vec<[usize; 5]>> {
+        let mut dims: Vec<[usize; 5]> = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
-            let found = match node {
-                Node::Input => None,
-                Node::Dropout { .. } => None,
-                Node::Unit { x, conv, .. } => Some(LayerShape {
-                    input: dims[x.0],
-                    to: conv.to,
-                    kernel: conv.kernel,
-                    params: conv.params,
-                    transposed: conv.transposed,
-                    head: false,
-                    input_gradient: x.0 > 0,
-                }),
-                Node::Head { x, bias, .. } => Some(LayerShape {
-                    input: dims[x.0],
-                    to: bias.len(),
-                    kernel: 1,
-                    params: Conv3dParams::uniform(1, 0),
-                    transposed: false,
-                    head: true,
-                    input_gradient: true,
-                }),
-            };
-            dims.push(match (node, found) {
-                (_, Some(layer)) => layer.geometry()?.output_dims(),
-                (Node::Dropout { x, .. }, _) => dims[x.0],
-                _ => [n, d, h, w, c],
+            dims.push(match node {
+                Node::Input => [n, d, h, w, c],
+                Node::Unit { x, conv, .. } => convolution(conv, dims[x.0])?.output_dims(),
+                Node::Dropout { x, .. } => dims[x.0],
+                Node::Head { x, bias, .. } => {
+                    let [n, d, h, w, _] = dims[x.0];
+                    [n, d, h, w, bias.len()]
+                }
             });
-            layers.extend(found);
         }
-        Ok(layers)
+        Ok(dims)
     }
 }
 

@@ -3,7 +3,7 @@ use crate::cpu::amx;
 use crate::cpu::element::Element;
 use crate::cpu::gather::Store;
 use crate::cpu::pad::Padded;
-use crate::cpu::simd::{CpuPath, cpu_path};
+use crate::cpu::path::{CpuPath, cpu_path};
 use crate::reference;
 use half::bf16;
 use tandem_random::Draws;

@@ -141,7 +141,7 @@ pub(super) fn run(
 /// but two where a core would have no block of four. The choice changes no sum.
 fn block_vectors(unit: Unit, to: usize) -> usize {
     let enough = to / (4 * unit.lanes()) >= rayon::current_num_threads();
-    if enough && unit.registers() == 32 { 4 } else { 2 }
+    if enough { unit.block_vectors(to) } else { 2 }
 }
 
 /// One block of output channels, from points of the image to the response.
