@@ -4,6 +4,7 @@ use crate::cases::Case;
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::time::Instant;
+use tandem_training::host;
 
 /// A measurement ends after so many seconds, if it has this many runs.
 const ENOUGH_SECONDS: f64 = 5.0;
@@ -77,10 +78,7 @@ fn repeated(enough: f64, mut run: impl FnMut() -> Result<()>) -> Result<Vec<f64>
 
 /// The largest resident memory of this process so far, in MiB.
 fn peak_mib() -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    Ok(kib.context("/proc/self/status has no VmHWM")? / 1024)
+    Ok(host::peak_memory().context("the system does not say the peak memory of a process")? >> 20)
 }
 
 #[cfg(test)]

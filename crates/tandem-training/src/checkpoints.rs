@@ -1,10 +1,10 @@
 //! The checkpoints that a run folder keeps.
 
-use crate::files::{link_whole, remove_partial};
 use crate::{Checkpoint, Error, Result};
 use candle_core::Device;
 use std::fs;
 use std::path::{Path, PathBuf};
+use tandem_volume::link_whole;
 
 /// How many checkpoints of steps are kept.
 pub(crate) const KEPT: usize = 2;
@@ -91,7 +91,7 @@ impl Checkpoints {
     /// # Errors
     /// Where the file cannot be written.
     pub fn keep_best(&self, checkpoint: &Path) -> Result<()> {
-        link_whole(checkpoint, &self.best())
+        Ok(link_whole(checkpoint, self.best())?)
     }
 
     /// Removes all checkpoints of steps but the last two up to `steps`. Later ones are damaged: a run goes on from the newest
@@ -104,14 +104,6 @@ impl Checkpoints {
         let (later, mut paths): (Vec<_>, Vec<_>) = self.steps()?.into_iter().partition(|path| *path > newest);
         paths.truncate(paths.len().saturating_sub(KEPT));
         later.iter().chain(&paths).try_for_each(|path| fs::remove_file(path).map_err(Error::io(path)))
-    }
-
-    /// Removes what a killed write has left.
-    ///
-    /// # Errors
-    /// Where the folder cannot be read or a file cannot be removed.
-    pub fn remove_partial(&self) -> Result<()> {
-        remove_partial(&self.folder)
     }
 
     /// The files that a run can go on from.

@@ -1,9 +1,10 @@
 //! The one schema of an experiment's settings, and the checks that a run makes before it starts.
 
 use crate::evaluation::MEAN;
+use crate::provenance::sha256;
 use crate::{Error, NonFinite, Precision, Result};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use tandem_networks::NetworkConfig;
 use tandem_volume::prepared::{Manifest, Names};
 
 /// The version of the schema that this crate reads and writes.
@@ -299,13 +300,24 @@ impl Config {
         require(*batch > 0, "inference.batch", "must be at least 1")
     }
 
+    /// What the networks are built from.
+    pub(crate) fn of_networks(&self) -> NetworkConfig {
+        NetworkConfig {
+            in_channels: self.data.channel_count(),
+            num_classes: self.data.class_count(),
+            filters: self.network.filters,
+            dropout: self.network.dropout,
+            precision: self.precision.of_networks(),
+        }
+    }
+
     /// SHA-256 of the settings, hexadecimal: tells whether a checkpoint belongs to them.
     ///
     /// # Errors
     /// Where a number of the method's options has no JSON form.
     pub fn digest(&self) -> Result<String> {
         let bytes = serde_json::to_vec(self).map_err(|error| Error::config("config", error.to_string()))?;
-        Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(sha256(&bytes))
     }
 
     fn check_data(&self) -> Result<()> {

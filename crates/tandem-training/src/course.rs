@@ -1,19 +1,16 @@
 //! The course of a run's validations, and whether the networks have collapsed.
 
-use crate::{ENSEMBLE, Grid, MEAN, Scores, SummaryRow, ValidationRecord};
+use crate::{ENSEMBLE, Grid, MEAN, Scores, ValidationRecord, ensemble_dice};
 use tandem_metrics::{Score, Undefined};
 
 /// The share of the best mean Dice so far below which a validation is a collapse.
 const COLLAPSE: f64 = 0.5;
 
-/// The ensemble's mean Dice on the scans' own grids: of the only foreground class, or over all of them.
-pub(crate) fn dice(summary: &[SummaryRow]) -> Option<f64> {
-    let of = |row: &&SummaryRow| {
-        (row.grid, row.predictor.as_str(), row.metric.as_str()) == (Grid::Own, ENSEMBLE, "dice")
-    };
-    let rows: Vec<&SummaryRow> = summary.iter().filter(of).collect();
-    let mean = rows.iter().find(|row| row.class == MEAN).or_else(|| rows.first());
-    mean.and_then(|row| row.summary.mean)
+/// The highest mean Dice of the ensemble in some validations, and the steps after which it was found.
+pub(crate) fn best(validations: &[ValidationRecord]) -> Option<(f64, u64)> {
+    let found =
+        validations.iter().filter_map(|record| Some((ensemble_dice(&record.validation)?, record.steps)));
+    found.max_by(|a, b| a.0.total_cmp(&b.0))
 }
 
 /// Why the networks seem to have collapsed: no voxel is predicted any more where some should be, or their score is less than half
@@ -22,9 +19,8 @@ pub(crate) fn collapse(scores: &Scores, earlier: &[ValidationRecord]) -> Option<
     if all_empty(scores) {
         return Some("the ensemble predicts no foreground in any scan".to_owned());
     }
-    let now = dice(&scores.summary())?;
-    let best = earlier.iter().filter_map(|record| Some((dice(&record.validation)?, record.steps)));
-    let (best, steps) = best.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    let now = ensemble_dice(&scores.summary())?;
+    let (best, steps) = best(earlier)?;
     (now < COLLAPSE * best).then(|| {
         format!(
             "the ensemble's mean Dice is {:.2} %, after {steps} steps it was {:.2} %",

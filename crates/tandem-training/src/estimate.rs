@@ -7,7 +7,7 @@ use crate::checkpoints::KEPT;
 use crate::reader::AHEAD;
 use crate::{Config, Result};
 use std::fmt;
-use tandem_networks::{NetworkConfig, Size, size};
+use tandem_networks::{Size, size};
 use tandem_objectives::{Method, Role};
 use tandem_volume::prepared::{Manifest, Split};
 
@@ -80,13 +80,7 @@ struct Sizes {
 }
 
 fn sizes(config: &Config, method: &dyn Method) -> Result<Vec<(Role, Sizes)>> {
-    let network = NetworkConfig {
-        in_channels: config.data.channel_count(),
-        num_classes: config.data.class_count(),
-        filters: config.network.filters,
-        dropout: config.network.dropout,
-        precision: config.precision.of_networks(),
-    };
+    let network = config.of_networks();
     let patch = config.training.patch;
     let of = |asked: tandem_objectives::Network| {
         let at = |images| size(asked.architecture, &network, images, patch);

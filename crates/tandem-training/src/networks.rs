@@ -3,7 +3,7 @@
 use crate::{Config, Result, average};
 use candle_core::{Device, Tensor, bail};
 use std::collections::BTreeMap;
-use tandem_networks::{Deferred, NetworkConfig, Parameters, Pass, Segmenter};
+use tandem_networks::{Deferred, Parameters, Pass, Segmenter};
 use tandem_objectives::{Forward, Network, Prediction, Role, Step};
 use tandem_random::Draws;
 
@@ -30,13 +30,7 @@ impl Networks {
     /// # Errors
     /// Where an architecture is unknown, or an average follows a network that is not there.
     pub fn build(requests: Vec<Network>, config: &Config, device: &Device) -> Result<Self> {
-        let size = NetworkConfig {
-            in_channels: config.data.channel_count(),
-            num_classes: config.data.class_count(),
-            filters: config.network.filters,
-            dropout: config.network.dropout,
-            precision: config.precision.of_networks(),
-        };
+        let size = config.of_networks();
         let mut members = Vec::with_capacity(requests.len());
         for (index, request) in requests.into_iter().enumerate() {
             // Networks of one architecture must not start alike.

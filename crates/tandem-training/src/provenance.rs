@@ -78,7 +78,8 @@ impl Provenance {
 pub(crate) struct Stopwatch {
     path: PathBuf,
     before: Vec<Piece>,
-    first: u64,
+    /// What of the piece is known when it begins.
+    piece: Piece,
     started: Instant,
 }
 
@@ -86,18 +87,24 @@ impl Stopwatch {
     /// Starts a piece of a run after so many steps, which the pieces so far are kept beside.
     pub(crate) fn start(path: &Path, steps: u64) -> Result<Self> {
         let before = if path.exists() { read_json::<Provenance>(path)?.pieces } else { Vec::new() };
-        Ok(Stopwatch { path: path.to_owned(), before, first: steps, started: Instant::now() })
+        let piece = Piece {
+            steps: [steps, steps],
+            program: Program::this(),
+            processor: host::processor(),
+            threads: rayon::current_num_threads(),
+            seconds: 0.0,
+            peak_memory: None,
+        };
+        Ok(Stopwatch { path: path.to_owned(), before, piece, started: Instant::now() })
     }
 
     /// Writes the file as of now, after so many steps.
     pub(crate) fn write(&self, steps: u64) -> Result<Provenance> {
         let piece = Piece {
-            steps: [self.first, steps],
-            program: Program::this(),
-            processor: host::processor(),
-            threads: rayon::current_num_threads(),
+            steps: [self.piece.steps[0], steps],
             seconds: self.started.elapsed().as_secs_f64(),
             peak_memory: host::peak_memory(),
+            ..self.piece.clone()
         };
         let pieces = self.before.iter().cloned().chain([piece]).collect();
         let provenance = Provenance::of(pieces);

@@ -2,7 +2,8 @@
 
 use crate::files::write_text;
 use crate::{
-    Config, Grid, KernelsRecord, Result, RunRecord, SkippedRecord, SummaryRow, ValidationRecord, course,
+    Config, Grid, KernelsRecord, Result, RunRecord, SkippedRecord, SummaryRow, ValidationRecord,
+    ensemble_dice,
 };
 use std::fmt::Write;
 use std::path::Path;
@@ -93,7 +94,7 @@ fn text(&Report { config, record, kernels, validations, skipped, summary }: &Rep
 fn validation_table(validations: &[ValidationRecord]) -> String {
     let mut text = String::from("\n## Validations\n\n| Steps | Ensemble, mean Dice (%) | |\n|---|---|---|\n");
     for record in validations {
-        let dice = course::dice(&record.validation)
+        let dice = ensemble_dice(&record.validation)
             .map_or_else(|| "-".to_owned(), |dice| format!("{:.2}", 100.0 * dice));
         let note = if record.collapse.is_some() { "collapse" } else { "" };
         let _ = writeln!(text, "| {} | {dice} | {note} |", record.steps);

@@ -17,7 +17,7 @@
 mod plan;
 mod state;
 
-use crate::files::{read_json, remove_partial, write_json};
+use crate::files::{read_json, write_json};
 use crate::lock::RunLock;
 use crate::reader::read_ahead;
 use crate::{
@@ -33,6 +33,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use tandem_volume::prepared::{Normalisation, PreparedSet};
+use tandem_volume::remove_partial;
 
 /// The resolved settings of a run folder.
 pub(crate) const CONFIG: &str = "config.json";

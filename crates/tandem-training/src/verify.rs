@@ -3,14 +3,13 @@
 mod log;
 
 use crate::checkpoints::CHECKPOINTS;
-use crate::course;
 use crate::files::read_json;
 use crate::report::Report;
 use crate::run::{CONFIG, LOG, METRICS, PREDICTIONS, PROVENANCE, RECORD, REPORT, SUMMARY};
 use crate::run_log::records;
 use crate::{
     Checkpoint, Config, Error, Grid, Provenance, Result, RunRecord, ScoreSummary, Scores, Selection,
-    ValidationRecord,
+    ValidationRecord, ensemble_dice,
 };
 use candle_core::Device;
 use std::fs;
@@ -228,7 +227,7 @@ impl RunFolder {
         if validations.last().is_none_or(|last| last.validation != summary.scores) {
             return problem("is not what the last validation in log.jsonl found");
         }
-        let dice = course::dice(&summary.scores)
+        let dice = ensemble_dice(&summary.scores)
             .map_or_else(|| "undefined".to_owned(), |dice| format!("{:.2} %", 100.0 * dice));
         Ok(format!("final weights, recomputed from metrics.csv; the ensemble's mean Dice is {dice}"))
     }

@@ -1,8 +1,6 @@
 //! Reading and writing volumes by file name.
-use std::ffi::OsString;
-use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::slice;
 
 use flate2::Compression;
@@ -11,6 +9,7 @@ use flate2::write::GzEncoder;
 use crate::budget::Budget;
 use crate::nifti::Version;
 use crate::stored::{Stored, Voxel};
+use crate::whole::write_whole;
 use crate::{Error, Image, Result, Volume, metaimage, nifti, nrrd};
 
 /// Reads a scan from NIfTI (`.nii`, or `.hdr` with `.img`, each also `.gz`), NRRD (`.nrrd`, `.nhdr`) or MetaImage (`.mha`,
@@ -177,46 +176,6 @@ fn write<T: Voxel>(path: &Path, volume: &Volume<T>, version: Version) -> Result<
         Some((_, ".nrrd", _)) => write_whole(path, &nrrd::encode(volume, path)?),
         _ => Err(Error::file(path, "volumes are written as .nii, .nii.gz or .nrrd; choose such a name")),
     }
-}
-
-/// Writes `bytes` beside `path`, syncs them, renames them into place and syncs the folder: a reader sees the old file or
-/// the new one, never a part, and so does whoever looks after a power cut.
-///
-/// # Errors
-/// Where the system refuses; then `path` is what it was before, and nothing is left beside it.
-pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-    write_whole_by(path, |file| file.write_all(bytes))
-}
-
-/// The same with what `write` puts into the file, for contents that need not be in memory at once.
-///
-/// # Errors
-/// As for [`write_whole`].
-pub fn write_whole_by(
-    path: impl AsRef<Path>,
-    write: impl FnOnce(&mut File) -> std::io::Result<()>,
-) -> Result<()> {
-    let path = path.as_ref();
-    let aside = aside(path);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let written = File::create(&aside)
-        .and_then(|mut file| write(&mut file).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&aside, path))
-        // The rename itself lasts once the folder is synced.
-        .and_then(|()| File::open(folder)?.sync_all());
-    written.map_err(|error| {
-        // What cannot be removed either is reported by the first error.
-        let _ = fs::remove_file(&aside);
-        Error::io(path)(error)
-    })
-}
-
-/// A hidden name beside `path`, of this process only.
-pub(crate) fn aside(path: &Path) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.partial", std::process::id()));
-    path.with_file_name(name)
 }
 
 #[cfg(test)]

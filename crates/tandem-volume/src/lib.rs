@@ -30,16 +30,15 @@ mod subject;
 pub mod testing;
 mod text_header;
 mod volume;
+mod whole;
 
 pub use budget::READ_LIMIT;
 pub use error::{Error, Result, remedy};
-pub use files::{
-    read_channels, read_image, read_label, stem, write_image, write_label, write_label_of, write_whole,
-    write_whole_by,
-};
+pub use files::{read_channels, read_image, read_label, stem, write_image, write_label, write_label_of};
 pub use geometry::Geometry;
 pub use image::Image;
 pub use inspect::{Inspection, inspect};
 pub use orientation::Orientation;
 pub use subject::Subject;
 pub use volume::Volume;
+pub use whole::{link_whole, remove_partial, write_whole, write_whole_by};

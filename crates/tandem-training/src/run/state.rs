@@ -108,9 +108,8 @@ impl State {
 
     /// Whether a validation scores higher than every one before it.
     fn is_best(&self, record: &ValidationRecord) -> bool {
-        let before = self.validations.iter().filter_map(|record| ensemble_dice(&record.validation));
-        ensemble_dice(&record.validation)
-            .is_some_and(|dice| before.reduce(f64::max).is_none_or(|best| dice > best))
+        let before = course::best(&self.validations);
+        ensemble_dice(&record.validation).is_some_and(|dice| before.is_none_or(|(best, _)| dice > best))
     }
 
     /// Scores the networks as they are, after a checkpoint of them. A run that goes on from it validates again: so the log of

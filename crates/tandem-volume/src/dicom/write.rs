@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::data_set::{PIXEL_DATA, TRANSFER_SYNTAX, Tag};
 use super::slice;
-use crate::files::aside;
+use crate::whole::aside;
 use crate::{Error, Result, Volume};
 
 const EXPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";

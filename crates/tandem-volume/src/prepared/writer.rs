@@ -8,7 +8,7 @@ use super::manifest::{
     CaseRecord, FORMAT, Intensity, Manifest, Normalisation, Source, Split, check_id, unknown,
 };
 use super::names::Names;
-use crate::files::aside;
+use crate::whole::aside;
 use crate::{Error, Result, Subject, Volume, nifti};
 
 /// The file that says what the folder holds.
