@@ -34,6 +34,6 @@ pub use method::{Batch, Forward, Method, Network, Objective, Prediction, Role, S
 pub use methods::{
     CandidateRule, DualNetworks, DualNetworksOptions, EntropyOf, FeatureKind, Mcf, McfOptions, NetworkName,
     PseudoCrossEntropy, PseudoLabels, ReliableRule, SupervisedEnsemble, SupervisedEnsembleOptions,
-    UncertaintyDirection, UncertaintyRegion, WinnerCriterion, build, names,
+    UncertaintyDirection, UncertaintyRegion, WinnerCriterion, build, names, preset,
 };
 pub use scores::{Detached, Live, Scores, loss_of};

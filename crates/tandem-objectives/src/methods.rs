@@ -1,6 +1,7 @@
 //! The methods, by name.
 
 mod dual_networks;
+mod head;
 mod mcf;
 mod pair;
 mod supervised_ensemble;
@@ -18,12 +19,47 @@ pub use supervised_ensemble::{SupervisedEnsemble, SupervisedEnsembleOptions};
 
 use crate::method::Method;
 use candle_core::{Result, bail};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+/// A method that [`build`] knows.
+struct Entry {
+    name: &'static str,
+    /// The options of its preset.
+    preset: fn() -> serde_json::Result<Value>,
+    /// The method with these options.
+    build: fn(Value) -> Result<Box<dyn Method>>,
+}
+
+macro_rules! method {
+    ($name:literal, $method:ty, $preset:expr) => {
+        Entry {
+            name: $name,
+            preset: || serde_json::to_value($preset),
+            build: |options| Ok(Box::new(<$method>::new(read($name, options)?)?)),
+        }
+    };
+}
+
+/// All methods: name, type, preset.
+const METHODS: &[Entry] = &[
+    method!("dual-networks", DualNetworks, DualNetworksOptions::default()),
+    method!("dual-networks-released", DualNetworks, DualNetworksOptions::released()),
+    method!("mcf", Mcf, McfOptions::default()),
+    method!("supervised-ensemble", SupervisedEnsemble, SupervisedEnsembleOptions::default()),
+];
+
 /// The names that [`build`] knows.
-pub fn names() -> &'static [&'static str] {
-    &["dual-networks", "dual-networks-released", "supervised-ensemble", "mcf"]
+pub fn names() -> impl Iterator<Item = &'static str> {
+    METHODS.iter().map(|method| method.name)
+}
+
+/// The options of a method where nothing else is said, as a JSON object.
+///
+/// # Errors
+/// Where the name is unknown.
+pub fn preset(name: &str) -> Result<Value> {
+    (entry(name)?.preset)().map_err(candle_core::Error::wrap)
 }
 
 /// Makes a method from its name and the options that differ from its preset: a JSON object, or null for none.
@@ -31,29 +67,30 @@ pub fn names() -> &'static [&'static str] {
 /// # Errors
 /// Where the name is unknown, or an option is unknown or has an impossible value; the message lists what is possible.
 pub fn build(name: &str, options: &Value) -> Result<Box<dyn Method>> {
-    Ok(match name {
-        "dual-networks" => {
-            Box::new(DualNetworks::new(resolve(name, DualNetworksOptions::default(), options)?)?)
-        }
-        "dual-networks-released" => {
-            Box::new(DualNetworks::new(resolve(name, DualNetworksOptions::released(), options)?)?)
-        }
-        "supervised-ensemble" => {
-            Box::new(SupervisedEnsemble::new(resolve(name, SupervisedEnsembleOptions::default(), options)?)?)
-        }
-        "mcf" => Box::new(Mcf::new(resolve(name, McfOptions::default(), options)?)?),
-        _ => bail!("there is no method {name:?}; choose one of {}", names().join(", ")),
-    })
+    (entry(name)?.build)(resolve(name, options)?)
 }
 
-/// A preset with some of its options replaced.
-fn resolve<O: Serialize + DeserializeOwned>(name: &str, preset: O, changes: &Value) -> Result<O> {
-    let mut options = serde_json::to_value(preset).map_err(candle_core::Error::wrap)?;
+fn entry(name: &str) -> Result<&'static Entry> {
+    match METHODS.iter().find(|method| method.name == name) {
+        Some(method) => Ok(method),
+        None => {
+            bail!("there is no method {name:?}; choose one of {}", names().collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// The preset of a method with some of its options replaced.
+fn resolve(name: &str, changes: &Value) -> Result<Value> {
+    let mut options = preset(name)?;
     match changes {
         Value::Null => {}
         Value::Object(_) => replace(&mut options, changes),
         other => bail!("the options of method {name} must be a table, not {other}"),
     }
+    Ok(options)
+}
+
+fn read<O: DeserializeOwned>(name: &str, options: Value) -> Result<O> {
     serde_json::from_value(options).or_else(|error| bail!("the options of method {name} are wrong: {error}"))
 }
 
@@ -88,8 +125,13 @@ mod tests {
     #[test]
     fn every_name_builds_with_its_preset() {
         for name in names() {
-            assert_eq!(build(name, &Value::Null).unwrap().predictors(), ["vnet", "resnet34"]);
+            let method = build(name, &Value::Null).unwrap();
             assert!(build(name, &json!({})).is_ok());
+            let networks = method.networks();
+            assert!(
+                method.predictors().iter().all(|predictor| networks.iter().any(|n| n.name == *predictor)),
+                "{name} predicts with a network that it does not have"
+            );
         }
     }
 
@@ -108,7 +150,8 @@ mod tests {
     #[test]
     fn options_replace_single_values_of_a_preset() {
         let changes = json!({ "lambda_u": { "peak": 1.0 } });
-        let options = resolve("dual-networks", DualNetworksOptions::default(), &changes).unwrap();
+        let options: DualNetworksOptions =
+            read("dual-networks", resolve("dual-networks", &changes).unwrap()).unwrap();
         assert_eq!(options.lambda_u, crate::losses::Weight::ramped(1.0));
         assert_eq!(
             DualNetworksOptions { lambda_u: DualNetworksOptions::default().lambda_u, ..options },

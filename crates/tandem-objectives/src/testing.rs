@@ -2,7 +2,7 @@
 //!
 //! The functions panic where a law is broken, with a sentence that says which.
 
-use crate::method::{Batch, Forward, Method, Objective, Prediction, Step, Term};
+use crate::method::{Batch, Forward, Method, Network, Objective, Prediction, Role, Step, Term};
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 use std::collections::BTreeMap;
 use tandem_random::Draws;
@@ -14,23 +14,23 @@ const PATCHES: usize = 4;
 const SIDE: usize = 16;
 const STEP: Step = Step { index: 40, iterations: 100, seed: 1337 };
 
-/// Two networks whose predictions are given, so that gradients can be asked for at the predictions.
+/// Networks whose predictions are given, so that gradients can be asked for at the predictions.
+#[derive(Default)]
 pub struct FixedForward {
     predictions: BTreeMap<&'static str, Prediction>,
 }
 
 impl FixedForward {
-    /// The logits `(N, K, D, H, W)` and features `(N, C, D, H, W)` of `vnet`, then those of `resnet34`.
-    pub fn new([vnet, resnet34]: [(&Tensor, &Tensor); 2]) -> Self {
-        let prediction = |(logits, features): (&Tensor, &Tensor)| Prediction {
+    /// Adds a network that predicts these logits `(N, K, D, H, W)` and features `(N, C, D, H, W)`.
+    pub fn with(mut self, network: &'static str, logits: &Tensor, features: &Tensor) -> Self {
+        let prediction = Prediction {
             logits: logits.clone(),
             features: features.clone().into(),
             features_dropped: features.clone().into(),
             extra: BTreeMap::new(),
         };
-        FixedForward {
-            predictions: BTreeMap::from([("vnet", prediction(vnet)), ("resnet34", prediction(resnet34))]),
-        }
+        self.predictions.insert(network, prediction);
+        self
     }
 }
 
@@ -58,22 +58,24 @@ impl Forward for FixedForward {
     }
 }
 
-/// A random batch of two labelled and two unlabelled patches with random predictions of both networks.
+/// A random batch of two labelled and two unlabelled patches, with random predictions of some networks.
 pub struct Situation {
     /// The batch.
     pub batch: Batch,
-    /// Logits of `vnet` and `resnet34`, `(4, 3, 16, 16, 16)`.
-    pub logits: [Var; 2],
-    /// Features of `vnet` and `resnet34`, `(4, 6, 16, 16, 16)`, none negative.
-    pub features: [Var; 2],
+    /// The networks.
+    pub networks: Vec<Network>,
+    /// Their logits, `(4, 3, 16, 16, 16)` each.
+    pub logits: Vec<Var>,
+    /// Their features, `(4, 6, 16, 16, 16)` each, none negative.
+    pub features: Vec<Var>,
 }
 
 impl Situation {
-    /// The situation of a seed.
+    /// The situation of a seed for the networks of a method.
     ///
     /// # Errors
     /// Never on the CPU, in practice.
-    pub fn random(seed: u64) -> Result<Self> {
+    pub fn random(seed: u64, method: &dyn Method) -> Result<Self> {
         let mut draws = Draws::new(seed, "situation", 0, 0);
         let mut tensor = |channels: usize, value: &dyn Fn(f64) -> f64| {
             let count = PATCHES * SIDE.pow(3) * channels;
@@ -82,22 +84,38 @@ impl Situation {
                 Tensor::from_vec(values, (PATCHES, SIDE, SIDE, SIDE, channels), &Device::Cpu)?;
             Var::from_tensor(&channels_last.permute((0, 4, 1, 2, 3))?)
         };
-        let logits = [tensor(CLASSES, &|x| 2. * x)?, tensor(CLASSES, &|x| 2. * x)?];
-        let features = [tensor(CHANNELS, &|x| x.max(0.))?, tensor(CHANNELS, &|x| x.max(0.))?];
+        let networks = method.networks();
+        let logits = networks.iter().map(|_| tensor(CLASSES, &|x| 2. * x)).collect::<Result<_>>()?;
+        let features = networks.iter().map(|_| tensor(CHANNELS, &|x| x.max(0.))).collect::<Result<_>>()?;
         let labels: Vec<u8> = (0..LABELLED * SIDE.pow(3)).map(|_| draws.below(CLASSES) as u8).collect();
         let labels = Tensor::from_vec(labels, (LABELLED, SIDE, SIDE, SIDE), &Device::Cpu)?;
         let images = Tensor::zeros((PATCHES, 1, SIDE, SIDE, SIDE), DType::F32, &Device::Cpu)?;
-        Ok(Situation { batch: Batch { images, labels }, logits, features })
+        Ok(Situation { batch: Batch { images, labels }, networks, logits, features })
     }
 
-    /// The method's objective in the middle of a run. The networks return views of channels-last storage, as real ones.
+    /// The method's objective in the middle of a run. The networks return views of channels-last storage, as real ones; what an
+    /// average predicts is a constant to the gradient.
     ///
     /// # Errors
     /// As [`Method::objective`].
     pub fn objective(&self, method: &mut dyn Method) -> Result<Objective> {
-        let [v, r] = [&self.logits[0], &self.logits[1]].map(|var| channels_last(var));
-        let [hv, hr] = [&self.features[0], &self.features[1]].map(|var| channels_last(var));
-        method.objective(&self.batch, STEP, &FixedForward::new([(&v?, &hv?), (&r?, &hr?)]))
+        let mut forward = FixedForward::default();
+        for ((network, logits), features) in self.networks.iter().zip(&self.logits).zip(&self.features) {
+            let seen = |var: &Var| match network.role {
+                Role::Trained => channels_last(var),
+                Role::AverageOf { .. } => channels_last(&var.detach()),
+            };
+            forward = forward.with(network.name, &seen(logits)?, &seen(features)?);
+        }
+        method.objective(&self.batch, STEP, &forward)
+    }
+
+    /// The gradient of an objective with respect to the logits of each network.
+    ///
+    /// # Errors
+    /// Where the backward pass fails.
+    pub fn logit_gradients(&self, objective: &Objective) -> Result<Vec<Tensor>> {
+        gradients(objective, &self.logits)
     }
 }
 
@@ -106,10 +124,10 @@ fn channels_last(tensor: &Tensor) -> Result<Tensor> {
     tensor.permute((0, 2, 3, 4, 1))?.contiguous()?.permute((0, 4, 1, 2, 3))
 }
 
-/// Checks what holds for any method on the two networks, on random predictions.
+/// Checks what holds for any method, on random predictions.
 ///
-/// Values are finite; there is one loss for each trained network, in their order; each network gets a finite, non-zero
-/// gradient; the sums do not change from run to run; a method that leaves unlabelled patches out sends no gradient
+/// Values are finite; there is one loss for each trained network, in their order; each of these gets a finite, non-zero
+/// gradient from labelled patches, and an average gets none; the sums do not change from run to run; a method that leaves unlabelled patches out sends no gradient
 /// there; and each term of the log is named once.
 ///
 /// # Errors
@@ -118,12 +136,13 @@ fn channels_last(tensor: &Tensor) -> Result<Tensor> {
 /// # Panics
 /// Where a law is broken.
 pub fn check_method(build: &dyn Fn() -> Result<Box<dyn Method>>) -> Result<()> {
-    let situation = Situation::random(7)?;
     let mut method = build()?;
+    let situation = Situation::random(7, &*method)?;
     let objective = situation.objective(&mut *method)?;
 
     let names: Vec<&str> = objective.losses.iter().map(|(name, _)| *name).collect();
-    let trained: Vec<&str> = method.networks().iter().map(|network| network.name).collect();
+    let trained = || situation.networks.iter().filter(|network| network.role == Role::Trained);
+    let trained: Vec<&str> = trained().map(|network| network.name).collect();
     assert_eq!(names, trained, "one loss for each trained network, in their order");
 
     let mut terms: Vec<&str> = objective.terms.iter().map(|(name, _)| name.as_str()).collect();
@@ -133,18 +152,19 @@ pub fn check_method(build: &dyn Fn() -> Result<Box<dyn Method>>) -> Result<()> {
         assert!(!matches!(term, Term::Value(value) if !value.is_finite()), "{name} is {term:?}");
     }
 
-    for gradient in gradients(&objective, &situation.logits)? {
+    for (gradient, network) in situation.logit_gradients(&objective)?.into_iter().zip(&situation.networks) {
         let (labelled, unlabelled) =
             (size(&gradient, 0, LABELLED)?, size(&gradient, LABELLED, PATCHES - LABELLED)?);
-        assert!(labelled.is_finite() && labelled > 0., "a network learns nothing from labels: {labelled}");
+        let learns = labelled.is_finite() && labelled > 0.;
+        let average = network.role != Role::Trained && labelled == 0.;
+        assert!(learns || average, "network {} learns nothing from labels: {labelled}", network.name);
         assert!(unlabelled.is_finite(), "a gradient is not finite");
         assert!(method.uses_unlabelled() || unlabelled == 0., "unlabelled patches are not left out");
     }
 
     let again = situation.objective(&mut *build()?)?;
     assert_eq!(objective.terms, again.terms, "the same seed gives other terms");
-    for (a, b) in gradients(&objective, &situation.logits)?.iter().zip(gradients(&again, &situation.logits)?)
-    {
+    for (a, b) in situation.logit_gradients(&objective)?.iter().zip(situation.logit_gradients(&again)?) {
         assert_eq!(
             (a - b)?.abs()?.max_all()?.to_scalar::<f32>()?,
             0.,

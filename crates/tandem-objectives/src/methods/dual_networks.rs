@@ -70,13 +70,13 @@ impl DualNetworks {
         let (mut pair, supervised) = Pair::supervised(batch, networks, supervision)?;
         let winner = self.winner(&supervised);
         pair.log.value("winner", winner as f64);
-        let unlabelled = batch.labelled()?..pair.scores[0].patches();
+        let unlabelled = batch.labelled()?..pair.heads[0].scores.patches();
         let mut round = Round { options: &self.options, pair, unlabelled, winner, progress };
         round.consistency()?;
         let selection = round.select()?;
         round.uncertainty(&selection)?;
         round.pseudo_cross_entropy(&selection)?;
-        let loser = round.pair.scores[1 - winner].detached(round.unlabelled.clone());
+        let loser = round.pair.heads[1 - winner].detached(round.unlabelled.clone());
         let candidates = choose(selection.unreliable_by_class(&loser.labels(), loser.classes()));
         let contrast = round.contrast(&selection, &candidates)?;
         let mut objective = round.pair.objective()?;

@@ -1,4 +1,4 @@
-//! What the four methods must hold to on random predictions.
+//! What the methods must hold to on random predictions.
 
 use super::*;
 use crate::method::{Objective, Term};
@@ -9,8 +9,9 @@ const HALF: usize = 2;
 
 /// Sums of absolute gradients by network: of its logits on labelled patches, on unlabelled ones, of its features.
 fn reach(name: &str, options: Value) -> (Objective, [[f32; 3]; 2]) {
-    let situation = Situation::random(11).unwrap();
-    let objective = situation.objective(&mut *build(name, &options).unwrap()).unwrap();
+    let mut method = build(name, &options).unwrap();
+    let situation = Situation::random(11, &*method).unwrap();
+    let objective = situation.objective(&mut *method).unwrap();
     let sum =
         |tensor: &candle_core::Tensor| tensor.abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
     let by_logits = gradients(&objective, &situation.logits).unwrap();
@@ -65,6 +66,48 @@ fn the_control_and_mcf_teach_whom_they_should() {
     assert!(winner[1] == 0. && loser[1] > 0., "{mcf:?}");
 }
 
+/// The weights among a method's options, by their paths: tables with a peak, and numbers that are called so.
+fn weights(options: &Value, path: &str) -> Vec<String> {
+    let Value::Object(options) = options else { return vec![] };
+    let of = |(name, value): (&String, &Value)| {
+        let path = format!("{path}/{name}");
+        match value {
+            Value::Number(_) if name == "peak" || name.ends_with("weight") => vec![path],
+            value => weights(value, &path),
+        }
+    };
+    options.iter().flat_map(of).collect()
+}
+
+/// No term without effect: a term that is turned off, or on where the preset has it off, changes the gradient.
+#[test]
+fn every_weight_changes_the_gradient() {
+    // The preset leaves the pseudo-labels' own cross-entropy out; the released code detaches it and the contrast.
+    let known = |name: &str, weight: &str| match name {
+        "dual-networks" => weight == "/lambda_pseudo/peak",
+        "dual-networks-released" => ["/lambda_pseudo/peak", "/lambda_c/peak"].contains(&weight),
+        _ => false,
+    };
+    for name in names() {
+        let preset = preset(name).unwrap();
+        let sums = |options: &Value| {
+            let mut method = build(name, options).unwrap();
+            let situation = Situation::random(11, &*method).unwrap();
+            let objective = situation.objective(&mut *method).unwrap();
+            let all = [&situation.logits, &situation.features];
+            let all = all.map(|vars| gradients(&objective, vars).unwrap()).concat();
+            all.iter().flat_map(crate::golden::numbers).collect::<Vec<f64>>()
+        };
+        let before = sums(&preset);
+        for weight in weights(&preset, "") {
+            let mut options = preset.clone();
+            let value = options.pointer_mut(&weight).unwrap();
+            *value = json!(if value.as_f64() == Some(0.0) { 1.0 } else { 0.0 });
+            assert_eq!(sums(&options) == before, known(name, &weight), "{name}: {weight}");
+        }
+    }
+}
+
 /// Each weight alone, the others zero: where its gradient arrives in the preset.
 #[test]
 fn each_term_of_the_preset_reaches_its_networks() {
@@ -100,15 +143,17 @@ fn the_released_terms_without_gradient_are_the_known_ones() {
 /// A method gets no labels but those of the labelled half; these must fit the images and name known classes.
 #[test]
 fn wrong_labels_are_refused() {
-    let mut situation = Situation::random(3).unwrap();
-    situation.batch.labels = situation.batch.labels.narrow(1, 0, 6).unwrap();
     for name in names() {
-        assert!(situation.objective(&mut *build(name, &Value::Null).unwrap()).is_err(), "{name}");
+        let mut method = build(name, &Value::Null).unwrap();
+        let random = || Situation::random(3, &*build(name, &Value::Null).unwrap()).unwrap();
+        let mut situation = random();
+        situation.batch.labels = situation.batch.labels.narrow(1, 0, 6).unwrap();
+        assert!(situation.objective(&mut *method).is_err(), "{name}");
+        let mut situation = random();
+        situation.batch.labels = (situation.batch.labels + 3.).unwrap();
+        let error = situation.objective(&mut *method).unwrap_err().to_string();
+        assert!(error.contains("class"), "{name}: {error}");
     }
-    let mut situation = Situation::random(3).unwrap();
-    situation.batch.labels = (situation.batch.labels + 3.).unwrap();
-    let error = situation.objective(&mut *build("mcf", &Value::Null).unwrap()).unwrap_err().to_string();
-    assert!(error.contains("class"), "{error}");
 }
 
 #[test]
@@ -117,7 +162,7 @@ fn the_averaged_criterion_survives_a_checkpoint() {
     let mut method = build("dual-networks", &options).unwrap();
     let mut fresh = build("dual-networks", &options).unwrap();
     fresh.restore(&method.state()).unwrap();
-    Situation::random(1).unwrap().objective(&mut *method).unwrap();
+    Situation::random(1, &*method).unwrap().objective(&mut *method).unwrap();
     fresh.restore(&method.state()).unwrap();
     let kept = |method: &dyn Method| method.state()["winner_criterion"].to_vec1::<f64>().unwrap();
     assert_eq!(kept(&*method), kept(&*fresh));
@@ -128,7 +173,7 @@ fn the_averaged_criterion_survives_a_checkpoint() {
 /// The batch spans several chunks of voxels.
 #[test]
 fn the_number_of_threads_does_not_change_a_bit() {
-    let situation = Situation::random(5).unwrap();
+    let situation = Situation::random(5, &*build("dual-networks", &Value::Null).unwrap()).unwrap();
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {

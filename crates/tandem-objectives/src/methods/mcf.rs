@@ -74,14 +74,12 @@ impl Method for Mcf {
         };
         let (mut pair, supervised) = Pair::supervised(batch, networks, supervision)?;
         let winner = usize::from(supervised[0].dice >= supervised[1].dice);
-        let loser = 1 - winner;
-        let unlabelled = batch.labelled()?..pair.scores[0].patches();
+        let unlabelled = batch.labelled()?..pair.heads[0].scores.patches();
         let lambda = self.options.lambda_u.at(step.progress());
-        let target =
-            losses::sharpen(pair.scores[winner].detached(unlabelled.clone()), self.options.temperature);
-        let mut student = pair.scores[loser].live(unlabelled, &mut pair.gradients[loser]);
-        let error = losses::mean_square(&mut student, &target, lambda)?;
-        pair.totals[loser] += lambda * error;
+        let (teacher, student) = pair.winner_and_loser(winner);
+        let target = losses::sharpen(teacher.detached(unlabelled.clone()), self.options.temperature);
+        let error = losses::mean_square(&mut student.live(unlabelled), &target, lambda)?;
+        student.total += lambda * error;
         pair.log.value("l_u/mean_square", error);
         pair.log.value("lambda_u", lambda);
         pair.log.value("winner", winner as f64);

@@ -1,10 +1,9 @@
 //! What the methods on two networks share: the networks, their supervised losses, the log.
 
-use crate::graph::with_gradients;
+use super::head::{Head, Log, labels};
 use crate::losses;
-use crate::method::{Batch, Forward, Network, Objective, Prediction, Role, Term};
-use crate::scores::Scores;
-use candle_core::{Result, Tensor, bail};
+use crate::method::{Batch, Forward, Network, Objective, Prediction, Role};
+use candle_core::Result;
 use serde::{Deserialize, Serialize};
 
 /// One of the two networks. Each is named after its architecture.
@@ -23,36 +22,6 @@ pub(super) const NAMES: [&str; 2] = ["vnet", "resnet34"];
 /// Both networks, trained.
 pub(super) fn networks() -> Vec<Network> {
     NAMES.map(|name| Network { name, architecture: name, role: Role::Trained }).to_vec()
-}
-
-/// The named parts of an objective.
-#[derive(Default)]
-pub(super) struct Log(pub(super) Vec<(String, Term)>);
-
-impl Log {
-    pub(super) fn value(&mut self, name: impl Into<String>, value: f64) {
-        self.0.push((name.into(), Term::Value(value)));
-    }
-
-    /// A value that may be NaN where the released code would log NaN.
-    pub(super) fn value_or(&mut self, name: impl Into<String>, value: f64, why: &'static str) {
-        let term = if value.is_nan() { Term::Undefined(why) } else { Term::Value(value) };
-        self.0.push((name.into(), term));
-    }
-}
-
-/// The classes of the labelled voxels, checked against the images.
-fn labels(batch: &Batch) -> Result<Vec<u8>> {
-    let (patches, _, d, h, w) = batch.images.dims5()?;
-    let labels = batch.labels.dims4()?;
-    if (labels.1, labels.2, labels.3) != (d, h, w) || labels.0 > patches {
-        bail!(
-            "labels of shape {:?} do not belong to images of shape {:?}",
-            batch.labels.dims(),
-            batch.images.dims()
-        );
-    }
-    batch.labels.flatten_all()?.to_vec1()
 }
 
 /// How the labelled patches are learnt from.
@@ -74,11 +43,7 @@ pub(super) struct Supervised {
 /// Both networks on a batch, with what they are to minimise so far. The V-Net comes first everywhere.
 pub(super) struct Pair {
     pub(super) predictions: [Prediction; 2],
-    pub(super) scores: [Scores; 2],
-    /// The losses.
-    pub(super) totals: [f64; 2],
-    /// The gradient of the sum of both losses with respect to the logits of each network.
-    pub(super) gradients: [Vec<f32>; 2],
+    pub(super) heads: [Head; 2],
     pub(super) log: Log,
 }
 
@@ -93,9 +58,8 @@ impl Pair {
         let labels = labels(batch)?;
         let forward = |name| networks.train(name, &batch.images, 0);
         let predictions = [forward(NAMES[0])?, forward(NAMES[1])?];
-        let scores = [Scores::new(&predictions[0].logits)?, Scores::new(&predictions[1].logits)?];
-        let gradients = [scores[0].zero_gradient(), scores[1].zero_gradient()];
-        let mut pair = Pair { predictions, scores, totals: [0.0; 2], gradients, log: Log::default() };
+        let heads = [Head::new(&predictions[0].logits)?, Head::new(&predictions[1].logits)?];
+        let mut pair = Pair { predictions, heads, log: Log::default() };
         let supervised = pair.supervise(&labels, batch.labelled()?, supervision)?;
         Ok((pair, supervised))
     }
@@ -108,35 +72,39 @@ impl Pair {
     ) -> Result<[Supervised; 2]> {
         let labelled = 0..labelled;
         let mask = if conflict_weight > 0.0 {
-            let [a, b] = [0, 1].map(|i| self.scores[i].detached(labelled.clone()));
+            let [a, b] = self.heads.each_ref().map(|head| head.detached(labelled.clone()));
             losses::conflict_mask(a, b, conflict_threshold)?
         } else {
             Vec::new()
         };
         let mut network = |i: usize| -> Result<Supervised> {
-            let mut live = self.scores[i].live(labelled.clone(), &mut self.gradients[i]);
+            let mut live = self.heads[i].live(labelled.clone());
             let cross_entropy = losses::cross_entropy(&mut live, labels, 1.0)?;
             let dice = losses::dice(&mut live, labels, 1.0)?;
             self.log.value(format!("{}/ce", NAMES[i]), cross_entropy);
             self.log.value(format!("{}/dice", NAMES[i]), dice);
-            self.totals[i] += cross_entropy + dice;
+            let mut total = cross_entropy + dice;
             if conflict_weight > 0.0 {
                 let conflict = losses::conflict(&mut live, labels, &mask, conflict_weight)?;
                 self.log.value(format!("{}/conflict", NAMES[i]), conflict);
-                self.totals[i] += conflict_weight * conflict;
+                total += conflict_weight * conflict;
             }
+            self.heads[i].total += total;
             Ok(Supervised { cross_entropy, dice })
         };
         Ok([network(0)?, network(1)?])
     }
 
+    /// The head of the winner, or of whoever else stands at this place, and the other one.
+    pub(super) fn winner_and_loser(&mut self, winner: usize) -> (&mut Head, &mut Head) {
+        let [vnet, resnet34] = &mut self.heads;
+        if winner == 0 { (vnet, resnet34) } else { (resnet34, vnet) }
+    }
+
     /// One loss for each network.
     pub(super) fn objective(self) -> Result<Objective> {
-        let networks = self.totals.into_iter().zip(&self.scores).zip(self.gradients);
-        let losses = networks.map(|((total, scores), gradient)| {
-            with_gradients(total, &[(scores.logits(), scores.gradient_tensor(gradient)?)])
-        });
-        let losses: Vec<Tensor> = losses.collect::<Result<_>>()?;
+        let [vnet, resnet34] = self.heads;
+        let losses = [vnet.loss()?, resnet34.loss()?];
         Ok(Objective { losses: NAMES.into_iter().zip(losses).collect(), terms: self.log.0 })
     }
 }

@@ -31,7 +31,7 @@ impl<'a> Case<'a> {
 
     fn forward(&self) -> FixedForward {
         let [(_, zv), (_, zr), (_, hv), (_, hr)] = &self.inputs;
-        FixedForward::new([(zv, hv), (zr, hr)])
+        FixedForward::default().with("vnet", zv, hv).with("resnet34", zr, hr)
     }
 
     fn scalar(&self, name: &str) -> f64 {
@@ -152,7 +152,7 @@ fn scores(case: &Case<'_>) -> [Scores; 2] {
 }
 
 fn check_selection(case: &Case<'_>, options: &DualNetworksOptions, winner: usize) {
-    let selection = Selection::new(options, &scores(case), 2..4, winner).unwrap();
+    let selection = Selection::new(options, scores(case).each_ref(), 2..4, winner).unwrap();
     assert_eq!(selection.labels, case.file.labels(case.name, "pseudo_label"));
     let reliable: Vec<u8> = selection.reliable.iter().map(|&r| u8::from(r)).collect();
     assert_eq!(reliable, case.file.labels(case.name, "reliable"));
@@ -207,7 +207,7 @@ fn the_union_rule_is_the_released_one() {
             let scores = ["a_logits", "b_logits"].map(|name| Scores::new(file.tensor(case, name)).unwrap());
             let share = percent.parse::<f64>().unwrap() / 100.;
             let options = DualNetworksOptions { reliable_share: share, ..released_live() };
-            let selection = Selection::new(&options, &scores, 0..2, 0).unwrap();
+            let selection = Selection::new(&options, scores.each_ref(), 0..2, 0).unwrap();
             let targets: Vec<u8> = selection.targets().into_iter().map(|y| y.min(2)).collect();
             assert_eq!(targets, file.labels(case, "target"), "{case}");
             let kept = selection.reliable_count() as f64;

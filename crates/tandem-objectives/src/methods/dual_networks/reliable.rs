@@ -18,7 +18,7 @@ pub(super) struct Selection {
 impl Selection {
     pub(super) fn new(
         options: &DualNetworksOptions,
-        scores: &[Scores; 2],
+        scores: [&Scores; 2],
         unlabelled: Range<usize>,
         winner: usize,
     ) -> Result<Self> {
@@ -106,7 +106,7 @@ impl Filter {
     }
 }
 
-fn labels(rule: PseudoLabels, scores: &[Scores; 2], unlabelled: Range<usize>, winner: usize) -> Vec<u8> {
+fn labels(rule: PseudoLabels, scores: [&Scores; 2], unlabelled: Range<usize>, winner: usize) -> Vec<u8> {
     let mut labels = scores[winner].detached(unlabelled.clone()).labels();
     if rule == PseudoLabels::EitherForeground {
         let others = scores[1 - winner].detached(unlabelled).labels();

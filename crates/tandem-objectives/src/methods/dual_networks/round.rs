@@ -27,26 +27,25 @@ impl Round<'_> {
     /// Cosine consistency of both networks on all patches, in the loser's loss.
     pub(super) fn consistency(&mut self) -> Result<()> {
         let weight = self.options.lambda_reg.at(self.progress);
-        let Pair { scores, gradients, .. } = &mut self.pair;
-        let all = 0..scores[0].patches();
-        let [first, second] = gradients;
-        let (mut of_winner, of_loser) = if self.winner == 0 { (first, second) } else { (second, first) };
+        let all = 0..self.pair.heads[0].scores.patches();
+        let (of_winner, of_loser) = self.pair.winner_and_loser(self.winner);
         let mut spared;
-        if self.options.consistency_spares_winner {
-            spared = scores[self.winner].zero_gradient();
-            of_winner = &mut spared;
-        }
-        let mut student = scores[1 - self.winner].live(all.clone(), of_loser);
-        let value = cosine_consistency(&mut student, &mut scores[self.winner].live(all, of_winner), weight)?;
-        self.pair.totals[1 - self.winner] += weight * value;
+        let mut of_winner = if self.options.consistency_spares_winner {
+            spared = of_winner.scores.zero_gradient();
+            of_winner.scores.live(all.clone(), &mut spared)
+        } else {
+            of_winner.live(all.clone())
+        };
+        let value = cosine_consistency(&mut of_loser.live(all), &mut of_winner, weight)?;
+        of_loser.total += weight * value;
         self.pair.log.value("l_reg", value);
         Ok(())
     }
 
     /// Pseudo-labels of the unlabelled patches and which of them are reliable.
     pub(super) fn select(&mut self) -> Result<Selection> {
-        let selection =
-            Selection::new(self.options, &self.pair.scores, self.unlabelled.clone(), self.winner)?;
+        let scores = self.pair.heads.each_ref().map(|head| &head.scores);
+        let selection = Selection::new(self.options, scores, self.unlabelled.clone(), self.winner)?;
         match selection.thresholds.as_slice() {
             [tau] => self.pair.log.value_or("tau", *tau, "an entropy is not a number"),
             taus => {
@@ -74,14 +73,14 @@ impl Round<'_> {
         let (patches, reliable) = match self.options.uncertainty_region {
             UncertaintyRegion::Reliable => (self.unlabelled.clone(), Some(selection.reliable.as_slice())),
             UncertaintyRegion::Unlabelled => (self.unlabelled.clone(), None),
-            UncertaintyRegion::All => (0..self.pair.scores[0].patches(), None),
+            UncertaintyRegion::All => (0..self.pair.heads[0].scores.patches(), None),
         };
         let options = UncertaintyOptions { reliable, detach_weight: self.options.detach_uncertainty };
-        let taught = self.pair.scores[teacher].detached(patches.clone());
+        let (teacher, student) = self.pair.winner_and_loser(teacher);
+        let taught = teacher.detached(patches.clone());
         let labels = taught.labels();
-        let mut student = self.pair.scores[1 - teacher].live(patches, &mut self.pair.gradients[1 - teacher]);
-        let value = uncertainty(&mut student, taught, &labels, options, weight)?;
-        self.pair.totals[1 - self.winner] += weight * (value.weighted_cross_entropy + value.divergence);
+        let value = uncertainty(&mut student.live(patches), taught, &labels, options, weight)?;
+        self.pair.heads[1 - self.winner].total += weight * (value.weighted_cross_entropy + value.divergence);
         self.pair.log.value("l_u/weighted_ce", value.weighted_cross_entropy);
         self.pair.log.value("l_u/kl", value.divergence);
         self.pair.log.value("lambda_u", weight);
@@ -100,20 +99,16 @@ impl Round<'_> {
             1.0
         };
         let weight = self.options.lambda_pseudo.at(self.progress);
-        for i in 0..2 {
+        for (name, head) in NAMES.into_iter().zip(&mut self.pair.heads) {
             let value = if self.options.pseudo_cross_entropy == PseudoCrossEntropy::Live {
-                let mut live = self.pair.scores[i].live(self.unlabelled.clone(), &mut self.pair.gradients[i]);
+                let mut live = head.live(self.unlabelled.clone());
                 let value = rescale * cross_entropy(&mut live, &targets, weight * rescale)?;
-                self.pair.totals[i] += weight * value;
+                head.total += weight * value;
                 value
             } else {
-                rescale
-                    * cross_entropy_of_softmax(
-                        self.pair.scores[i].detached(self.unlabelled.clone()),
-                        &targets,
-                    )?
+                rescale * cross_entropy_of_softmax(head.detached(self.unlabelled.clone()), &targets)?
             };
-            self.pair.log.value(format!("{}/pseudo_ce", NAMES[i]), value);
+            self.pair.log.value(format!("{name}/pseudo_ce"), value);
         }
         Ok(())
     }
