@@ -80,15 +80,17 @@ fn two_channels_and_three_classes_go_all_the_way() {
     assert_eq!(config["data"]["channels"], Value::from(vec!["t1", "flair"]));
     assert_eq!(config["data"]["classes"], Value::from(vec!["background", "liver", "spleen"]));
 
-    // Two cases on two grids, by two networks and their ensemble, each class and their mean.
+    // Two cases on two grids, by two networks and their ensemble, all of it and the largest component, each class and
+    // their mean.
     let metrics = read(&program.path("run/metrics.csv"));
     for class in ["liver", "spleen", "mean"] {
-        let rows = metrics.lines().filter(|line| line.split(',').nth(3) == Some(class));
-        assert_eq!(rows.count(), 2 * 2 * 3, "{class}: {metrics}");
+        let rows = metrics.lines().filter(|line| line.split(',').nth(4) == Some(class));
+        assert_eq!(rows.count(), 2 * 2 * 3 * 2, "{class}: {metrics}");
     }
-    assert_eq!(metrics.lines().count(), 1 + 3 * 2 * 2 * 3);
+    assert_eq!(metrics.lines().count(), 1 + 3 * 2 * 2 * 3 * 2);
     let report = read(&program.path("run/report.md"));
     assert!(report.contains("| ensemble | spleen | ") && report.contains("| ensemble | mean | "), "{report}");
+    assert!(report.contains("| ensemble (largest) | mean | "), "{report}");
 
     let arguments = ["evaluate", "run", "--cases", "data/prepared/pair", "--split", "test", "-o", "test"];
     let said = program.run(&arguments).succeeded().stdout;

@@ -1,69 +1,56 @@
 //! Scores as a table for a terminal.
 
-use tandem_training::{ENSEMBLE, Grid, MEAN, SummaryRow};
-
-/// What is shown: heading, metric, unit, factor.
-const COLUMNS: [(&str, &str, &str, f64); 6] = [
-    ("Dice %", "dice", "", 100.0),
-    ("Jaccard %", "jaccard", "", 100.0),
-    ("HD95 mm", "hd95", "mm", 1.0),
-    ("ASD mm", "asd", "mm", 1.0),
-    ("HD95 vox", "hd95", "voxels", 1.0),
-    ("ASD vox", "asd", "voxels", 1.0),
-];
+use tandem_metrics::Summary;
+use tandem_training::{Component, ENSEMBLE, Grid, MEAN, SummaryRow, TABLE_COLUMNS, TableLine, table_lines};
 
 /// Mean and standard deviation over cases of each network and their ensemble, on each grid. Where a value is
 /// undefined in some cases, it says of how many it is the mean.
 pub(crate) fn scores(summary: &[SummaryRow]) -> String {
-    let mut lines = Vec::new();
+    let mut text = Vec::new();
     for (grid, title) in [(Grid::Own, "on the scans' own grids"), (Grid::Working, "on the working grid")] {
-        let rows: Vec<&SummaryRow> = summary.iter().filter(|row| row.grid == grid).collect();
-        let groups: Vec<&&SummaryRow> = rows.iter().filter(|row| row.metric == "dice").collect();
-        if groups.is_empty() {
+        let lines = table_lines(summary, grid);
+        if lines.is_empty() {
             continue;
         }
-        lines.push(format!("\n{title}, mean and SD over cases"));
-        let longest = groups.iter().map(|row| row.class.chars().count()).max().unwrap_or(0);
-        let line = |network: &str, class: &str, cells: [String; 6]| {
-            let cells = cells.map(|cell| format!("{cell:>18}")).join(" ");
-            format!("{network:<10} {class:>width$} {cells}", width = longest.max("class".len()))
+        text.push(format!("\n{title}, mean and SD over cases"));
+        let longest = |name: fn(&TableLine) -> &str, heading: &str| {
+            lines.iter().map(|line| name(line).chars().count()).max().unwrap_or(0).max(heading.len())
         };
-        lines.push(line("network", "class", COLUMNS.map(|(heading, ..)| heading.to_owned())));
-        for group in groups {
-            let cells = COLUMNS.map(|(_, metric, unit, factor)| {
-                let wanted = (metric, unit, group.predictor.as_str(), group.class.as_str());
-                let same = |row: &&&SummaryRow| {
-                    (row.metric.as_str(), row.unit.as_str(), row.predictor.as_str(), row.class.as_str())
-                        == wanted
-                };
-                rows.iter().find(same).map_or_else(|| "-".to_owned(), |row| cell(row, factor))
-            });
-            lines.push(line(&group.predictor, &group.class, cells));
+        let (of_network, of_class) =
+            (longest(|line| &line.predictor, "network"), longest(|line| &line.class, "class"));
+        let mut push = |network: &str, class: &str, cells: [String; TABLE_COLUMNS.len()]| {
+            let cells = cells.map(|cell| format!("{cell:>18}")).join(" ");
+            text.push(format!("{network:<of_network$} {class:>of_class$} {cells}"));
+        };
+        push("network", "class", TABLE_COLUMNS.map(|(heading, ..)| heading.to_owned()));
+        for line in &lines {
+            let cells = line.cells.map(|score| score.map_or_else(|| "-".to_owned(), |score| cell(score)));
+            push(&line.predictor, &line.class, cells);
         }
     }
-    lines.join("\n")
+    text.join("\n")
 }
 
 /// The ensemble's Dice in one line: of the only foreground class, or the mean over all.
 pub(crate) fn headline(summary: &[SummaryRow]) -> String {
     let several = summary.iter().any(|row| row.class == MEAN);
-    let dice = summary
-        .iter()
-        .filter(|row| row.predictor == ENSEMBLE && row.metric == "dice" && (!several || row.class == MEAN));
+    let dice = summary.iter().filter(|row| {
+        (row.predictor.as_str(), row.component, row.metric.as_str()) == (ENSEMBLE, Component::All, "dice")
+            && (!several || row.class == MEAN)
+    });
     let parts = dice.map(|row| {
         let grid = if row.grid == Grid::Own { "own grid" } else { "working grid" };
         let class = if several { "mean over classes".to_owned() } else { format!("class {}", row.class) };
-        format!("{} ({class}, {grid})", cell(row, 100.0))
+        format!("{} ({class}, {grid})", cell(row.summary.times(100.0)))
     });
     format!("ensemble Dice % {}", parts.collect::<Vec<_>>().join(", "))
 }
 
-fn cell(row: &SummaryRow, factor: f64) -> String {
-    let summary = row.summary;
+fn cell(summary: Summary) -> String {
     let value = match (summary.mean, summary.sd) {
         (None, _) => return format!("undefined in {}", summary.undefined),
-        (Some(mean), None) => format!("{:.2}", mean * factor),
-        (Some(mean), Some(sd)) => format!("{:.2} ± {:.2}", mean * factor, sd * factor),
+        (Some(mean), None) => format!("{mean:.2}"),
+        (Some(mean), Some(sd)) => format!("{mean:.2} ± {sd:.2}"),
     };
     if summary.undefined > 0 { format!("{value} (n={})", summary.n) } else { value }
 }
@@ -71,11 +58,10 @@ fn cell(row: &SummaryRow, factor: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tandem_metrics::Summary;
 
     fn row(class: &str, metric: &str, unit: &str, summary: Summary) -> SummaryRow {
         let [predictor, class, metric, unit] = [ENSEMBLE, class, metric, unit].map(str::to_owned);
-        SummaryRow { grid: Grid::Own, predictor, class, metric, unit, summary }
+        SummaryRow { grid: Grid::Own, predictor, component: Component::All, class, metric, unit, summary }
     }
 
     #[test]

@@ -24,6 +24,7 @@
 
 mod boundary;
 mod comparison;
+mod component;
 mod distance_transform;
 mod error;
 mod metric;
@@ -33,6 +34,7 @@ mod surface;
 
 pub use boundary::{Asd, Assd, Hd, Hd95};
 pub use comparison::{Comparison, evaluate_pair};
+pub use component::largest_component;
 pub use distance_transform::distance_transform;
 pub use error::Error;
 pub use metric::{METRICS, Metric, Score, Undefined};

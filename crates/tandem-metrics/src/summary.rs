@@ -15,6 +15,14 @@ pub struct Summary {
     pub undefined: usize,
 }
 
+impl Summary {
+    /// The same in a smaller unit, such as per cent of a ratio.
+    pub fn times(self, factor: f64) -> Self {
+        let scaled = |value: Option<f64>| value.map(|value| value * factor);
+        Summary { mean: scaled(self.mean), sd: scaled(self.sd), ..self }
+    }
+}
+
 /// Summarises the scores of one metric over cases.
 pub fn summarise(scores: impl IntoIterator<Item = Score>) -> Summary {
     let scores: Vec<Option<f64>> = scores.into_iter().map(Score::value).collect();

@@ -1,6 +1,6 @@
 //! The course of a run's validations, and whether the networks have collapsed.
 
-use crate::{ENSEMBLE, Grid, MEAN, Scores, ValidationRecord, ensemble_dice};
+use crate::{Component, ENSEMBLE, Grid, MEAN, Scores, ValidationRecord, ensemble_dice};
 use tandem_metrics::{Score, Undefined};
 
 /// The share of the best mean Dice so far below which a validation is a collapse.
@@ -33,10 +33,11 @@ pub(crate) fn collapse(scores: &Scores, earlier: &[ValidationRecord]) -> Option<
 /// Whether the ensemble predicts nothing where there is something, in all scans and classes.
 fn all_empty(scores: &Scores) -> bool {
     let ensemble = || {
-        scores
-            .rows()
-            .iter()
-            .filter(|row| row.predictor == ENSEMBLE && row.grid == Grid::Own && row.class != MEAN)
+        scores.rows().iter().filter(|row| {
+            (row.grid, row.component) == (Grid::Own, Component::All)
+                && row.predictor == ENSEMBLE
+                && row.class != MEAN
+        })
     };
     let reason = |why| {
         move |row: &&crate::Row| row.measures.iter().any(|measure| measure.score == Score::Undefined(why))

@@ -1,14 +1,17 @@
 //! Scores of whole scans: per case, per network and ensemble, per grid.
 
 mod csv;
+mod table;
+
+pub use table::{TABLE_COLUMNS, TableLine, table_lines};
 
 use crate::{Error, Predictor, Result};
-use ndarray::Array3;
+use ndarray::{Array3, ArrayView3};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::Path;
 use tandem_inference::{Prediction, label_map};
-use tandem_metrics::{METRICS, Score, Summary, Undefined, evaluate_pair, summarise};
+use tandem_metrics::{METRICS, Score, Summary, Undefined, evaluate_pair, largest_component, summarise};
 use tandem_volume::prepared::PreparedSet;
 use tandem_volume::{Subject, Volume, resample, write_label};
 
@@ -38,13 +41,34 @@ impl Grid {
     }
 }
 
+/// Which part of a prediction was compared. No component is removed from what is written to `predictions`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Component {
+    /// All of it.
+    #[default]
+    All,
+    /// Of each class its largest connected component ([`largest_component`]).
+    Largest,
+}
+
+impl Component {
+    /// The name in tables and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Component::All => "all",
+            Component::Largest => "largest",
+        }
+    }
+}
+
 /// One metric of one prediction.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Measure {
     /// The metric.
-    pub metric: &'static str,
+    pub metric: String,
     /// `mm` or `voxels` for distances, empty for ratios.
-    pub unit: &'static str,
+    pub unit: String,
     /// Its value, or why there is none.
     pub score: Score,
 }
@@ -58,10 +82,21 @@ pub struct Row {
     pub grid: Grid,
     /// The network, or [`ENSEMBLE`].
     pub predictor: String,
+    /// Which part of its prediction.
+    pub component: Component,
     /// The class's name, or its number from 1 where it has none; or [`MEAN`].
     pub class: String,
     /// All metrics: ratios once, distances in mm and in voxels.
     pub measures: Vec<Measure>,
+}
+
+impl Row {
+    /// The score of a metric, by name and unit (`mm` or `voxels` for distances, empty for ratios); none where the table
+    /// does not have it.
+    pub fn score(&self, metric: &str, unit: &str) -> Option<Score> {
+        let found = self.measures.iter().find(|measure| measure.metric == metric && measure.unit == unit);
+        found.map(|measure| measure.score)
+    }
 }
 
 /// One line of `summary.json`: a metric over all cases.
@@ -71,6 +106,9 @@ pub struct SummaryRow {
     pub grid: Grid,
     /// The network, or [`ENSEMBLE`].
     pub predictor: String,
+    /// Which part of its prediction: all of it, in a file that says nothing of it.
+    #[serde(default)]
+    pub component: Component,
     /// The class's name, or its number from 1 where it has none; or [`MEAN`].
     pub class: String,
     /// The metric.
@@ -89,12 +127,13 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// All rows: case by case, own grid first, networks before their ensemble.
+    /// All rows: case by case, own grid first, networks before their ensemble, all of a prediction before its largest
+    /// components.
     pub fn rows(&self) -> &[Row] {
         &self.rows
     }
 
-    /// Mean, SD and counts of each metric over the cases: by grid, by class, by predictor.
+    /// Mean, SD and counts of each metric over the cases: by grid, by component, by class, by predictor.
     pub fn summary(&self) -> Vec<SummaryRow> {
         let mut groups: Vec<(&Row, Vec<&Row>)> = Vec::new();
         let mut classes: Vec<&str> = Vec::new();
@@ -103,7 +142,8 @@ impl Scores {
                 classes.push(&row.class);
             }
             let same = |(first, _): &&mut (&Row, Vec<&Row>)| {
-                (first.grid, &first.predictor, &first.class) == (row.grid, &row.predictor, &row.class)
+                (first.grid, first.component, &first.predictor, &first.class)
+                    == (row.grid, row.component, &row.predictor, &row.class)
             };
             match groups.iter_mut().find(same) {
                 Some((_, rows)) => rows.push(row),
@@ -111,16 +151,17 @@ impl Scores {
             }
         }
         let place = |row: &Row| classes.iter().position(|class| *class == row.class);
-        groups.sort_by_key(|(first, _)| (first.grid, place(first)));
+        groups.sort_by_key(|(first, _)| (first.grid, first.component, place(first)));
         groups.iter().flat_map(|(first, rows)| summarise_group(first, rows)).collect()
     }
 }
 
-/// The mean Dice of the ensemble on the scans' own grids, over all foreground classes: what validations are compared by. None
-/// where it is defined for no case.
+/// The mean Dice of the ensemble on the scans' own grids, over all foreground classes, without removing components: what
+/// validations are compared by. None where it is defined for no case.
 pub fn ensemble_dice(summary: &[SummaryRow]) -> Option<f64> {
     let is_dice = |row: &&SummaryRow| {
-        (row.grid, row.predictor.as_str(), row.metric.as_str()) == (Grid::Own, ENSEMBLE, "dice")
+        (row.grid, row.component) == (Grid::Own, Component::All)
+            && (row.predictor.as_str(), row.metric.as_str()) == (ENSEMBLE, "dice")
     };
     let mut rows = summary.iter().filter(is_dice);
     // Of several classes there is a mean; a single one is its own.
@@ -180,23 +221,28 @@ fn rows(
     let mut rows = Vec::new();
     for (name, probabilities) in networks.chain([(ENSEMBLE, &prediction.ensemble)]) {
         let predicted = label_map(probabilities);
-        let mut of_classes = Vec::new();
+        let mut of_components = [Component::All, Component::Largest].map(|component| (component, Vec::new()));
         for class in (1..=u8::MAX).take(predictor.classes() - 1) {
             let measures = compare(&predicted, label, class)
                 .map_err(|source| Error::Comparison { id: case.to_owned(), source })?;
-            of_classes.push((predictor.class_name(class.into()), measures));
+            for ((_, of_classes), measures) in of_components.iter_mut().zip(measures) {
+                of_classes.push((predictor.class_name(class.into()), measures));
+            }
         }
-        if of_classes.len() > 1 {
-            of_classes.push((MEAN.to_owned(), mean(&of_classes)));
+        for (component, mut of_classes) in of_components {
+            if of_classes.len() > 1 {
+                of_classes.push((MEAN.to_owned(), mean(&of_classes)));
+            }
+            let row = |(class, measures)| Row {
+                case: case.to_owned(),
+                grid,
+                predictor: name.to_owned(),
+                component,
+                class,
+                measures,
+            };
+            rows.extend(of_classes.into_iter().map(row));
         }
-        let row = |(class, measures)| Row {
-            case: case.to_owned(),
-            grid,
-            predictor: name.to_owned(),
-            class,
-            measures,
-        };
-        rows.extend(of_classes.into_iter().map(row));
     }
     Ok(rows)
 }
@@ -213,25 +259,45 @@ fn mean(of_classes: &[(String, Vec<Measure>)]) -> Vec<Measure> {
             Some(mean) => Score::Value(mean),
             None => Score::Undefined(Undefined::BothEmpty),
         });
-        Measure { score, ..*first }
+        Measure { score, ..first.clone() }
     };
     columns.iter().enumerate().map(column).collect()
 }
 
-/// All metrics of one class: in mm, and the distances in voxels too.
+/// All metrics of one class: of all that is predicted, and of its largest component.
 fn compare(
     predicted: &Array3<u8>,
     label: &Volume<u8>,
     class: u8,
-) -> Result<Vec<Measure>, tandem_metrics::Error> {
+) -> Result<[Vec<Measure>; 2], tandem_metrics::Error> {
     let predicted = predicted.mapv(|voxel| voxel == class);
     let reference = label.array().mapv(|voxel| voxel == class);
-    let in_mm = evaluate_pair(predicted.view(), reference.view(), label.geometry().spacing())?;
-    let in_voxels = evaluate_pair(predicted.view(), reference.view(), [1.0; 3])?;
+    let spacing = label.geometry().spacing();
+    let all = measure(predicted.view(), reference.view(), spacing)?;
+    let largest = largest_component(predicted.view());
+    // Most predictions are of one piece.
+    let of_largest =
+        if largest == predicted { all.clone() } else { measure(largest.view(), reference.view(), spacing)? };
+    Ok([all, of_largest])
+}
+
+/// All metrics of a pair of masks: in mm, and the distances in voxels too.
+fn measure(
+    predicted: ArrayView3<bool>,
+    reference: ArrayView3<bool>,
+    spacing: [f64; 3],
+) -> Result<Vec<Measure>, tandem_metrics::Error> {
+    let in_mm = evaluate_pair(predicted, reference, spacing)?;
+    let in_voxels = evaluate_pair(predicted, reference, [1.0; 3])?;
     let all = in_mm
         .into_iter()
         .chain(in_voxels.into_iter().zip(METRICS).filter_map(|(s, m)| is_distance(m).then_some(s)));
-    Ok(columns().zip(all).map(|(Column { metric, unit }, score)| Measure { metric, unit, score }).collect())
+    let measure = |(Column { metric, unit }, score): (Column, Score)| Measure {
+        metric: metric.to_owned(),
+        unit: unit.to_owned(),
+        score,
+    };
+    Ok(columns().zip(all).map(measure).collect())
 }
 
 struct Column {
@@ -254,9 +320,10 @@ fn summarise_group(first: &Row, rows: &[&Row]) -> Vec<SummaryRow> {
     let line = |(at, measure): (usize, &Measure)| SummaryRow {
         grid: first.grid,
         predictor: first.predictor.clone(),
+        component: first.component,
         class: first.class.clone(),
-        metric: measure.metric.to_owned(),
-        unit: measure.unit.to_owned(),
+        metric: measure.metric.clone(),
+        unit: measure.unit.clone(),
         summary: summarise(rows.iter().map(|row| row.measures[at].score)),
     };
     first.measures.iter().enumerate().map(line).collect()
@@ -271,8 +338,9 @@ pub(crate) mod tests {
         // A slab of four voxels along i, at 2 mm, against one of `predicted` voxels.
         let slab = |side: usize| Array3::from_shape_fn((8, 4, 4), |(i, _, _)| u8::from(i < side));
         let label = Volume::new(slab(4), Geometry::isotropic(2.0).unwrap());
-        let measures = compare(&slab(predicted), &label, 1).unwrap();
-        Row { case: case.to_owned(), grid, predictor: predictor.to_owned(), class: "1".to_owned(), measures }
+        let [measures, _] = compare(&slab(predicted), &label, 1).unwrap();
+        let [case, predictor, class] = [case, predictor, "1"].map(str::to_owned);
+        Row { case, grid, predictor, component: Component::All, class, measures }
     }
 
     /// Cases of which the ensemble predicts so many planes of four.
@@ -290,16 +358,8 @@ pub(crate) mod tests {
     #[test]
     fn distances_are_in_mm_and_in_voxels_and_ratios_are_not_repeated() {
         let row = row("a", "vnet", Grid::Own, 3);
-        let of = |metric: &str, unit: &str| {
-            let found: Vec<Score> = row
-                .measures
-                .iter()
-                .filter(|m| (m.metric, m.unit) == (metric, unit))
-                .map(|m| m.score)
-                .collect();
-            assert_eq!(found.len(), 1, "{metric} {unit}");
-            found[0].value().unwrap()
-        };
+        let of = |metric: &str, unit: &str| row.score(metric, unit).unwrap().value().unwrap();
+        assert_eq!(row.measures.iter().filter(|measure| measure.metric == "dice").count(), 1);
         assert_eq!(of("dice", ""), 2.0 * 3.0 / 7.0);
         assert_eq!(of("hd95", "mm"), 2.0 * of("hd95", "voxels"));
         assert!(of("hd95", "mm") > 0.0);
@@ -319,6 +379,19 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_largest_component_is_scored_beside_all_that_is_predicted() {
+        let slab = Array3::from_shape_fn((9, 4, 4), |(i, _, _)| u8::from(i < 4));
+        let label = Volume::new(slab.clone(), Geometry::isotropic(1.0).unwrap());
+        let mut predicted = slab.clone();
+        predicted[(8, 0, 0)] = 1;
+        let [all, largest] = compare(&predicted, &label, 1).unwrap();
+        let dice = |measures: &[Measure]| measures[0].score.value().unwrap();
+        assert_eq!((dice(&all), dice(&largest)), (128.0 / 129.0, 1.0));
+        let [all, largest] = compare(&slab, &label, 1).unwrap();
+        assert_eq!(all, largest);
+    }
+
+    #[test]
     fn validations_are_compared_by_the_ensemble_over_all_classes_on_the_own_grid() {
         let dice = |rows: Vec<Row>| ensemble_dice(&Scores { rows }.summary());
         let others = [row("a", "vnet", Grid::Own, 4), row("a", ENSEMBLE, Grid::Working, 4)];
@@ -329,6 +402,8 @@ pub(crate) mod tests {
         assert_eq!(dice(others.to_vec()), None);
         assert_eq!(dice([&others[..], &[ensemble("1", 3)]].concat()), Some(6.0 / 7.0));
         assert_eq!(dice(vec![ensemble("1", 4), ensemble(MEAN, 3)]), Some(6.0 / 7.0));
+        let largest = Row { component: Component::Largest, ..ensemble("1", 4) };
+        assert_eq!(dice(vec![ensemble("1", 3), largest]), Some(6.0 / 7.0));
     }
 
     #[test]
@@ -349,7 +424,9 @@ pub(crate) mod tests {
 
     #[test]
     fn the_mean_leaves_out_what_nobody_has_and_hides_no_gap() {
-        let of = |dice: Score| ("1".to_owned(), vec![Measure { metric: "dice", unit: "", score: dice }]);
+        let of = |score: Score| {
+            ("1".to_owned(), vec![Measure { metric: "dice".to_owned(), unit: String::new(), score }])
+        };
         let mean_of = |scores: &[Score]| mean(&scores.iter().copied().map(of).collect::<Vec<_>>())[0].score;
         let (half, one) = (Score::Value(0.5), Score::Value(1.0));
         let (absent, missed) =

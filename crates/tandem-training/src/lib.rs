@@ -49,7 +49,8 @@ pub use dataset::{Dataset, Patch};
 pub use error::{Error, Result};
 pub use estimate::{Bytes, Estimate, Memory};
 pub use evaluation::{
-    ENSEMBLE, Grid, MEAN, Measure, Row, Scores, SummaryRow, ensemble_dice, evaluate, subjects,
+    Component, ENSEMBLE, Grid, MEAN, Measure, Row, Scores, SummaryRow, TABLE_COLUMNS, TableLine,
+    ensemble_dice, evaluate, subjects, table_lines,
 };
 pub use guard::{Breakdown, NonFinite, Quantity};
 pub use lists::Lists;

@@ -2,22 +2,12 @@
 
 use crate::files::write_text;
 use crate::{
-    Config, Grid, KernelsRecord, Result, RunRecord, SkippedRecord, SummaryRow, ValidationRecord,
-    ensemble_dice,
+    Component, Config, Grid, KernelsRecord, Result, RunRecord, SkippedRecord, SummaryRow, TABLE_COLUMNS,
+    TableLine, ValidationRecord, ensemble_dice, table_lines,
 };
 use std::fmt::Write;
 use std::path::Path;
 use tandem_metrics::Summary;
-
-/// What the table shows: heading, metric, unit, factor, decimals.
-const COLUMNS: [(&str, &str, &str, f64, usize); 6] = [
-    ("Dice (%)", "dice", "", 100.0, 2),
-    ("Jaccard (%)", "jaccard", "", 100.0, 2),
-    ("HD95 (mm)", "hd95", "mm", 1.0, 2),
-    ("ASD (mm)", "asd", "mm", 1.0, 2),
-    ("HD95 (voxels)", "hd95", "voxels", 1.0, 2),
-    ("ASD (voxels)", "asd", "voxels", 1.0, 2),
-];
 
 /// What a report is made from.
 pub(crate) struct Report<'a> {
@@ -81,6 +71,9 @@ fn text(&Report { config, record, kernels, validations, skipped, summary }: &Rep
         let _ = writeln!(text, "- **Collapse after {} steps**: {why}", record.steps);
     }
     text.push_str("\nValidation cases, final weights (those of the last step): mean ± SD over cases.\n");
+    if summary.iter().any(|row| row.component == Component::Largest) {
+        text.push_str("\"largest\": of each class only the largest connected component of the prediction.\n");
+    }
     for grid in [Grid::Own, Grid::Working] {
         table(&mut text, grid, summary);
     }
@@ -116,38 +109,30 @@ fn precision(kernels: &[KernelsRecord]) -> String {
 }
 
 fn table(text: &mut String, grid: Grid, summary: &[SummaryRow]) {
-    let on_grid: Vec<&SummaryRow> = summary.iter().filter(|row| row.grid == grid).collect();
-    let lines: Vec<&&SummaryRow> = on_grid.iter().filter(|row| row.metric == "dice").collect();
+    let lines = table_lines(summary, grid);
     if lines.is_empty() {
         return;
     }
-    let headings: Vec<&str> = COLUMNS.iter().map(|column| column.0).collect();
+    let headings = TABLE_COLUMNS.map(|(heading, ..)| heading).join(" | ");
     let title = match grid {
         Grid::Own => "On the scans' own grids",
         Grid::Working => "On the working grid",
     };
-    let _ = write!(text, "\n## {title}\n\n| Network | Class | {} |\n", headings.join(" | "));
-    let _ = writeln!(text, "|---|---{}|", "|---".repeat(COLUMNS.len()));
-    for line in lines {
-        let cells = COLUMNS.iter().map(|&(_, metric, unit, factor, decimals)| {
-            let row = on_grid.iter().find(|row| {
-                (&row.class, row.metric.as_str(), row.unit.as_str()) == (&line.class, metric, unit)
-                    && row.predictor == line.predictor
-            });
-            row.map_or_else(|| "-".to_owned(), |row| cell(&row.summary, factor, decimals))
-        });
-        let cells: Vec<String> = cells.collect();
-        let _ = writeln!(text, "| {} | {} | {} |", line.predictor, line.class, cells.join(" | "));
+    let _ = write!(text, "\n## {title}\n\n| Network | Class | {headings} |\n");
+    let _ = writeln!(text, "|---|---{}|", "|---".repeat(TABLE_COLUMNS.len()));
+    for TableLine { predictor, class, cells } in lines {
+        let cells = cells.map(|summary| summary.map_or_else(|| "-".to_owned(), |summary| cell(&summary)));
+        let _ = writeln!(text, "| {predictor} | {class} | {} |", cells.join(" | "));
     }
 }
 
-fn cell(summary: &Summary, factor: f64, decimals: usize) -> String {
+fn cell(summary: &Summary) -> String {
     let Some(mean) = summary.mean else {
         return format!("undefined in {}", summary.undefined);
     };
-    let mut cell = format!("{:.decimals$}", mean * factor);
+    let mut cell = format!("{mean:.2}");
     if let Some(sd) = summary.sd {
-        let _ = write!(cell, " ± {:.decimals$}", sd * factor);
+        let _ = write!(cell, " ± {sd:.2}");
     }
     if summary.undefined > 0 {
         let _ = write!(cell, " (n = {}, undefined in {})", summary.n, summary.undefined);

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tandem_random::Draws;
 use tandem_training::{
-    CaseList, Config, Error, Event, Grid, Kernels, Precision, Provenance, Run, Scores, Setup, TrainedRun,
-    evaluate, subjects, verify,
+    CaseList, Component, Config, Error, Event, Grid, Kernels, Precision, Provenance, Run, Scores, Setup,
+    TrainedRun, evaluate, subjects, verify,
 };
 use tandem_volume::prepared::{NewCase, PreparedSet, Source, Split, Writer};
 use tandem_volume::{Geometry, Subject, Volume, read_label};
@@ -84,9 +84,9 @@ fn a_run_leaves_a_whole_folder_and_its_networks_can_be_used_again() {
     for finding in verify(&out).unwrap() {
         assert!(finding.outcome.is_ok(), "{finding:?}");
     }
-    // Two networks and their ensemble, on two grids.
-    assert_eq!(scores.rows().len(), 6);
-    assert_eq!(scores.rows().iter().filter(|row| row.grid == Grid::Working).count(), 3);
+    // Two networks and their ensemble, all that they predict and the largest component of it, on two grids.
+    assert_eq!(scores.rows().len(), 12);
+    assert_eq!(scores.rows().iter().filter(|row| row.grid == Grid::Working).count(), 6);
     let label = read_label(out.join("predictions/ball5.nii.gz")).unwrap();
     assert_eq!(label.shape(), SHAPE);
     assert!(label.geometry().same_grid(&Geometry::isotropic(1.0).unwrap(), SHAPE));
@@ -104,6 +104,50 @@ fn a_run_leaves_a_whole_folder_and_its_networks_can_be_used_again() {
     })
     .unwrap();
     assert_eq!(again, scores);
+}
+
+/// A run of the version that scored no components: its files are still read, and agree.
+#[test]
+fn an_older_run_is_still_read_and_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scans, out) = (prepared(folder.path()), folder.path().join("run"));
+    let scores = train(coarse(1), &scans, &out);
+    let rewrite = |file: &str, edit: &dyn Fn(String) -> String| {
+        let path = out.join(file);
+        fs::write(&path, edit(fs::read_to_string(&path).unwrap())).unwrap();
+    };
+    let lines_without = |text: String, word: &str| -> String {
+        text.lines().filter(|line| !line.contains(word)).map(|line| format!("{line}\n")).collect()
+    };
+    let forget = |value: &mut serde_json::Value| {
+        let rows = value.as_array_mut().unwrap();
+        rows.retain(|row| row["component"] == "all");
+        rows.iter_mut().for_each(|row| drop(row.as_object_mut().unwrap().remove("component")));
+    };
+    rewrite("metrics.csv", &|text| {
+        lines_without(text, ",largest,").replace(",component,", ",").replace(",all,", ",")
+    });
+    rewrite("summary.json", &|text| {
+        let mut summary: serde_json::Value = serde_json::from_str(&text).unwrap();
+        forget(&mut summary["scores"]);
+        summary.to_string()
+    });
+    rewrite("log.jsonl", &|text| {
+        let record = |line: &str| {
+            let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
+            record.get_mut("validation").map(forget);
+            format!("{record}\n")
+        };
+        text.lines().map(record).collect()
+    });
+    rewrite("report.md", &|text| lines_without(text, "largest"));
+    for finding in verify(&out).unwrap() {
+        // The log is shorter now than its checkpoint says.
+        assert!(finding.outcome.is_ok() || finding.file == "checkpoints", "{finding:?}");
+    }
+    let old = Scores::read_csv(&out.join("metrics.csv")).unwrap();
+    let all = scores.rows().iter().filter(|row| row.component == Component::All);
+    assert!(old.rows().iter().eq(all));
 }
 
 /// Runs until each of `wants` in turn says so of an event, and goes on with the folder in a new run each time; gives the
