@@ -60,7 +60,7 @@ impl Forward for FixedForward {
 
 /// A random batch of two labelled and two unlabelled patches with random predictions of both networks.
 pub struct Situation {
-    /// The batch.
+    /// The batch, without a strong view.
     pub batch: Batch,
     /// Logits of `vnet` and `resnet34`, `(4, 3, 16, 16, 16)`.
     pub logits: [Var; 2],
@@ -87,17 +87,20 @@ impl Situation {
         let labels: Vec<u8> = (0..LABELLED * SIDE.pow(3)).map(|_| draws.below(CLASSES) as u8).collect();
         let labels = Tensor::from_vec(labels, (LABELLED, SIDE, SIDE, SIDE), &Device::Cpu)?;
         let images = Tensor::zeros((PATCHES, 1, SIDE, SIDE, SIDE), DType::F32, &Device::Cpu)?;
-        Ok(Situation { batch: Batch { images, labels }, logits, features })
+        Ok(Situation { batch: Batch { images, labels, strong: None }, logits, features })
     }
 
-    /// The method's objective in the middle of a run. The networks return views of channels-last storage, as real ones.
+    /// The method's objective in the middle of a run, on a batch with a strong view where the method wants one. The networks
+    /// return views of channels-last storage, as real ones, and the same prediction of either view.
     ///
     /// # Errors
     /// As [`Method::objective`].
     pub fn objective(&self, method: &mut dyn Method) -> Result<Objective> {
         let [v, r] = [&self.logits[0], &self.logits[1]].map(|var| channels_last(var));
         let [hv, hr] = [&self.features[0], &self.features[1]].map(|var| channels_last(var));
-        method.objective(&self.batch, STEP, &FixedForward::new([(&v?, &hv?), (&r?, &hr?)]))
+        let strong = method.wants_strong_view().then(|| self.batch.images.zeros_like()).transpose()?;
+        let batch = Batch { strong, ..self.batch.clone() };
+        method.objective(&batch, STEP, &FixedForward::new([(&v?, &hv?), (&r?, &hr?)]))
     }
 }
 
