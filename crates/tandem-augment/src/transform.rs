@@ -1,6 +1,6 @@
 //! The seam: deterministic transforms, and the random ones that draw them.
 
-use ndarray::{Array3, Array4};
+use ndarray::{Array3, Array4, ArrayViewMut3};
 use serde::{Serialize, de::DeserializeOwned};
 use tandem_random::Draws;
 
@@ -32,6 +32,12 @@ impl Patch {
     pub(crate) fn new_unchecked(image: Array4<f32>, label: Option<Array3<u8>>) -> Self {
         debug_assert!(label.as_ref().is_none_or(|label| label.shape() == &image.shape()[1..]));
         Patch { image, label }
+    }
+
+    /// The same patch, each channel of it changed in place: what every transform of intensities does.
+    pub(crate) fn map_channels(mut self, mut change: impl FnMut(usize, ArrayViewMut3<'_, f32>)) -> Self {
+        self.image.outer_iter_mut().enumerate().for_each(|(channel, image)| change(channel, image));
+        self
     }
 
     /// The image, `(C, i, j, k)`.

@@ -69,6 +69,7 @@ fn batch(size: &Size, labelled: usize) -> Result<Batch> {
     Ok(Batch {
         images: Tensor::from_vec(image, (count, 1, d, h, w), &Device::Cpu)?,
         labels: labels.narrow(0, 0, labelled)?,
+        strong: None,
     })
 }
 

@@ -125,6 +125,7 @@ fn main() -> Result<()> {
     let batch = Batch {
         images: Tensor::from_vec(images, (count, 1, d, h, w), &Device::Cpu)?,
         labels: Tensor::from_vec(labels, (count / 2, d, h, w), &Device::Cpu)?,
+        strong: None,
     };
     let networks = [Tiny::new(channels, 1)?, Tiny::new(channels, 2)?];
     let mut method = build("dual-networks", &serde_json::Value::Null)?;

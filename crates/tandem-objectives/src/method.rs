@@ -7,10 +7,14 @@ use tandem_ops3d::Deferred;
 /// A batch of patches: labelled ones first.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// `(B, 1, D, H, W)`: the labelled patches, then the unlabelled ones.
+    /// `(B, C, D, H, W)`: the labelled patches, then the unlabelled ones.
     pub images: Tensor,
     /// `(L, D, H, W)`, u8 class indices of the labelled patches. There are no others: a method cannot peek.
     pub labels: Tensor,
+    /// A strong view of the images: the same patches with their intensities changed at random. Voxels are where they are in
+    /// `images`, so that labels and pseudo-labels fit both. `None` where the method does not ask
+    /// ([`Method::wants_strong_view`]).
+    pub strong: Option<Tensor>,
 }
 
 impl Batch {
@@ -130,6 +134,11 @@ pub trait Method: Send {
     /// Whether it looks at unlabelled patches at all. Where not, none are read.
     fn uses_unlabelled(&self) -> bool {
         true
+    }
+
+    /// Whether its batches have a strong view ([`Batch::strong`]). Where not, none is made.
+    fn wants_strong_view(&self) -> bool {
+        false
     }
 
     /// Runs the networks on a batch and says what to minimise.

@@ -60,7 +60,7 @@ impl Forward for FixedForward {
 
 /// A random batch of two labelled and two unlabelled patches, with random predictions of some networks.
 pub struct Situation {
-    /// The batch.
+    /// The batch, without a strong view.
     pub batch: Batch,
     /// The networks.
     pub networks: Vec<Network>,
@@ -90,11 +90,13 @@ impl Situation {
         let labels: Vec<u8> = (0..LABELLED * SIDE.pow(3)).map(|_| draws.below(CLASSES) as u8).collect();
         let labels = Tensor::from_vec(labels, (LABELLED, SIDE, SIDE, SIDE), &Device::Cpu)?;
         let images = Tensor::zeros((PATCHES, 1, SIDE, SIDE, SIDE), DType::F32, &Device::Cpu)?;
-        Ok(Situation { batch: Batch { images, labels }, networks, logits, features })
+        let batch = Batch { images, labels, strong: None };
+        Ok(Situation { batch, networks, logits, features })
     }
 
-    /// The method's objective in the middle of a run. The networks return views of channels-last storage, as real ones; what an
-    /// average predicts is a constant to the gradient.
+    /// The method's objective in the middle of a run, on a batch with a strong view where the method wants one. The networks
+    /// return views of channels-last storage, as real ones, and the same prediction of either view; what an average predicts is
+    /// a constant to the gradient.
     ///
     /// # Errors
     /// As [`Method::objective`].
@@ -107,7 +109,9 @@ impl Situation {
             };
             forward = forward.with(network.name, &seen(logits)?, &seen(features)?);
         }
-        method.objective(&self.batch, STEP, &forward)
+        let strong = method.wants_strong_view().then(|| self.batch.images.zeros_like()).transpose()?;
+        let batch = Batch { strong, ..self.batch.clone() };
+        method.objective(&batch, STEP, &forward)
     }
 
     /// The gradient of an objective with respect to the logits of each network.

@@ -5,10 +5,11 @@ use crate::dataset::Patch;
 use candle_core::{Device, Tensor, bail};
 use tandem_objectives::Batch;
 
-/// Stacks patches of one size, labelled ones first, into images `(B, C, D, H, W)` and labels `(L, D, H, W)`.
+/// Stacks patches of one size, labelled ones first, into images `(B, C, D, H, W)` and labels `(L, D, H, W)`, and their strong
+/// views, where they have one, into images of the same shape.
 ///
 /// # Errors
-/// Where there is no patch, or the patches differ in size or channels.
+/// Where there is no patch, the patches differ in size or channels, or some have a strong view and others have none.
 pub fn stack(patches: &[Patch], device: &Device) -> Result<Batch> {
     let Some(first) = patches.first() else {
         return Err(candle_core::Error::Msg("a batch needs at least one patch".into()).into());
@@ -17,21 +18,30 @@ pub fn stack(patches: &[Patch], device: &Device) -> Result<Batch> {
     let labelled = patches.iter().take_while(|patch| patch.label.is_some()).count();
     let mut images: Vec<f32> = Vec::with_capacity(patches.len() * first.image.len());
     let mut labels: Vec<u8> = Vec::with_capacity(labelled * d * h * w);
+    let mut strong: Vec<f32> = Vec::with_capacity(first.strong.as_ref().map_or(0, |_| images.capacity()));
     for patch in patches {
-        check_size(patch, first.image.shape())?;
+        check_size(patch, first)?;
         images.extend(patch.image.iter());
         labels.extend(patch.label.iter().flatten());
+        strong.extend(patch.strong.iter().flatten());
     }
+    let shape = (patches.len(), c, d, h, w);
     Ok(Batch {
-        images: Tensor::from_vec(images, (patches.len(), c, d, h, w), device)?,
+        images: Tensor::from_vec(images, shape, device)?,
         labels: Tensor::from_vec(labels, (labelled, d, h, w), device)?,
+        strong: first.strong.as_ref().map(|_| Tensor::from_vec(strong, shape, device)).transpose()?,
     })
 }
 
-fn check_size(patch: &Patch, size: &[usize]) -> candle_core::Result<()> {
-    let fits = patch.label.as_ref().is_none_or(|label| label.shape() == &size[1..]);
+fn check_size(patch: &Patch, first: &Patch) -> candle_core::Result<()> {
+    let size = first.image.shape();
+    let fits = patch.label.as_ref().is_none_or(|label| label.shape() == &size[1..])
+        && patch.strong.as_ref().is_none_or(|view| view.shape() == size);
     if patch.image.shape() != size || !fits {
         bail!("a patch of a batch has size {:?}, the first has {size:?}", patch.image.shape());
+    }
+    if patch.strong.is_some() != first.strong.is_some() {
+        bail!("some patches of a batch have a strong view, others have none");
     }
     Ok(())
 }
@@ -45,7 +55,7 @@ mod tests {
     fn patch(first: f32, label: Option<u8>) -> Patch {
         let value = |(c, i, j, k)| first + (1000 * c + i * 12 + j * 4 + k) as f32;
         let image = Array4::from_shape_fn((2, 2, 3, 4), value);
-        Patch { image, label: label.map(|class| Array3::from_elem((2, 3, 4), class)) }
+        Patch { image, label: label.map(|class| Array3::from_elem((2, 3, 4), class)), strong: None }
     }
 
     #[test]
@@ -63,9 +73,26 @@ mod tests {
     }
 
     #[test]
+    fn strong_views_are_stacked_like_the_images() {
+        let seen = |value: f32| {
+            let patch = patch(value, None);
+            Patch { strong: Some(&patch.image + 0.5), ..patch }
+        };
+        let batch = stack(&[seen(0.0), seen(100.0)], &Device::Cpu).unwrap();
+        let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let strong = batch.strong.as_ref().unwrap();
+        assert_eq!(strong.dims(), batch.images.dims());
+        assert!(flat(strong).iter().zip(flat(&batch.images)).all(|(strong, image)| *strong == image + 0.5));
+        assert!(stack(&[patch(0.0, None)], &Device::Cpu).unwrap().strong.is_none());
+        for mixed in [[seen(0.0), patch(0.0, None)], [patch(0.0, None), seen(0.0)]] {
+            assert!(stack(&mixed, &Device::Cpu).unwrap_err().to_string().contains("strong view"));
+        }
+    }
+
+    #[test]
     fn patches_of_two_sizes_are_refused() {
         for dims in [(2, 2, 2, 2), (1, 2, 3, 4)] {
-            let other = Patch { image: Array4::zeros(dims), label: None };
+            let other = Patch { image: Array4::zeros(dims), label: None, strong: None };
             assert!(stack(&[patch(0.0, None), other], &Device::Cpu).is_err());
         }
         assert!(stack(&[], &Device::Cpu).is_err());

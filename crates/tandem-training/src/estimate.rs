@@ -116,13 +116,14 @@ fn memory(config: &Config, method: &dyn Method, networks: &[(Role, Sizes)], voxe
     let patches = batch(config, method) as u64;
     let patch = config.training.patch.iter().product::<usize>() as u64;
     let in_batch = patches * patch;
+    let views = 1 + u64::from(method.wants_strong_view());
     Memory {
         weights: weights.sum(),
         activations: (training.max(window) as f64 * KEPT_SHARE) as u64,
         // Of each network the logits, the gradient of the losses, and its sums in the graph.
         losses: trained().count() as u64 * 5 * 4 * classes * in_batch,
         // Read ahead, being read, in a tensor; labels are one byte.
-        batches: (AHEAD as u64 + 2) * (4 * channels + 1) * in_batch,
+        batches: (AHEAD as u64 + 2) * (4 * channels * views + 1) * in_batch,
         validation: voxels.validation(method.predictors().len() as u64, channels, classes),
         program: PROGRAM,
     }

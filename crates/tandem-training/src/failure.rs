@@ -29,7 +29,8 @@ pub(crate) fn keep(
     let folder = failures.join(format!("step-{:08}", breakdown.record.step));
     fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
     let path = folder.join("batch.safetensors");
-    let bytes = safetensors::serialize([("images", &batch.images), ("labels", &batch.labels)], None)
+    let views = [("images", &batch.images), ("labels", &batch.labels)].into_iter();
+    let bytes = safetensors::serialize(views.chain(batch.strong.as_ref().map(|view| ("strong", view))), None)
         .map_err(|error| Error::run_file(&path, format!("cannot be written: {error}")))?;
     write_whole(&path, &bytes)?;
     before.save(&folder.join("state.safetensors"))?;

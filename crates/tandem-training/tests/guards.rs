@@ -70,6 +70,7 @@ fn batch(step: u64, sound: bool) -> Batch {
     Batch {
         images: Tensor::from_vec(images, (3, 1, 16, 16, 16), &Device::Cpu).unwrap(),
         labels: Tensor::from_vec(labels, (2, 16, 16, 16), &Device::Cpu).unwrap(),
+        strong: None,
     }
 }
 

@@ -7,3 +7,4 @@ mod reference;
 mod resume;
 mod run;
 mod trajectory;
+mod views;

@@ -22,6 +22,7 @@ fn batch(step: u64) -> Batch {
     Batch {
         images: Tensor::from_vec(images, (3, 1, 16, 16, 16), &Device::Cpu).unwrap(),
         labels: Tensor::from_vec(labels, (2, 16, 16, 16), &Device::Cpu).unwrap(),
+        strong: None,
     }
 }
 

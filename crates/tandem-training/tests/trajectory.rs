@@ -31,7 +31,8 @@ fn check(case: &str, architecture: &'static str, filters: usize) {
     let of = |name: &str| &golden[&format!("{case}/{name}")];
     let expected = of("losses").to_vec1::<f32>().unwrap();
     for (step, expected) in expected.iter().enumerate() {
-        let batch = Batch { images: of("xs").get(step).unwrap(), labels: of("ys").get(step).unwrap() };
+        let (images, labels) = (of("xs").get(step).unwrap(), of("ys").get(step).unwrap());
+        let batch = Batch { images, labels, strong: None };
         let loss = trainer.step(step as u64, &batch).unwrap().losses[0].1;
         let off = (loss - expected).abs() / expected;
         assert!(off < 1e-5, "{case}: loss of step {step} is {loss}, expected {expected}");

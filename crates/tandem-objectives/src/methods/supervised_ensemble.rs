@@ -57,7 +57,7 @@ impl Method for SupervisedEnsemble {
 
     fn objective(&mut self, batch: &Batch, _: Step, networks: &dyn Forward) -> Result<Objective> {
         let images = batch.images.narrow(0, 0, batch.labelled()?)?;
-        let labelled = Batch { images, labels: batch.labels.clone() };
+        let labelled = Batch { images, labels: batch.labels.clone(), strong: None };
         let supervision = Supervision {
             conflict_weight: self.options.conflict_weight,
             conflict_threshold: self.options.conflict_threshold,

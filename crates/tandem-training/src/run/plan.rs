@@ -54,7 +54,8 @@ impl Plan {
                 on_working_grid(prepared, spacing, config.data.class_count(), &mut progress)?
             }
         };
-        let dataset = Dataset::open(&working, &read, training.patch, training.seed)?;
+        let dataset = Dataset::open(&working, &read, training.patch, training.seed)?
+            .with_strong_view(trainer.method().wants_strong_view());
         let Program { version, commit, dependencies } = Program::this();
         let record = RunRecord {
             version,

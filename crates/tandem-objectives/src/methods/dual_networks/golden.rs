@@ -26,7 +26,7 @@ impl<'a> Case<'a> {
         let (patches, _, d, h, w) = inputs[0].1.dims5().unwrap();
         let labels = file.tensor(name, "y").narrow(0, 0, 2).unwrap();
         let images = Tensor::zeros((patches, 1, d, h, w), candle_core::DType::F32, &Device::Cpu).unwrap();
-        Case { file, name, inputs, batch: Batch { images, labels } }
+        Case { file, name, inputs, batch: Batch { images, labels, strong: None } }
     }
 
     fn forward(&self) -> FixedForward {
