@@ -69,10 +69,21 @@ pub struct MethodConfig {
 pub struct DataConfig {
     /// Names of prepared sets in order of preference; a run uses the first that is prepared.
     pub dataset: Vec<String>,
-    /// How many scans are labelled: the first ones of the training list that have a label and do not validate.
+    /// How many scans are labelled, of those of the training list that have a label and do not validate.
     pub labelled: usize,
+    /// Which ones: 0 for the first of the list, as in the benchmarks, else the number of a draw. A draw depends on nothing else
+    /// but dataset and fold, so that all methods and seeds share it; of the same number, fewer scans are among the more.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub labelled_set: u64,
     /// Which scans of the training list validate. They leave the unlabelled pool.
     pub validation: CaseList,
+    /// Into how many folds the labelled scans of the training list are divided by a draw, for cross-validation; 0 for none. Then
+    /// one fold validates in place of `validation`, and the labelled scans are drawn for each fold, of set 0 too.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub folds: usize,
+    /// The fold that validates, from 1; 0 where there are none.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub fold: usize,
     /// The test list, where it is not the prepared set's own. A run never opens it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<Vec<String>>,
@@ -102,6 +113,14 @@ impl DataConfig {
     /// What a class is called: by its number, where it has no name.
     pub fn class_name(&self, class: usize) -> String {
         self.classes.as_ref().map_or_else(|| class.to_string(), |names| names.name(class))
+    }
+
+    /// Which scans are labelled: `the first 8 scans`, or `8 scans (set 2)`.
+    pub fn describe_labelled(&self) -> String {
+        match (self.labelled_set, self.folds) {
+            (0, 0) => format!("the first {} scans", self.labelled),
+            (set, _) => format!("{} scans (set {set})", self.labelled),
+        }
     }
 
     /// Takes channels and classes from a prepared set where nothing is said of them, and their names where nothing but the
@@ -328,6 +347,9 @@ impl Config {
             "is empty; name a prepared set, such as \"phantom\"",
         )?;
         require(data.labelled > 0, "data.labelled", "must be at least 1")?;
+        require(data.folds != 1, "data.folds", "must be 0 for none, or at least 2")?;
+        let fold = if data.folds == 0 { data.fold == 0 } else { (1..=data.folds).contains(&data.fold) };
+        require(fold, "data.fold", "must be 1 to data.folds, or 0 where that is 0")?;
         require(data.channel_count() > 0, "data.channels", "must be at least 1")?;
         let classes = (2..=256).contains(&data.class_count());
         require(classes, "data.classes", "must be 2 to 256, background included")?;
@@ -429,7 +451,11 @@ pub(crate) mod tests {
         assert_eq!(config, again);
         assert_eq!(config.digest().unwrap(), again.digest().unwrap());
         // Written before there were such settings.
-        assert!(!serde_json::to_string(&config).unwrap().contains("non_finite"));
+        let text = serde_json::to_string(&config).unwrap();
+        assert!(
+            ["non_finite", "labelled_set", "fold"].iter().all(|younger| !text.contains(younger)),
+            "{text}"
+        );
         let mut other = again;
         other.training.seed += 1;
         assert_ne!(config.digest().unwrap(), other.digest().unwrap());
@@ -448,10 +474,13 @@ pub(crate) mod tests {
     #[test]
     fn a_value_out_of_range_is_named() {
         type Change = fn(&mut Config);
-        let wrong: [(&str, Change); 17] = [
+        let wrong: [(&str, Change); 20] = [
             ("version", |c| c.version = 2),
             ("data.dataset", |c| c.data.dataset.clear()),
             ("data.labelled", |c| c.data.labelled = 0),
+            ("data.folds", |c| (c.data.folds, c.data.fold) = (1, 1)),
+            ("data.fold", |c| (c.data.folds, c.data.fold) = (5, 6)),
+            ("data.fold", |c| c.data.fold = 1),
             ("data.channels", |c| c.data.channels = Some(Names::Numbered(0))),
             ("data.classes", |c| c.data.classes = Some(Names::Numbered(1))),
             ("data.classes", |c| c.data.classes = Some(["a", "a"].into())),

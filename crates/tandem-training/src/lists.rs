@@ -2,12 +2,13 @@
 
 use crate::{CaseList, DataConfig, Error, Result};
 use serde::{Deserialize, Serialize};
+use tandem_random::Draws;
 use tandem_volume::prepared::{CaseRecord, Manifest, Split};
 
 /// The cases of a run, by id, in the order of the training list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lists {
-    /// The first so many that have a label and do not validate.
+    /// So many of those that have a label and do not validate: the first, or drawn.
     pub labelled: Vec<String>,
     /// All others that do not validate; their labels, where there are any, are never read.
     pub unlabelled: Vec<String>,
@@ -24,7 +25,10 @@ impl Lists {
     pub fn of(manifest: &Manifest, data: &DataConfig) -> Result<Self> {
         let training: Vec<&CaseRecord> =
             manifest.cases.iter().filter(|case| case.split == Split::Train).collect();
-        let validation = validation_ids(&training, &data.validation)?;
+        let validation = match data.folds {
+            0 => validation_ids(&training, &data.validation)?,
+            folds => fold_ids(&training, &manifest.dataset, folds, data.fold)?,
+        };
         let rest: Vec<&CaseRecord> =
             training.iter().copied().filter(|case| !validation.contains(&case.id)).collect();
         let with_label: Vec<&CaseRecord> = rest.iter().copied().filter(|case| case.labelled).collect();
@@ -40,7 +44,11 @@ impl Lists {
                 ),
             ));
         }
-        let labelled: Vec<String> = with_label[..data.labelled].iter().map(|case| case.id.clone()).collect();
+        let chosen = match (data.labelled_set, data.folds) {
+            (0, 0) => (0..data.labelled).collect(),
+            _ => drawn_set(with_label.len(), &manifest.dataset, data),
+        };
+        let labelled: Vec<String> = chosen.into_iter().map(|at| with_label[at].id.clone()).collect();
         let unlabelled =
             rest.iter().filter(|case| !labelled.contains(&case.id)).map(|case| case.id.clone()).collect();
         let lists = Lists { labelled, unlabelled, validation };
@@ -67,6 +75,29 @@ impl Lists {
             )),
         }
     }
+}
+
+/// The labelled scans among `count` in the list's order. Whoever asks for more of the same set gets these too.
+fn drawn_set(count: usize, dataset: &str, data: &DataConfig) -> Vec<usize> {
+    let purpose = format!("labelled-set {dataset} {}", data.folds);
+    let mut chosen =
+        Draws::new(data.labelled_set, &purpose, 0, data.fold as u64).sample(count, data.labelled);
+    chosen.sort_unstable();
+    chosen
+}
+
+/// The scans of one fold, in the list's order. The sizes of folds differ by one at most.
+fn fold_ids(training: &[&CaseRecord], dataset: &str, folds: usize, fold: usize) -> Result<Vec<String>> {
+    let labelled: Vec<&&CaseRecord> = training.iter().filter(|case| case.labelled).collect();
+    if labelled.len() < folds {
+        let problem =
+            format!("is {folds}, but only {} scans of the training list have a label", labelled.len());
+        return Err(Error::config("data.folds", problem));
+    }
+    let order = Draws::new(0, &format!("folds {dataset}"), folds as u64, 0).permutation(labelled.len());
+    let mut chosen: Vec<usize> = order.into_iter().skip(fold - 1).step_by(folds).collect();
+    chosen.sort_unstable();
+    Ok(chosen.into_iter().map(|at| labelled[at].id.clone()).collect())
 }
 
 fn validation_ids(training: &[&CaseRecord], wanted: &CaseList) -> Result<Vec<String>> {
@@ -133,6 +164,42 @@ mod tests {
         let lists = lists(|data| (data.labelled, data.validation) = (2, ids())).unwrap();
         assert_eq!(lists.validation, ["h", "a"]);
         assert_eq!(lists.labelled, ["b", "d"]);
+    }
+
+    #[test]
+    fn a_set_is_drawn_by_its_number_and_the_smaller_is_part_of_the_larger() {
+        let set = |number, count| {
+            let chosen = lists(|data| (data.labelled_set, data.labelled) = (number, count)).unwrap();
+            assert_eq!(chosen.validation, ["j"]);
+            assert_eq!(chosen.labelled.len() + chosen.unlabelled.len(), 9);
+            assert!(chosen.labelled.is_sorted(), "in the order of the list");
+            chosen.labelled
+        };
+        assert_eq!(set(1, 3), set(1, 3));
+        assert!((2..9).any(|number| set(number, 3) != set(1, 3)));
+        assert!((1..9).all(|number| set(number, 3).iter().all(|id| set(number, 5).contains(id))));
+        assert!((1..9).all(|number| !set(number, 8).contains(&"c".to_owned())));
+        // It is part of what runs are compared by: another draw of the same number would be another experiment.
+        assert_eq!(set(1, 3), ["d", "h", "i"]);
+    }
+
+    #[test]
+    fn every_labelled_scan_validates_in_one_fold_and_each_fold_draws_its_own_labelled_ones() {
+        let fold = |fold| lists(|data| (data.folds, data.fold, data.labelled) = (4, fold, 3)).unwrap();
+        let folds: Vec<Lists> = (1..=4).map(fold).collect();
+        let mut all: Vec<&String> = folds.iter().flat_map(|lists| &lists.validation).collect();
+        all.sort();
+        assert_eq!(all, ["a", "b", "d", "e", "f", "g", "h", "i", "j"]);
+        assert!(folds.iter().all(|lists| (2..=3).contains(&lists.validation.len())));
+        let first = ["a", "b", "d"];
+        assert!(folds.iter().any(|lists| lists.labelled != first
+            && lists.validation.iter().all(|id| !first.contains(&id.as_str()))));
+        for lists in &folds {
+            assert!(lists.labelled.iter().chain(&lists.unlabelled).all(|id| !lists.validation.contains(id)));
+            assert_eq!(lists.labelled.len() + lists.unlabelled.len() + lists.validation.len(), 10);
+        }
+        let message = lists(|data| (data.folds, data.fold) = (10, 1)).unwrap_err().to_string();
+        assert!(message.starts_with("data.folds is 10, but only 9 scans"), "{message}");
     }
 
     #[test]

@@ -45,13 +45,22 @@ fn text(&Report { config, record, kernels, validations, skipped, summary }: &Rep
     };
     let lines = [
         format!(
-            "Labelled: the first {labelled} scans of the training list ({:.1} % of its {}, {:.1} % of all {})",
+            "Labelled: {} of the training list ({:.1} % of its {}, {:.1} % of all {})",
+            config.data.describe_labelled(),
             share(record.training_scans),
             record.training_scans,
             share(record.all_scans),
             record.all_scans
         ),
-        format!("Unlabelled: {} scans; validation: {} scans", lists.unlabelled.len(), lists.validation.len()),
+        format!(
+            "Unlabelled: {} scans; validation: {} scans{}",
+            lists.unlabelled.len(),
+            lists.validation.len(),
+            match config.data.folds {
+                0 => String::new(),
+                folds => format!(", fold {} of {folds}", config.data.fold),
+            }
+        ),
         format!(
             "Iterations: {}; patch {:?}; filters {}",
             training.iterations, training.patch, config.network.filters
@@ -198,7 +207,7 @@ mod tests {
         assert!(text.contains(precision), "{text}");
         assert!(text.starts_with("# tiny: supervised-ensemble on phantom\n"), "{text}");
         assert!(
-            text.contains("first 8 scans of the training list (10.0 % of its 80, 8.0 % of all 100)"),
+            text.contains("the first 2 scans of the training list (10.0 % of its 80, 8.0 % of all 100)"),
             "{text}"
         );
         assert!(text.contains("| ensemble | 1 | 61.90 ± "), "{text}");

@@ -8,11 +8,12 @@ use toml::{Table, Value};
 const ANYWHERE: [&str; 2] = ["tandem-random", "tandem-reference"];
 
 /// Who else may import whom.
-const IMPORTS: [(&str, &[&str]); 14] = [
+const IMPORTS: [(&str, &[&str]); 15] = [
     ("tandem-random", &[]),
     ("tandem-reference", &[]),
     ("tandem-volume", &[]),
     ("tandem-metrics", &[]),
+    ("tandem-statistics", &[]),
     ("tandem-ops3d", &[]),
     ("tandem-augment", &["tandem-volume"]),
     ("tandem-networks", &["tandem-ops3d"]),
@@ -36,11 +37,19 @@ const ALL: &[&str] = &[
     "tandem-networks",
     "tandem-objectives",
     "tandem-inference",
+    "tandem-statistics",
 ];
 
 /// Crates that do arithmetic on plain arrays and must stay free of the tensor library.
-const WITHOUT_CANDLE: [&str; 6] =
-    ["tandem-random", "tandem-reference", "tandem-volume", "tandem-metrics", "tandem-augment", "xtask"];
+const WITHOUT_CANDLE: [&str; 7] = [
+    "tandem-random",
+    "tandem-reference",
+    "tandem-volume",
+    "tandem-metrics",
+    "tandem-augment",
+    "tandem-statistics",
+    "xtask",
+];
 
 /// A crate's name and manifest.
 pub(super) struct Manifest {
