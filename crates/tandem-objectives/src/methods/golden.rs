@@ -28,7 +28,11 @@ impl Inputs {
             .with("vnet", &live[0], &live[2])
             .with("resnet34", &live[1], &live[3])
             .with("teacher", file.tensor(&case, "teacher"), &live[2].detach());
-        Inputs { batch: Batch { images, labels: file.tensor(&case, "y").clone() }, live, forward }
+        Inputs {
+            batch: Batch { images, labels: file.tensor(&case, "y").clone(), strong: None },
+            live,
+            forward,
+        }
     }
 }
 

@@ -103,7 +103,7 @@ mod tests {
     fn a_batch_without_unlabelled_patches_is_refused() {
         let images = Tensor::zeros((2, 1, 2, 2, 2), DType::F32, &Device::Cpu).unwrap();
         let labels = Tensor::zeros((2, 2, 2, 2), DType::U8, &Device::Cpu).unwrap();
-        let error = unlabelled(&Batch { images, labels }).unwrap_err().to_string();
+        let error = unlabelled(&Batch { images, labels, strong: None }).unwrap_err().to_string();
         assert!(error.contains("training.batch_unlabelled"), "{error}");
     }
 }
