@@ -32,9 +32,13 @@ pub use tandem_ops3d::{Deferred, RowGradient};
 
 pub use method::{Batch, Forward, Method, Network, Objective, Prediction, Role, Step, Term};
 pub use methods::{
-    CandidateRule, Cps, CpsOptions, DualNetworks, DualNetworksOptions, EntropyOf, FeatureKind, Mcf,
+    CandidateRule, Cps, CpsOptions, DualNetworks, DualNetworksOptions, EntropyOf, FeatureKind, Head, Mcf,
     McfOptions, MeanTeacher, MeanTeacherOptions, NetworkName, Predictor, PseudoCrossEntropy, PseudoLabels,
-    ReliableRule, Supervised, SupervisedEnsemble, SupervisedEnsembleOptions, SupervisedOptions,
-    UncertaintyDirection, UncertaintyRegion, WinnerCriterion, build, names, preset,
+    ReliableRule, Supervised, SupervisedEnsemble, SupervisedEnsembleOptions, SupervisedOptions, Tandem,
+    TandemOptions, UncertaintyDirection, UncertaintyRegion, WinnerCriterion, build, names, preset,
 };
 pub use scores::{Detached, Live, Scores, loss_of};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/adding-a-method.md")]
+struct AddingAMethod;

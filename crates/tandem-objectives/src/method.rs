@@ -1,6 +1,6 @@
 //! The seam between a semi-supervised method and whoever trains it.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use std::collections::BTreeMap;
 use tandem_ops3d::Deferred;
 
@@ -24,6 +24,20 @@ impl Batch {
     /// Where the labels have no batch axis.
     pub fn labelled(&self) -> Result<usize> {
         self.labels.dim(0)
+    }
+
+    /// The classes of the labelled voxels, in the order (patch, i, j, k).
+    ///
+    /// # Errors
+    /// Where the labels do not belong to the images.
+    pub fn classes(&self) -> Result<Vec<u8>> {
+        let (patches, _, d, h, w) = self.images.dims5()?;
+        let labels = self.labels.dims4()?;
+        if (labels.1, labels.2, labels.3) != (d, h, w) || labels.0 > patches {
+            let (labels, images) = (self.labels.dims(), self.images.dims());
+            bail!("labels of shape {labels:?} do not belong to images of shape {images:?}");
+        }
+        self.labels.flatten_all()?.to_vec1()
     }
 }
 

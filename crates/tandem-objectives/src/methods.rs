@@ -9,6 +9,7 @@ mod pair;
 mod student;
 mod supervised;
 mod supervised_ensemble;
+mod tandem;
 
 #[cfg(test)]
 mod golden;
@@ -20,12 +21,14 @@ pub use dual_networks::{
     CandidateRule, DualNetworks, DualNetworksOptions, EntropyOf, FeatureKind, PseudoCrossEntropy,
     PseudoLabels, ReliableRule, UncertaintyDirection, UncertaintyRegion, WinnerCriterion,
 };
+pub use head::Head;
 pub use mcf::{Mcf, McfOptions};
 pub use mean_teacher::{MeanTeacher, MeanTeacherOptions};
 pub use pair::NetworkName;
 pub use student::Predictor;
 pub use supervised::{Supervised, SupervisedOptions};
 pub use supervised_ensemble::{SupervisedEnsemble, SupervisedEnsembleOptions};
+pub use tandem::{Tandem, TandemOptions};
 
 use crate::method::Method;
 use candle_core::{Result, bail};
@@ -60,6 +63,7 @@ const METHODS: &[Entry] = &[
     method!("mean-teacher", MeanTeacher, MeanTeacherOptions::default()),
     method!("supervised", Supervised, SupervisedOptions::default()),
     method!("supervised-ensemble", SupervisedEnsemble, SupervisedEnsembleOptions::default()),
+    method!("tandem", Tandem, TandemOptions::default()),
 ];
 
 /// The names that [`build`] knows.

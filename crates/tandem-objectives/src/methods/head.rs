@@ -4,31 +4,39 @@ use crate::graph::with_gradients;
 use crate::losses::{self, DiceForm};
 use crate::method::{Batch, Term};
 use crate::scores::{Detached, Live, Scores};
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, Tensor};
 use std::ops::Range;
 
 /// Class scores of a batch with the loss of them so far and its gradient. A network has one head, or several.
-pub(super) struct Head {
-    pub(super) scores: Scores,
-    pub(super) total: f64,
+///
+/// A loss of [`losses`](crate::losses) returns its value and adds its weighted gradient to what [`Self::live`] lends; the
+/// weighted value is the caller's to add to [`Self::total`].
+pub struct Head {
+    /// Softmaxes of the logits.
+    pub scores: Scores,
+    /// The loss so far.
+    pub total: f64,
     gradient: Vec<f32>,
 }
 
 impl Head {
     /// The head with these logits, `(N, K, D, H, W)`; nothing is to be minimised yet.
-    pub(super) fn new(logits: &Tensor) -> Result<Self> {
+    ///
+    /// # Errors
+    /// As [`Scores::new`].
+    pub fn new(logits: &Tensor) -> Result<Self> {
         let scores = Scores::new(logits)?;
         let gradient = scores.zero_gradient();
         Ok(Head { scores, total: 0.0, gradient })
     }
 
-    /// Some patches for a loss that adds its gradient; its value is the caller's to add to [`Self::total`].
-    pub(super) fn live(&mut self, patches: Range<usize>) -> Live<'_> {
+    /// Some patches for a loss to learn from.
+    pub fn live(&mut self, patches: Range<usize>) -> Live<'_> {
         self.scores.live(patches, &mut self.gradient)
     }
 
     /// Some patches as constants.
-    pub(super) fn detached(&self, patches: Range<usize>) -> Detached<'_> {
+    pub fn detached(&self, patches: Range<usize>) -> Detached<'_> {
         self.scores.detached(patches)
     }
 
@@ -40,7 +48,7 @@ impl Head {
         (weight, form): (f64, DiceForm),
         log: &mut Log,
     ) -> Result<()> {
-        let labels = labels(batch)?;
+        let labels = batch.classes()?;
         let mut live = self.live(0..batch.labelled()?);
         let cross_entropy = losses::cross_entropy(&mut live, &labels, weight)?;
         let dice = losses::dice_of(&mut live, &labels, form, weight)?;
@@ -51,7 +59,10 @@ impl Head {
     }
 
     /// The loss in candle's graph.
-    pub(super) fn loss(self) -> Result<Tensor> {
+    ///
+    /// # Errors
+    /// Never on the CPU, in practice.
+    pub fn loss(self) -> Result<Tensor> {
         let gradient = self.scores.gradient_tensor(self.gradient)?;
         with_gradients(self.total, &[(self.scores.logits(), gradient)])
     }
@@ -71,18 +82,4 @@ impl Log {
         let term = if value.is_nan() { Term::Undefined(why) } else { Term::Value(value) };
         self.0.push((name.into(), term));
     }
-}
-
-/// The classes of the labelled voxels, checked against the images.
-pub(super) fn labels(batch: &Batch) -> Result<Vec<u8>> {
-    let (patches, _, d, h, w) = batch.images.dims5()?;
-    let labels = batch.labels.dims4()?;
-    if (labels.1, labels.2, labels.3) != (d, h, w) || labels.0 > patches {
-        bail!(
-            "labels of shape {:?} do not belong to images of shape {:?}",
-            batch.labels.dims(),
-            batch.images.dims()
-        );
-    }
-    batch.labels.flatten_all()?.to_vec1()
 }

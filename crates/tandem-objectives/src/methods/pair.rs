@@ -1,6 +1,6 @@
 //! What the methods on two networks share: the networks, their supervised losses, the log.
 
-use super::head::{Head, Log, labels};
+use super::head::{Head, Log};
 use crate::losses;
 use crate::method::{Batch, Forward, Network, Objective, Prediction, Role};
 use candle_core::Result;
@@ -55,7 +55,7 @@ impl Pair {
         networks: &dyn Forward,
         supervision: Supervision,
     ) -> Result<(Self, [Supervised; 2])> {
-        let labels = labels(batch)?;
+        let labels = batch.classes()?;
         let forward = |name| networks.train(name, &batch.images, 0);
         let predictions = [forward(NAMES[0])?, forward(NAMES[1])?];
         let heads = [Head::new(&predictions[0].logits)?, Head::new(&predictions[1].logits)?];
