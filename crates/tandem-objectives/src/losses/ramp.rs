@@ -16,23 +16,24 @@ pub fn ramp(progress: f64) -> f64 {
 pub struct Weight {
     /// Its largest value.
     pub peak: f64,
-    /// Whether it grows to the peak along [`ramp`], or has that value from the first step.
-    pub ramped: bool,
+    /// The share of the run over which it grows to the peak along [`ramp`]: 1 for all of it; 0 where it has that value from
+    /// the first step.
+    pub ramp: f64,
 }
 
 impl Weight {
-    /// A weight that grows to `peak` along [`ramp`].
+    /// A weight that grows to `peak` along [`ramp`], until the end of the run.
     pub const fn ramped(peak: f64) -> Self {
-        Weight { peak, ramped: true }
+        Weight { peak, ramp: 1.0 }
     }
 
     /// A weight that stays what it is.
     pub const fn constant(peak: f64) -> Self {
-        Weight { peak, ramped: false }
+        Weight { peak, ramp: 0.0 }
     }
 
     /// Its value where `progress` of the run is done.
     pub fn at(&self, progress: f64) -> f64 {
-        if self.ramped { self.peak * ramp(progress) } else { self.peak }
+        if progress < self.ramp { self.peak * ramp(progress / self.ramp) } else { self.peak }
     }
 }

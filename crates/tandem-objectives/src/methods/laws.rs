@@ -115,7 +115,7 @@ fn each_term_of_the_preset_reaches_its_networks() {
     let alone = |term: Option<&str>| {
         let mut options = json!({ "lambda_reg": off, "lambda_u": off, "lambda_c": off });
         if let Some(term) = term {
-            options[term] = json!({ "peak": 1.0, "ramped": false });
+            options[term] = json!({ "peak": 1.0, "ramp": 0.0 });
         }
         let (objective, reached) = reach("dual-networks", options);
         assert_eq!(undefined(&objective), Vec::<&str>::new());

@@ -11,6 +11,18 @@ use tandem_random::Draws;
 /// The averages, in the order of the networks that they follow.
 const TEACHERS: [&str; 2] = ["vnet-average", "resnet34-average"];
 
+/// Which patches are learnt from their strong view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StrongView {
+    /// None.
+    Off,
+    /// Those whose labels are the averages'.
+    Unlabelled,
+    /// All.
+    All,
+}
+
 /// Options of [`Tandem`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,8 +33,8 @@ pub struct TandemOptions {
     pub decay: f64,
     /// The mean probability below which a pseudo-label does not count; 0 for none.
     pub threshold: f64,
-    /// Whether both networks learn unlabelled patches from their strong view; the averages always label the plain one.
-    pub strong_view: bool,
+    /// Which patches both networks learn from their strong view; the averages always label the plain one.
+    pub strong: StrongView,
     /// Whether boxes change places between labelled and unlabelled patches.
     pub mix: bool,
     /// Sides of such a box, as a share of the patch's.
@@ -35,7 +47,7 @@ impl Default for TandemOptions {
             lambda_u: Weight::ramped(1.0),
             decay: 0.99,
             threshold: 0.0,
-            strong_view: true,
+            strong: StrongView::Unlabelled,
             mix: false,
             mix_share: 2.0 / 3.0,
         }
@@ -96,7 +108,7 @@ impl Method for Tandem {
     }
 
     fn wants_strong_view(&self) -> bool {
-        self.options.strong_view
+        self.options.strong != StrongView::Off
     }
 
     fn objective(&mut self, batch: &Batch, step: Step, networks: &dyn Forward) -> Result<Objective> {
@@ -104,11 +116,15 @@ impl Method for Tandem {
         let unlabelled = batch.images.dim(0)? - labelled;
         let plain = batch.images.narrow(0, labelled, unlabelled)?;
         let pseudo = self.pseudo_labels(&plain, networks)?;
-        let learnt = match (&batch.strong, self.options.strong_view) {
-            (Some(strong), true) => strong.narrow(0, labelled, unlabelled)?,
-            _ => plain,
+        let strong = batch.strong.as_ref().unwrap_or(&batch.images);
+        let mut images = match self.options.strong {
+            StrongView::Off => batch.images.clone(),
+            StrongView::Unlabelled => Tensor::cat(
+                &[batch.images.narrow(0, 0, labelled)?, strong.narrow(0, labelled, unlabelled)?],
+                0,
+            )?,
+            StrongView::All => strong.clone(),
         };
-        let mut images = Tensor::cat(&[&batch.images.narrow(0, 0, labelled)?, &learnt], 0)?;
 
         // What is known of each voxel: by its label, or by the averages. IGNORE elsewhere.
         let mut known = [batch.classes()?, vec![IGNORE; pseudo.len()]].concat();
