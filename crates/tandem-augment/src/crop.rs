@@ -22,6 +22,7 @@ pub struct Crop {
 
 impl Transform for Crop {
     fn apply(&self, patch: Patch) -> Patch {
+        let spacing = patch.spacing();
         let (image, label) = patch.into_parts();
         let [i, j, k] = self.size;
         let mut cut = Array4::zeros((image.dim().0, i, j, k));
@@ -32,7 +33,7 @@ impl Transform for Crop {
             self.cut(label.view(), cut.view_mut());
             cut
         });
-        Patch::new_unchecked(cut, label)
+        Patch::on_one_grid(cut, label, spacing)
     }
 
     fn is_spatial(&self) -> bool {

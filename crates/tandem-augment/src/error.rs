@@ -61,10 +61,18 @@ pub enum AugmentError {
         /// The refused spacing, in mm.
         spacing: [f64; 3],
     },
+    /// A setting of an augmentation is out of range.
+    #[error("{field} {problem}")]
+    Setting {
+        /// The setting, as `transform.name`.
+        field: String,
+        /// What is wrong and what would do.
+        problem: String,
+    },
     /// What the volume crate refused.
     #[error(transparent)]
     Volume(#[from] tandem_volume::Error),
 }
 
 /// `Result` with this crate's error.
-pub type Result<T> = std::result::Result<T, AugmentError>;
+pub type Result<T, E = AugmentError> = std::result::Result<T, E>;

@@ -15,24 +15,55 @@
 //! # Ok::<(), tandem_augment::AugmentError>(())
 //! ```
 //!
+//! What is read goes through an [`Augmentation`], which draws a list of transforms: the log of what was done to the patch.
+//!
 //! What this crate does not do: it reads and writes no files, and it knows nothing of tensors or networks.
 #![forbid(unsafe_code)]
 
+mod transform;
+
+mod augmentation;
 mod crop;
+
+mod affine;
+mod elastic;
+mod flip;
+mod turn;
+
+mod bias_field;
+mod blur;
+mod brightness;
+mod contrast;
+mod gamma;
+mod low_resolution;
+mod noise;
+
 mod error;
 mod foreground;
 mod moments;
-mod noise;
 mod normalise;
 pub mod phantom;
 mod preprocess;
+mod resample;
+mod separable;
+mod setting;
 pub mod testing;
-mod transform;
 
+pub use affine::{Affine, RandomAffine};
+pub use augmentation::{Augmentation, Drawn};
+pub use bias_field::{BiasField, RandomBiasField};
+pub use blur::{Blur, RandomBlur};
+pub use brightness::{Brightness, RandomBrightness};
+pub use contrast::{Contrast, RandomContrast};
 pub use crop::{Crop, RandomCrop};
+pub use elastic::{Elastic, RandomElastic};
 pub use error::{AugmentError, Result};
+pub use flip::{Flip, RandomFlip};
 pub use foreground::foreground;
+pub use gamma::{Gamma, RandomGamma};
+pub use low_resolution::{LowResolution, RandomLowResolution};
 pub use noise::{Noise, RandomNoise};
 pub use normalise::normalise;
 pub use preprocess::{la_benchmark, pancreas_coranet, pancreas_mc_net, z_score, z_score_in_place};
 pub use transform::{Patch, RandomTransform, Transform};
+pub use turn::{RandomTurn, Turn};

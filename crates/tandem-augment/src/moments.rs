@@ -54,6 +54,24 @@ impl Moments {
     }
 }
 
+/// The lowest and the highest of `values`, which are not NaN; zeros where there are none.
+pub(crate) fn extremes(values: &[f32]) -> [f32; 2] {
+    let first = values.first().copied().unwrap_or_default();
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let (mut low, mut high) = ([first; LANES], [first; LANES]);
+    for chunk in chunks {
+        for lane in 0..LANES {
+            low[lane] = low[lane].min(chunk[lane]);
+            high[lane] = high[lane].max(chunk[lane]);
+        }
+    }
+    let rest = || rest.iter().copied();
+    [
+        low.into_iter().chain(rest()).fold(first, f32::min),
+        high.into_iter().chain(rest()).fold(first, f32::max),
+    ]
+}
+
 #[inline(always)]
 fn sum(block: &[f32], term: impl Fn(f64) -> f64) -> f64 {
     let (chunks, rest) = block.as_chunks::<LANES>();

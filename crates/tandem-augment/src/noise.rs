@@ -1,10 +1,10 @@
 //! Gaussian noise.
 
-use ndarray::Axis;
 use serde::{Deserialize, Serialize};
 use tandem_random::Draws;
 
-use crate::{Patch, RandomTransform, Transform};
+use crate::setting::{Setting, range};
+use crate::{Patch, RandomTransform, Result, Transform};
 
 /// Adds independent normal numbers to all voxels of all channels.
 ///
@@ -20,9 +20,10 @@ pub struct Noise {
 
 impl Transform for Noise {
     fn apply(&self, patch: Patch) -> Patch {
+        let [_, j, k] = patch.shape();
         let deviation = self.deviation as f32;
-        patch.map_channels(|channel, mut image| {
-            for (plane, mut voxels) in image.axis_iter_mut(Axis(0)).enumerate() {
+        patch.map_channels(|channel, voxels| {
+            for (plane, voxels) in voxels.chunks_exact_mut((j * k).max(1)).enumerate() {
                 let mut normals = Normals::new(Draws::new(self.key, "noise", channel as u64, plane as u64));
                 voxels.iter_mut().for_each(|voxel| *voxel += deviation * normals.draw());
             }
@@ -73,8 +74,19 @@ impl RandomTransform for RandomNoise {
     type Drawn = Noise;
 
     fn draw(&self, _: [usize; 3], draws: &mut Draws) -> Noise {
-        let [low, high] = self.deviation;
-        Noise { deviation: draws.uniform_in(low, high), key: draws.next_u64() }
+        Noise { deviation: range::draw(self.deviation, draws), key: draws.next_u64() }
+    }
+}
+
+impl Setting for RandomNoise {
+    const NAME: &'static str = "noise";
+
+    fn probability(&self) -> f64 {
+        self.probability
+    }
+
+    fn check(&self) -> Result<()> {
+        range::check("noise.deviation", self.deviation, 0.0, 1000.0)
     }
 }
 
@@ -99,11 +111,7 @@ mod tests {
         assert!(moment(1).abs() < 4.0 / count.sqrt(), "{}", moment(1));
         assert!((moment(2) - 1.0).abs() < 4.0 * (2.0 / count).sqrt(), "{}", moment(2));
         assert!((moment(4) - 3.0).abs() < 4.0 * (96.0 / count).sqrt(), "{}", moment(4));
-        let planes: Vec<_> = patch
-            .image()
-            .outer_iter()
-            .flat_map(|c| c.outer_iter().map(|p| p.to_owned()).collect::<Vec<_>>())
-            .collect();
+        let planes: Vec<_> = values.chunks(30 * 40).collect();
         for (at, plane) in planes.iter().enumerate() {
             assert!(planes[..at].iter().all(|other| other != plane));
         }

@@ -38,6 +38,7 @@ fn check_draw<R: RandomTransform>(random: &R, patch: Patch, slot: u64) {
     assert_eq!(changed, replayed.apply(patch.clone()), "a replayed transform must do the same");
 
     let unlabelled = Patch::new(patch.image().clone(), None).expect("no label map, no mismatch");
+    let unlabelled = unlabelled.with_spacing(patch.spacing());
     let unlabelled = transform.apply(unlabelled);
     assert_eq!(changed.image(), unlabelled.image(), "the label map must not influence the image");
     assert!(unlabelled.label().is_none(), "an unlabelled patch must stay unlabelled");
@@ -65,7 +66,35 @@ fn sample([i, j, k]: [usize; 3]) -> Patch {
     let mut draws = Draws::new(12, "laws", 0, 0);
     let image = Array4::from_shape_simple_fn((2, i, j, k), || draws.normal() as f32);
     let label = image.index_axis(Axis(0), 0).mapv(|v| if v > 0.5 { 2 } else { u8::from(v > 0.0) });
+    Patch::new(image, Some(label)).expect("one shape").with_spacing([1.0, 1.25, 2.0])
+}
+
+/// A patch of two channels whose voxels count up in the order of their axes, the second from 1000; three classes take turns.
+#[cfg(test)]
+pub(crate) fn numbered([i, j, k]: [usize; 3]) -> Patch {
+    let number = |at: (usize, usize, usize)| (at.0 * j + at.1) * k + at.2;
+    let image = Array4::from_shape_fn((2, i, j, k), |(c, i, j, k)| (1000 * c + number((i, j, k))) as f32);
+    let label = ndarray::Array3::from_shape_fn((i, j, k), |at| (number(at) % 3) as u8);
     Patch::new(image, Some(label)).expect("one shape")
+}
+
+/// A patch that is 1 in a block, its image as well as its label map, and 0 outside.
+#[cfg(test)]
+pub(crate) fn block(shape: [usize; 3], block: [std::ops::Range<usize>; 3]) -> Patch {
+    let inside = |(i, j, k)| block.iter().zip([i, j, k]).all(|(side, at)| side.contains(&at));
+    let label = ndarray::Array3::from_shape_fn(shape, |at| u8::from(inside(at)));
+    Patch::new(label.mapv(f32::from).insert_axis(Axis(0)), Some(label)).expect("one shape")
+}
+
+/// Where the foreground of a patch begins and ends along each axis.
+#[cfg(test)]
+pub(crate) fn extent(patch: &Patch) -> [std::ops::Range<usize>; 3] {
+    let label = patch.label().expect("samples are labelled");
+    let foreground = || label.indexed_iter().filter(|(_, class)| **class > 0).map(|((i, j, k), _)| [i, j, k]);
+    [0, 1, 2].map(|axis| {
+        let along = || foreground().map(|at| at[axis]);
+        along().min().expect("foreground")..along().max().expect("foreground") + 1
+    })
 }
 
 #[cfg(test)]

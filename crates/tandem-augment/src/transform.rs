@@ -1,25 +1,27 @@
 //! The seam: deterministic transforms, and the random ones that draw them.
 
-use ndarray::{Array3, Array4, ArrayViewMut3};
+use ndarray::{Array, Array3, Array4, ArrayView3, ArrayView4, Dimension};
 use serde::{Serialize, de::DeserializeOwned};
 use tandem_random::Draws;
 
 use crate::{AugmentError, Result};
 
-/// A piece of a subject: an image `(C, i, j, k)` and, where the subject has one, its label map `(i, j, k)`.
+/// A piece of a subject: an image `(C, i, j, k)` and, where the subject has one, its label map `(i, j, k)`, on a grid of some
+/// spacing. Both arrays lie in memory in the order of their axes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patch {
     image: Array4<f32>,
     label: Option<Array3<u8>>,
+    spacing: [f64; 3],
 }
 
 impl Patch {
-    /// A patch of an image and its label map.
+    /// A patch of an image and its label map, with a spacing of 1 mm.
     ///
     /// # Errors
     /// Where the two differ in shape.
     pub fn new(image: Array4<f32>, label: Option<Array3<u8>>) -> Result<Self> {
-        let patch = Patch { image, label };
+        let patch = Patch::on_one_grid(in_order(image), label.map(in_order), [1.0; 3]);
         match &patch.label {
             Some(label) if <[usize; 3]>::from(label.dim()) != patch.shape() => {
                 Err(AugmentError::ShapeMismatch { image: patch.shape(), label: label.dim().into() })
@@ -28,15 +30,33 @@ impl Patch {
         }
     }
 
-    /// A patch whose parts are known to share one shape.
-    pub(crate) fn new_unchecked(image: Array4<f32>, label: Option<Array3<u8>>) -> Self {
-        debug_assert!(label.as_ref().is_none_or(|label| label.shape() == &image.shape()[1..]));
-        Patch { image, label }
+    /// The same patch with another spacing along i, j, k, in mm.
+    pub fn with_spacing(self, spacing: [f64; 3]) -> Self {
+        Patch { spacing, ..self }
     }
 
-    /// The same patch, each channel of it changed in place: what every transform of intensities does.
-    pub(crate) fn map_channels(mut self, mut change: impl FnMut(usize, ArrayViewMut3<'_, f32>)) -> Self {
-        self.image.outer_iter_mut().enumerate().for_each(|(channel, image)| change(channel, image));
+    /// A patch whose parts are known to share one shape and to lie in order.
+    pub(crate) fn on_one_grid(image: Array4<f32>, label: Option<Array3<u8>>, spacing: [f64; 3]) -> Self {
+        Patch { image, label, spacing }
+    }
+
+    /// A patch of the same voxels in another order: each part is what a view of it becomes.
+    pub(crate) fn moved(
+        &self,
+        spacing: [f64; 3],
+        image: impl FnOnce(ArrayView4<'_, f32>) -> ArrayView4<'_, f32>,
+        label: impl FnOnce(ArrayView3<'_, u8>) -> ArrayView3<'_, u8>,
+    ) -> Self {
+        let image = image(self.image.view()).as_standard_layout().into_owned();
+        let label = self.label.as_ref().map(|array| label(array.view()).as_standard_layout().into_owned());
+        Patch::on_one_grid(image, label, spacing)
+    }
+
+    /// The same patch, the voxels of each channel changed in place: what every transform of intensities does.
+    pub(crate) fn map_channels(mut self, mut change: impl FnMut(usize, &mut [f32])) -> Self {
+        let voxels = self.shape().iter().product::<usize>().max(1);
+        let channels = self.image.as_slice_mut().unwrap_or_default().chunks_exact_mut(voxels);
+        channels.enumerate().for_each(|(channel, voxels)| change(channel, voxels));
         self
     }
 
@@ -56,10 +76,19 @@ impl Patch {
         [i, j, k]
     }
 
+    /// The spacing along i, j, k, in mm.
+    pub fn spacing(&self) -> [f64; 3] {
+        self.spacing
+    }
+
     /// The image and the label map.
     pub fn into_parts(self) -> (Array4<f32>, Option<Array3<u8>>) {
         (self.image, self.label)
     }
+}
+
+fn in_order<T: Clone, D: Dimension>(array: Array<T, D>) -> Array<T, D> {
+    if array.is_standard_layout() { array } else { array.as_standard_layout().into_owned() }
 }
 
 /// A deterministic change of a patch: plain data that can be logged and applied again.
