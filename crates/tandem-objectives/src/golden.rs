@@ -15,10 +15,14 @@ pub(crate) struct Vectors {
 impl Vectors {
     /// The committed subset, then the full file where it is at hand.
     pub(crate) fn open(file: &str) -> Vec<Self> {
-        let crate_root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut files = vec![Self::read(&crate_root.join("tests/golden").join(file))];
+        let mut files = vec![Self::committed(file)];
         files.extend(tandem_reference::reference(&format!("golden/{file}")).map(|full| Self::read(&full)));
         files
+    }
+
+    /// A file that is committed whole.
+    pub(crate) fn committed(file: &str) -> Self {
+        Self::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file))
     }
 
     fn read(path: &Path) -> Self {

@@ -20,7 +20,7 @@ mod golden;
 pub use conflict::{conflict, conflict_mask};
 pub use consistency::cosine_consistency;
 pub use cross_entropy::{IGNORE, cross_entropy, cross_entropy_of_softmax};
-pub use dice::dice;
+pub use dice::{DiceForm, dice, dice_of};
 pub use entropy::{entropy, entropy_of_logits, quantile};
 pub use prototypes::{Contrast, ContrastInput, ContrastOptions, PrototypeTerm, candidate_count, contrast};
 pub use ramp::{Weight, ramp};

@@ -1,20 +1,30 @@
 //! The methods, by name.
 
+mod cps;
 mod dual_networks;
 mod head;
 mod mcf;
+mod mean_teacher;
 mod pair;
+mod student;
+mod supervised;
 mod supervised_ensemble;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod laws;
 
+pub use cps::{Cps, CpsOptions};
 pub use dual_networks::{
     CandidateRule, DualNetworks, DualNetworksOptions, EntropyOf, FeatureKind, PseudoCrossEntropy,
     PseudoLabels, ReliableRule, UncertaintyDirection, UncertaintyRegion, WinnerCriterion,
 };
 pub use mcf::{Mcf, McfOptions};
+pub use mean_teacher::{MeanTeacher, MeanTeacherOptions};
 pub use pair::NetworkName;
+pub use student::Predictor;
+pub use supervised::{Supervised, SupervisedOptions};
 pub use supervised_ensemble::{SupervisedEnsemble, SupervisedEnsembleOptions};
 
 use crate::method::Method;
@@ -43,9 +53,12 @@ macro_rules! method {
 
 /// All methods: name, type, preset.
 const METHODS: &[Entry] = &[
+    method!("cps", Cps, CpsOptions::default()),
     method!("dual-networks", DualNetworks, DualNetworksOptions::default()),
     method!("dual-networks-released", DualNetworks, DualNetworksOptions::released()),
     method!("mcf", Mcf, McfOptions::default()),
+    method!("mean-teacher", MeanTeacher, MeanTeacherOptions::default()),
+    method!("supervised", Supervised, SupervisedOptions::default()),
     method!("supervised-ensemble", SupervisedEnsemble, SupervisedEnsembleOptions::default()),
 ];
 

@@ -1,47 +1,77 @@
 //! Dice loss.
 
-use super::cross_entropy::check_targets;
+use super::cross_entropy::{IGNORE, check_targets};
 use crate::planes::{self, SPAN};
 use crate::scores::{Detached, Live, add_through_softmax};
 use candle_core::Result;
 
 const SMOOTH: f64 = 1e-5;
 
-/// Dice loss with a squared denominator, averaged over the foreground classes.
+/// Which Dice loss of those in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiceForm {
+    /// Whether the background is one of the classes that are averaged.
+    pub background: bool,
+    /// Whether probabilities are squared in the denominator.
+    pub squared: bool,
+}
+
+impl DiceForm {
+    /// That of the V-Net, UA-MT, MCF and Dual Networks: foreground classes, squared denominator.
+    pub const FOREGROUND: Self = DiceForm { background: false, squared: true };
+    /// That of SSL4MIS: all classes, squared denominator.
+    pub const ALL_CLASSES: Self = DiceForm { background: true, squared: true };
+    /// That of BCP: all classes, plain denominator.
+    pub const PLAIN: Self = DiceForm { background: true, squared: false };
+}
+
+/// Dice loss with a squared denominator, averaged over the foreground classes: [`dice_of`] with [`DiceForm::FOREGROUND`].
 ///
-/// `mean over c > 0 of 1 - (2 sum(p_c y_c) + s) / (sum(p_c^2) + sum(y_c) + s)`, `s = 1e-5`; the sums run over all
-/// voxels of all patches together, not patch by patch.
+/// # Errors
+/// As [`dice_of`].
+///
+/// # References
+/// Milletari et al., "V-Net", 3DV 2016; batch-joint sums as in the released code of MCF (Wang et al., CVPR 2023).
+pub fn dice(scores: &mut Live<'_>, targets: &[u8], weight: f64) -> Result<f64> {
+    dice_of(scores, targets, DiceForm::FOREGROUND, weight)
+}
+
+/// Dice loss: the mean over classes of `1 - (2 sum(p_c y_c) + s) / (sum(p_c^2) + sum(y_c) + s)`, `s = 1e-5`, with `p_c` in place
+/// of its square in the plain form.
+///
+/// The sums run over the voxels of all patches together that are not [`IGNORE`]d; for a mean over patches call it for each.
 ///
 /// # Shapes
 /// One target for each voxel, in the order (patch, i, j, k).
 ///
 /// # Errors
 /// Where targets are missing or name a class that the logits lack.
-///
-/// # References
-/// Milletari et al., "V-Net", 3DV 2016; batch-joint sums as in the released code of MCF (Wang et al., CVPR 2023).
-pub fn dice(scores: &mut Live<'_>, targets: &[u8], weight: f64) -> Result<f64> {
+pub fn dice_of(scores: &mut Live<'_>, targets: &[u8], form: DiceForm, weight: f64) -> Result<f64> {
     let read = scores.detached();
     check_targets(read, targets)?;
     let classes = read.classes();
-    let foreground = (classes - 1) as f64;
-    // Loss of class c is 1 - numerator / denominator; its derivative by p is `by_square * p - by_overlap * y`.
-    let (mut value, mut by_overlap, mut by_square) = (0.0, vec![0f32; classes], vec![0f32; classes]);
-    for c in 1..classes {
-        let [overlap, squares, count] = sums(read, targets, c);
+    let first = usize::from(!form.background);
+    let averaged = (classes - first) as f64;
+    // Loss of class c is 1 - numerator / denominator; its derivative by p is `by_size * (p or 1) - by_overlap * y`.
+    let (mut value, mut by_overlap, mut by_size) = (0.0, vec![0f32; classes], vec![0f32; classes]);
+    for c in first..classes {
+        let [overlap, size, count] = sums(read, targets, c, form.squared);
         let numerator = 2.0 * overlap + SMOOTH;
-        let denominator = squares + count + SMOOTH;
-        value += (1.0 - numerator / denominator) / foreground;
-        by_overlap[c] = (weight * 2.0 / denominator / foreground) as f32;
-        by_square[c] = (weight * 2.0 * numerator / denominator.powi(2) / foreground) as f32;
+        let denominator = size + count + SMOOTH;
+        value += (1.0 - numerator / denominator) / averaged;
+        by_overlap[c] = (weight * 2.0 / denominator / averaged) as f32;
+        let power = if form.squared { 2.0 } else { 1.0 };
+        by_size[c] = (weight * power * numerator / denominator.powi(2) / averaged) as f32;
     }
     scores.visit(|span, gradient| {
         let targets = &targets[span.voxels()];
         let mut slopes = vec![0.0; classes * span.len];
-        for (c, slopes) in slopes.chunks_exact_mut(span.len).enumerate().skip(1) {
-            let (by_square, by_overlap) = (by_square[c], by_overlap[c]);
-            for ((slope, p), &target) in slopes.iter_mut().zip(read.p(c, span)).zip(targets) {
-                *slope = by_square * p - if target == c as u8 { by_overlap } else { 0.0 };
+        for (c, slopes) in slopes.chunks_exact_mut(span.len).enumerate().skip(first) {
+            let (by_size, by_overlap) = (by_size[c], by_overlap[c]);
+            for ((slope, &p), &target) in slopes.iter_mut().zip(read.p(c, span)).zip(targets) {
+                let size = by_size * if form.squared { p } else { 1.0 };
+                let overlap = if target == c as u8 { by_overlap } else { 0.0 };
+                *slope = if target == IGNORE { 0.0 } else { size - overlap };
             }
         }
         add_through_softmax(read, span, &slopes, 1.0, gradient);
@@ -50,18 +80,20 @@ pub fn dice(scores: &mut Live<'_>, targets: &[u8], weight: f64) -> Result<f64> {
     Ok(value)
 }
 
-/// Of a class: the sum of p where it is the target, the sum of p^2, the number of its voxels.
-fn sums(scores: Detached<'_>, targets: &[u8], class: usize) -> [f64; 3] {
+/// Of a class, where there is a target: the sum of p where it is the class, the sum of p or of its square, the number of
+/// its voxels.
+fn sums(scores: Detached<'_>, targets: &[u8], class: usize, squared: bool) -> [f64; 3] {
     scores.sums(|span| {
-        let [mut overlap, mut squares, mut count] = [[0.0; SPAN]; 3];
+        let [mut overlap, mut size, mut count] = [[0.0; SPAN]; 3];
         let voxels = scores.p(class, span).iter().zip(&targets[span.voxels()]);
-        let sums = overlap.iter_mut().zip(&mut squares).zip(&mut count);
-        for (((overlap, square), count), (&p, &target)) in sums.zip(voxels) {
+        let sums = overlap.iter_mut().zip(&mut size).zip(&mut count);
+        for (((overlap, size), count), (&p, &target)) in sums.zip(voxels) {
             let hit = target == class as u8;
             *overlap = if hit { p } else { 0.0 };
-            *square = p * p;
+            let of_voxel = if squared { p * p } else { p };
+            *size = if target == IGNORE { 0.0 } else { of_voxel };
             *count = f32::from(hit);
         }
-        [planes::sum(&overlap), planes::sum(&squares), planes::sum(&count)]
+        [planes::sum(&overlap), planes::sum(&size), planes::sum(&count)]
     })
 }

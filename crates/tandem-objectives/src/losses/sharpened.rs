@@ -33,26 +33,41 @@ pub fn sharpen(scores: Detached<'_>, temperature: f64) -> Vec<f32> {
 
 /// Mean squared difference between the softmax and constant targets, over voxels and classes.
 ///
+/// With a mask the mean is over its voxels; 0 where it has none.
+///
 /// # Shapes
-/// `targets` are `(patch, class, i, j, k)`, as [`sharpen`] returns them.
+/// `targets` are `(patch, class, i, j, k)`, as [`sharpen`] returns them; the mask has one value for each voxel.
 ///
 /// # Errors
-/// Where the targets do not cover the voxels.
-pub fn mean_square(scores: &mut Live<'_>, targets: &[f32], weight: f64) -> Result<f64> {
+/// Where the targets or the mask do not cover the voxels.
+pub fn mean_square(
+    scores: &mut Live<'_>,
+    targets: &[f32],
+    mask: Option<&[bool]>,
+    weight: f64,
+) -> Result<f64> {
     let read = scores.detached();
     let classes = read.classes();
     if targets.len() != read.voxels() * classes {
         bail!("{} target probabilities for {} voxels of {classes} classes", targets.len(), read.voxels());
     }
-    let count = targets.len().max(1) as f64;
+    if let Some(mask) = mask {
+        read.check_voxels("the mask", mask.len())?;
+    }
+    let voxels = mask.map_or(read.voxels(), |mask| mask.iter().filter(|&&m| m).count());
+    let count = (voxels * classes).max(1) as f64;
     let scale = (2.0 * weight / count) as f32;
     let [sum] = scores.visit(|span, gradient| {
+        let mut share = [1.0; SPAN];
+        if let Some(mask) = mask {
+            share.iter_mut().zip(&mask[span.voxels()]).for_each(|(share, m)| *share = f32::from(*m));
+        }
         let mut values = [0.0; SPAN];
         let mut errors = vec![0.0; classes * span.len];
         for (class, errors) in errors.chunks_exact_mut(span.len).enumerate() {
-            let both = read.p(class, span).iter().zip(&targets[span.of_class(class, classes)]);
-            for ((error, value), (p, q)) in errors.iter_mut().zip(&mut values).zip(both) {
-                *error = p - q;
+            let both = read.p(class, span).iter().zip(&targets[span.of_class(class, classes)]).zip(&share);
+            for ((error, value), ((p, q), share)) in errors.iter_mut().zip(&mut values).zip(both) {
+                *error = share * (p - q);
                 *value += *error * *error;
             }
         }

@@ -1,6 +1,7 @@
 //! One output of a network, and what is to be minimised of it so far.
 
 use crate::graph::with_gradients;
+use crate::losses::{self, DiceForm};
 use crate::method::{Batch, Term};
 use crate::scores::{Detached, Live, Scores};
 use candle_core::{Result, Tensor, bail};
@@ -29,6 +30,24 @@ impl Head {
     /// Some patches as constants.
     pub(super) fn detached(&self, patches: Range<usize>) -> Detached<'_> {
         self.scores.detached(patches)
+    }
+
+    /// Adds `weight * (CE + Dice)` on the labelled patches, which come first; both are logged under the network's name.
+    pub(super) fn supervise(
+        &mut self,
+        network: &str,
+        batch: &Batch,
+        (weight, form): (f64, DiceForm),
+        log: &mut Log,
+    ) -> Result<()> {
+        let labels = labels(batch)?;
+        let mut live = self.live(0..batch.labelled()?);
+        let cross_entropy = losses::cross_entropy(&mut live, &labels, weight)?;
+        let dice = losses::dice_of(&mut live, &labels, form, weight)?;
+        self.total += weight * (cross_entropy + dice);
+        log.value(format!("{network}/ce"), cross_entropy);
+        log.value(format!("{network}/dice"), dice);
+        Ok(())
     }
 
     /// The loss in candle's graph.

@@ -78,7 +78,7 @@ impl Method for Mcf {
         let lambda = self.options.lambda_u.at(step.progress());
         let (teacher, student) = pair.winner_and_loser(winner);
         let target = losses::sharpen(teacher.detached(unlabelled.clone()), self.options.temperature);
-        let error = losses::mean_square(&mut student.live(unlabelled), &target, lambda)?;
+        let error = losses::mean_square(&mut student.live(unlabelled), &target, None, lambda)?;
         student.total += lambda * error;
         pair.log.value("l_u/mean_square", error);
         pair.log.value("lambda_u", lambda);

@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Golden objectives of the methods: value, terms and gradients with given predictions, computed in float64.
+
+usage: golden_methods.py FILE                      needs torch and safetensors
+The file is `crates/tandem-objectives/tests/golden/methods.safetensors`. Tensors of `inputs/kK` are those of every case `METHOD/kK`:
+logits of the networks, features `h_NETWORK`, labels `y`. A case has the sum of its losses `total`, its gradients `d_INPUT` (none
+where they are zero), and terms of the log. Everything is written from the equations in docs/method.md.
+"""
+import math
+import sys
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+
+torch.set_default_dtype(torch.float64)
+LABELLED, PATCHES, SHAPE, CHANNELS = 2, 4, (4, 4, 3), 4
+PROGRESS = 0.4
+RAMP = math.exp(-5 * (1 - PROGRESS) ** 2)
+
+
+def one_hot(y, classes):
+    return F.one_hot(y.long(), classes).permute(0, 4, 1, 2, 3).double()
+
+
+def dice(z, y, background=False, squared=True, kept=None):
+    """The mean over classes, sums over all voxels that are kept, of all patches together."""
+    p, y = z.softmax(1), one_hot(y, z.shape[1])
+    kept = torch.ones_like(p[:, 0]) if kept is None else kept.double()
+    loss = []
+    for c in range(0 if background else 1, z.shape[1]):
+        size = p[:, c] ** 2 if squared else p[:, c]
+        overlap, denominator = (p[:, c] * y[:, c] * kept).sum(), ((size + y[:, c]) * kept).sum()
+        loss.append(1 - (2 * overlap + 1e-5) / (denominator + 1e-5))
+    return torch.stack(loss).mean()
+
+
+def supervised(z, y, terms, network, background=False):
+    ce, d = F.cross_entropy(z[:LABELLED], y), dice(z[:LABELLED], y, background)
+    terms.update({f"{network}_ce": ce, f"{network}_dice": d})
+    return ce + d
+
+
+def of_supervised(x):
+    terms = {}
+    return supervised(x["vnet"], x["y"], terms, "vnet"), terms
+
+
+def of_mean_teacher(x):
+    terms = {"lambda_u": 0.1 * RAMP}
+    # What the teacher is asked for are the first patches of its prediction, as many as there are unlabelled ones.
+    q = x["teacher"][: PATCHES - LABELLED].softmax(1)
+    error = ((x["vnet"][LABELLED:].softmax(1) - q) ** 2).mean()
+    terms["l_u_mean_square"] = error
+    return 0.5 * supervised(x["vnet"], x["y"], terms, "vnet", True) + terms["lambda_u"] * error, terms
+
+
+def of_cps(x):
+    terms, total = {"lambda_u": 0.1 * RAMP}, 0
+    for network, other in (("vnet", "resnet34"), ("resnet34", "vnet")):
+        z = x[network]
+        pseudo = F.cross_entropy(z[LABELLED:], x[other][LABELLED:].argmax(1))
+        terms[f"{network}_pseudo_ce"] = pseudo
+        total = total + 0.5 * supervised(z, x["y"], terms, network, True) + terms["lambda_u"] * pseudo
+    return total, terms
+
+
+METHODS = {
+    "cps": of_cps,
+    "mean-teacher": of_mean_teacher,
+    "supervised": of_supervised,
+}
+
+
+def inputs(classes):
+    generator = torch.Generator().manual_seed(classes)
+    draw = lambda *shape: torch.randn(PATCHES, *shape, *SHAPE, generator=generator).float()
+    x = {name: 2 * draw(classes) for name in ("vnet", "resnet34", "teacher")}
+    x.update({name: draw(CHANNELS).relu() for name in ("h_vnet", "h_resnet34")})
+    x["y"] = torch.randint(classes, (LABELLED, *SHAPE), generator=generator)
+    return x
+
+
+def main(path):
+    tensors = {}
+    for classes in (2, 3):
+        given = inputs(classes)
+        for name, value in given.items():
+            tensors[f"inputs/k{classes}/{name}"] = value.to(torch.uint8) if name == "y" else value
+        for method, objective in METHODS.items():
+            live = ("vnet", "resnet34", "h_vnet", "h_resnet34")
+            x = {name: value.double().requires_grad_(name in live) if name != "y" else value for name, value in given.items()}
+            total, terms = objective(x)
+            total.backward()
+            case = f"{method}/k{classes}"
+            for name, value in {"total": total, **terms}.items():
+                tensors[f"{case}/{name}"] = torch.as_tensor(value).detach().reshape(1)
+            for name in live:
+                if x[name].grad is not None and x[name].grad.any():
+                    tensors[f"{case}/d_{name}"] = x[name].grad.float()
+    save_file({name: value.contiguous() for name, value in tensors.items()}, path)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(sys.argv[1])
