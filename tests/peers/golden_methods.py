@@ -65,10 +65,23 @@ def of_cps(x):
     return total, terms
 
 
+def of_ua_mt(x):
+    terms = {"lambda_u": 0.1 * RAMP}
+    q, classes = x["teacher"].softmax(1), x["vnet"].shape[1]
+    # Two copies of the unlabelled patches a call: all four patches of the prediction, the same in each call.
+    mean = (q[:2] + q[2:]) / 2
+    entropy = -(mean * (mean + 1e-6).log()).sum(1)
+    certain = (entropy < (0.75 + 0.25 * RAMP) * math.log(classes)).double()
+    error = (certain[:, None] * (x["vnet"][LABELLED:].softmax(1) - q[:2]) ** 2).sum() / (classes * certain.sum() + 1e-16)
+    terms.update({"l_u_mean_square": error, "certain_share": certain.mean()})
+    return 0.5 * supervised(x["vnet"], x["y"], terms, "vnet") + terms["lambda_u"] * error, terms
+
+
 METHODS = {
     "cps": of_cps,
     "mean-teacher": of_mean_teacher,
     "supervised": of_supervised,
+    "ua-mt": of_ua_mt,
 }
 
 

@@ -34,7 +34,7 @@ pub use method::{Batch, Forward, Method, Network, Objective, Prediction, Role, S
 pub use methods::{
     CandidateRule, Cps, CpsOptions, DualNetworks, DualNetworksOptions, EntropyOf, FeatureKind, Mcf,
     McfOptions, MeanTeacher, MeanTeacherOptions, NetworkName, Predictor, PseudoCrossEntropy, PseudoLabels,
-    ReliableRule, Supervised, SupervisedEnsemble, SupervisedEnsembleOptions, SupervisedOptions,
-    UncertaintyDirection, UncertaintyRegion, WinnerCriterion, build, names, preset,
+    ReliableRule, Supervised, SupervisedEnsemble, SupervisedEnsembleOptions, SupervisedOptions, UaMt,
+    UaMtOptions, UncertaintyDirection, UncertaintyRegion, WinnerCriterion, build, names, preset,
 };
 pub use scores::{Detached, Live, Scores, loss_of};

@@ -9,6 +9,7 @@ mod pair;
 mod student;
 mod supervised;
 mod supervised_ensemble;
+mod ua_mt;
 
 #[cfg(test)]
 mod golden;
@@ -26,6 +27,7 @@ pub use pair::NetworkName;
 pub use student::Predictor;
 pub use supervised::{Supervised, SupervisedOptions};
 pub use supervised_ensemble::{SupervisedEnsemble, SupervisedEnsembleOptions};
+pub use ua_mt::{UaMt, UaMtOptions};
 
 use crate::method::Method;
 use candle_core::{Result, bail};
@@ -60,6 +62,7 @@ const METHODS: &[Entry] = &[
     method!("mean-teacher", MeanTeacher, MeanTeacherOptions::default()),
     method!("supervised", Supervised, SupervisedOptions::default()),
     method!("supervised-ensemble", SupervisedEnsemble, SupervisedEnsembleOptions::default()),
+    method!("ua-mt", UaMt, UaMtOptions::default()),
 ];
 
 /// The names that [`build`] knows.
