@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Golden objectives of the methods: value, terms and gradients with given predictions, computed in float64.
 
-usage: golden_methods.py FILE                      needs torch and safetensors
+usage: golden_methods.py FILE                      needs torch, numpy, scipy and safetensors
 The file is `crates/tandem-objectives/tests/golden/methods.safetensors`. Tensors of `inputs/kK` are those of every case `METHOD/kK`:
 logits of the networks, features `h_NETWORK`, labels `y`. A case has the sum of its losses `total`, its gradients `d_INPUT` (none
 where they are zero), and terms of the log. Everything is written from the equations in docs/method.md.
@@ -9,9 +9,11 @@ where they are zero), and terms of the log. Everything is written from the equat
 import math
 import sys
 
+import numpy
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
+from scipy import ndimage
 
 torch.set_default_dtype(torch.float64)
 LABELLED, PATCHES, SHAPE, CHANNELS = 2, 4, (4, 4, 3), 4
@@ -77,7 +79,52 @@ def of_ua_mt(x):
     return 0.5 * supervised(x["vnet"], x["y"], terms, "vnet") + terms["lambda_u"] * error, terms
 
 
+def components(labels, classes):
+    """Of each foreground class of each patch its largest component, corners connected."""
+    kept = torch.zeros_like(labels)
+    for patch in range(labels.shape[0]):
+        for c in range(1, classes):
+            found, _ = ndimage.label((labels[patch] == c).numpy(), numpy.ones((3, 3, 3)))
+            if found.any():
+                largest = numpy.bincount(found.flat)[1:].argmax() + 1
+                kept[patch][torch.from_numpy(found == largest)] = c
+    return kept
+
+
+def region(z, y, kept):
+    """CE over the voxels that are kept, and the mean over patches of their plain Dice."""
+    ce = (F.cross_entropy(z, y, reduction="none") * kept).sum() / kept.sum()
+    patches = [dice(z[p : p + 1], y[p : p + 1], True, False, kept[p : p + 1]) for p in range(z.shape[0])]
+    return ce, torch.stack(patches).mean()
+
+
+def of_bcp(x, pretraining=False):
+    """The network's patches are the mixes: the first two of its prediction. One patch is half of the labelled ones."""
+    z, y, classes = x["vnet"][:2], x["y"], x["vnet"].shape[1]
+    inside = torch.zeros(1, *SHAPE, dtype=torch.bool)
+    inside[:, 1:3, 2:4, 0:2] = True
+    if pretraining:
+        mixed = torch.cat([torch.where(inside, y[1:], y[:1]), torch.where(inside, y[:1], y[1:])])
+        parts = [region(z[mix : mix + 1], mixed[mix : mix + 1], torch.ones(1, *SHAPE)) for mix in range(2)]
+        ce, d = [sum(values) for values in zip(*parts)]
+        return 0.5 * (ce + d) / 2, {"pretraining": 1.0, "vnet_ce": ce / 2, "vnet_dice": d / 2}
+    pseudo = components(x["teacher"][:2].argmax(1), classes)
+    parts = [
+        region(z[:1], y[:1], ~inside),
+        region(z[1:], y[1:], inside),
+        region(z[:1], pseudo[:1], inside),
+        region(z[1:], pseudo[1:], ~inside),
+    ]
+    ce, d = [a + b for a, b in zip(*parts[:2])]
+    pseudo_ce, pseudo_d = [a + b for a, b in zip(*parts[2:])]
+    terms = {"pretraining": 0.0, "vnet_ce": ce / 2, "vnet_dice": d / 2}
+    terms.update({"vnet_pseudo_ce": pseudo_ce / 2, "vnet_pseudo_dice": pseudo_d / 2})
+    return 0.5 * (ce + d) + 0.5 * 0.5 * (pseudo_ce + pseudo_d), terms
+
+
 METHODS = {
+    "bcp": of_bcp,
+    "bcp-pretraining": lambda x: of_bcp(x, True),
     "cps": of_cps,
     "mean-teacher": of_mean_teacher,
     "supervised": of_supervised,

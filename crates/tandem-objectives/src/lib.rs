@@ -32,9 +32,10 @@ pub use tandem_ops3d::{Deferred, RowGradient};
 
 pub use method::{Batch, Forward, Method, Network, Objective, Prediction, Role, Step, Term};
 pub use methods::{
-    CandidateRule, Cps, CpsOptions, DualNetworks, DualNetworksOptions, EntropyOf, FeatureKind, Mcf,
-    McfOptions, MeanTeacher, MeanTeacherOptions, NetworkName, Predictor, PseudoCrossEntropy, PseudoLabels,
-    ReliableRule, Supervised, SupervisedEnsemble, SupervisedEnsembleOptions, SupervisedOptions, UaMt,
-    UaMtOptions, UncertaintyDirection, UncertaintyRegion, WinnerCriterion, build, names, preset,
+    Bcp, BcpOptions, CandidateRule, Cps, CpsOptions, DualNetworks, DualNetworksOptions, EntropyOf,
+    FeatureKind, Mcf, McfOptions, MeanTeacher, MeanTeacherOptions, NetworkName, Predictor,
+    PseudoCrossEntropy, PseudoLabels, ReliableRule, Supervised, SupervisedEnsemble,
+    SupervisedEnsembleOptions, SupervisedOptions, UaMt, UaMtOptions, UncertaintyDirection, UncertaintyRegion,
+    WinnerCriterion, build, names, preset,
 };
 pub use scores::{Detached, Live, Scores, loss_of};

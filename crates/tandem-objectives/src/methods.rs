@@ -1,5 +1,6 @@
 //! The methods, by name.
 
+mod bcp;
 mod cps;
 mod dual_networks;
 mod head;
@@ -16,6 +17,7 @@ mod golden;
 #[cfg(test)]
 mod laws;
 
+pub use bcp::{Bcp, BcpOptions};
 pub use cps::{Cps, CpsOptions};
 pub use dual_networks::{
     CandidateRule, DualNetworks, DualNetworksOptions, EntropyOf, FeatureKind, PseudoCrossEntropy,
@@ -55,6 +57,7 @@ macro_rules! method {
 
 /// All methods: name, type, preset.
 const METHODS: &[Entry] = &[
+    method!("bcp", Bcp, BcpOptions::default()),
     method!("cps", Cps, CpsOptions::default()),
     method!("dual-networks", DualNetworks, DualNetworksOptions::default()),
     method!("dual-networks-released", DualNetworks, DualNetworksOptions::released()),

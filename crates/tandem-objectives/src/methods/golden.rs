@@ -33,7 +33,14 @@ impl Inputs {
 }
 
 fn objective(method: &str, inputs: &Inputs) -> Objective {
-    build(method, &Value::Null).unwrap().objective(&inputs.batch, STEP, &inputs.forward).unwrap()
+    let Inputs { batch, forward, .. } = inputs;
+    if let Some(stage) = method.strip_prefix("bcp") {
+        let pretraining = if stage == "-pretraining" { 1.0 } else { 0.0 };
+        let method = Bcp::new(BcpOptions { pretraining, ..BcpOptions::default() }).unwrap();
+        let block = bcp::Block { patch: [4, 4, 3], start: [1, 2, 0], sides: [2, 2, 2] };
+        return method.objective_with(batch, STEP.progress(), forward, block).unwrap();
+    }
+    build(method, &Value::Null).unwrap().objective(batch, STEP, forward).unwrap()
 }
 
 fn check(file: &Vectors, case: &str) {
