@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from scipy import ndimage
 
 torch.set_default_dtype(torch.float64)
-LABELLED, PATCHES, SHAPE, CHANNELS = 2, 4, (4, 4, 3), 4
+LABELLED, PATCHES, SHAPE, CHANNELS = 2, 4, (4, 4, 3), 3
 PROGRESS = 0.4
 RAMP = math.exp(-5 * (1 - PROGRESS) ** 2)
 
@@ -122,11 +122,85 @@ def of_bcp(x, pretraining=False):
     return 0.5 * (ce + d) + 0.5 * 0.5 * (pseudo_ce + pseudo_d), terms
 
 
+def dual_supervised(x, terms):
+    """CE + Dice + 0.5 conflict of both networks."""
+    z = [x["vnet"][:LABELLED], x["resnet34"][:LABELLED]]
+    said = [torch.where(z.softmax(1).amax(1) >= 0.6, z.argmax(1), 0) for z in z]
+    mask = (said[0] != said[1]).double()
+    totals = []
+    for network, own in zip(("vnet", "resnet34"), z):
+        y = one_hot(x["y"], own.shape[1])
+        conflict = (mask * ((own.softmax(1) - y)[:, 1:] ** 2).sum(1)).sum() / (mask.sum() + 1e-16)
+        terms[f"{network}_conflict"] = conflict
+        totals.append(supervised(own, x["y"], terms, network) + 0.5 * conflict)
+    return totals
+
+
+def entropy(z):
+    p = z.softmax(1)
+    return -(p * (p + 1e-10).log()).sum(1)
+
+
+def unit(x):
+    return x / x.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+
+
+def contrast(h, z, labels, reliable):
+    """All unreliable voxels to the constant prototypes of their own class; prototypes apart up to a distance of 1."""
+    h = h.permute(0, 2, 3, 4, 1)
+    prototypes, pull = [], 0
+    for c in range(z.shape[1]):
+        prototypes.append(unit(h[reliable & (labels == c)].mean(0)))
+        pull = pull + (unit(h[~reliable & (z.argmax(1) == c)]) - prototypes[c].detach()).norm(dim=-1).mean()
+    pairs = [(a, b) for b in range(z.shape[1]) for a in range(b)]
+    push = sum((1 - (prototypes[a] - prototypes[b]).norm()).relu() for a, b in pairs) / len(pairs)
+    return pull, push
+
+
+def of_ssl_contrastive(x):
+    terms = {"lambda_c": 0.1 * RAMP}
+    totals = dual_supervised(x, terms)
+    winner = 0 if terms["vnet_dice"] < terms["resnet34_dice"] else 1
+    z = [x["vnet"][LABELLED:], x["resnet34"][LABELLED:]]
+    own, other = z[winner].argmax(1), z[1 - winner].argmax(1)
+    labels = torch.where(own == 0, other, own)
+    high = [entropy(z) >= entropy(z).flatten().quantile(0.2) for z in z]
+    reliable = ~(high[0] & high[1])
+    rescale = reliable.numel() / reliable.sum()
+    for i, network in enumerate(("vnet", "resnet34")):
+        terms[f"{network}_pseudo_ce"] = rescale * F.cross_entropy(z[i], labels, reduction="none")[reliable].mean()
+        totals[i] = totals[i] + terms[f"{network}_pseudo_ce"]
+    loser = 1 - winner
+    h = x[("h_vnet", "h_resnet34")[loser]][LABELLED:]
+    pull, push = contrast(h, z[loser], labels, reliable)
+    terms.update({"winner": float(winner), "reliable_share": 1 / rescale, "l_c_pull": pull, "l_c_push": push})
+    return sum(totals) + terms["lambda_c"] * (pull + push), terms
+
+
+def of_cce(x):
+    terms = {"lambda_u": 0.1 * RAMP, "lambda_c": 0.1 * RAMP}
+    total = sum(dual_supervised(x, terms))
+    for network, teacher in (("vnet", "resnet34"), ("resnet34", "vnet")):
+        z, taught, h = x[network][LABELLED:], x[teacher][LABELLED:].detach(), x[f"h_{network}"][LABELLED:]
+        labels, tau = taught.argmax(1), entropy(taught).flatten().quantile(0.8)
+        reliable = entropy(taught) <= tau
+        divergence = (taught.softmax(1) * (taught.log_softmax(1) - z.log_softmax(1))).sum(1)
+        weighted = ((-divergence).exp() * F.cross_entropy(z, labels, reduction="none"))[reliable].mean()
+        kl = divergence[reliable].mean()
+        pull, push = contrast(h, z, labels, reliable)
+        own = {"tau": tau, "weighted_ce": weighted, "kl": kl, "pull": pull, "push": push}
+        terms.update({f"{network}_{name}": value for name, value in own.items()})
+        total = total + terms["lambda_u"] * (weighted + kl) + terms["lambda_c"] * (pull + push)
+    return total, terms
+
+
 METHODS = {
     "bcp": of_bcp,
     "bcp-pretraining": lambda x: of_bcp(x, True),
     "cps": of_cps,
+    "dual-networks-cce": of_cce,
     "mean-teacher": of_mean_teacher,
+    "ssl-contrastive": of_ssl_contrastive,
     "supervised": of_supervised,
     "ua-mt": of_ua_mt,
 }
@@ -136,7 +210,7 @@ def inputs(classes):
     generator = torch.Generator().manual_seed(classes)
     draw = lambda *shape: torch.randn(PATCHES, *shape, *SHAPE, generator=generator).float()
     x = {name: 2 * draw(classes) for name in ("vnet", "resnet34", "teacher")}
-    x.update({name: draw(CHANNELS).relu() for name in ("h_vnet", "h_resnet34")})
+    x.update({name: draw(CHANNELS).relu() + 0.1 for name in ("h_vnet", "h_resnet34")})
     x["y"] = torch.randint(classes, (LABELLED, *SHAPE), generator=generator)
     return x
 

@@ -32,9 +32,9 @@ pub use tandem_ops3d::{Deferred, RowGradient};
 
 pub use method::{Batch, Forward, Method, Network, Objective, Prediction, Role, Step, Term};
 pub use methods::{
-    Bcp, BcpOptions, CandidateRule, Cps, CpsOptions, DualNetworks, DualNetworksOptions, EntropyOf,
-    FeatureKind, Mcf, McfOptions, MeanTeacher, MeanTeacherOptions, NetworkName, Predictor,
-    PseudoCrossEntropy, PseudoLabels, ReliableRule, Supervised, SupervisedEnsemble,
+    Bcp, BcpOptions, CandidateRule, Cps, CpsOptions, DualNetworks, DualNetworksCce, DualNetworksCceOptions,
+    DualNetworksOptions, EntropyOf, FeatureKind, Mcf, McfOptions, MeanTeacher, MeanTeacherOptions,
+    NetworkName, Predictor, PseudoCrossEntropy, PseudoLabels, ReliableRule, Supervised, SupervisedEnsemble,
     SupervisedEnsembleOptions, SupervisedOptions, UaMt, UaMtOptions, UncertaintyDirection, UncertaintyRegion,
     WinnerCriterion, build, names, preset,
 };

@@ -20,8 +20,9 @@ mod laws;
 pub use bcp::{Bcp, BcpOptions};
 pub use cps::{Cps, CpsOptions};
 pub use dual_networks::{
-    CandidateRule, DualNetworks, DualNetworksOptions, EntropyOf, FeatureKind, PseudoCrossEntropy,
-    PseudoLabels, ReliableRule, UncertaintyDirection, UncertaintyRegion, WinnerCriterion,
+    CandidateRule, DualNetworks, DualNetworksCce, DualNetworksCceOptions, DualNetworksOptions, EntropyOf,
+    FeatureKind, PseudoCrossEntropy, PseudoLabels, ReliableRule, UncertaintyDirection, UncertaintyRegion,
+    WinnerCriterion,
 };
 pub use mcf::{Mcf, McfOptions};
 pub use mean_teacher::{MeanTeacher, MeanTeacherOptions};
@@ -60,9 +61,11 @@ const METHODS: &[Entry] = &[
     method!("bcp", Bcp, BcpOptions::default()),
     method!("cps", Cps, CpsOptions::default()),
     method!("dual-networks", DualNetworks, DualNetworksOptions::default()),
+    method!("dual-networks-cce", DualNetworksCce, DualNetworksCceOptions::default()),
     method!("dual-networks-released", DualNetworks, DualNetworksOptions::released()),
     method!("mcf", Mcf, McfOptions::default()),
     method!("mean-teacher", MeanTeacher, MeanTeacherOptions::default()),
+    method!("ssl-contrastive", DualNetworks, DualNetworksOptions::ssl_contrastive()),
     method!("supervised", Supervised, SupervisedOptions::default()),
     method!("supervised-ensemble", SupervisedEnsemble, SupervisedEnsembleOptions::default()),
     method!("ua-mt", UaMt, UaMtOptions::default()),
