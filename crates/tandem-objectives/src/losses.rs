@@ -22,7 +22,7 @@ pub use conflict::{conflict, conflict_mask};
 pub use consistency::cosine_consistency;
 pub use cross_entropy::{IGNORE, cross_entropy, cross_entropy_of_softmax};
 pub use dice::{DiceForm, dice, dice_of};
-pub use entropy::{entropy, entropy_of_logits, quantile};
+pub use entropy::{entropy, entropy_of_planes, quantile};
 pub use prototypes::{Contrast, ContrastInput, ContrastOptions, PrototypeTerm, candidate_count, contrast};
 pub use pseudo_labels::pseudo_labels;
 pub use ramp::{Weight, ramp};

@@ -1,5 +1,6 @@
 //! The methods, by name.
 
+mod bcp;
 mod cps;
 mod dual_networks;
 mod head;
@@ -10,16 +11,19 @@ mod student;
 mod supervised;
 mod supervised_ensemble;
 mod tandem;
+mod ua_mt;
 
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod laws;
 
+pub use bcp::{Bcp, BcpOptions};
 pub use cps::{Cps, CpsOptions};
 pub use dual_networks::{
-    CandidateRule, DualNetworks, DualNetworksOptions, EntropyOf, FeatureKind, PseudoCrossEntropy,
-    PseudoLabels, ReliableRule, UncertaintyDirection, UncertaintyRegion, WinnerCriterion,
+    CandidateRule, DualNetworks, DualNetworksCce, DualNetworksCceOptions, DualNetworksOptions, EntropyOf,
+    FeatureKind, PseudoCrossEntropy, PseudoLabels, ReliableRule, UncertaintyDirection, UncertaintyRegion,
+    WinnerCriterion,
 };
 pub use head::Head;
 pub use mcf::{Mcf, McfOptions};
@@ -29,6 +33,7 @@ pub use student::Predictor;
 pub use supervised::{Supervised, SupervisedOptions};
 pub use supervised_ensemble::{SupervisedEnsemble, SupervisedEnsembleOptions};
 pub use tandem::{Tandem, TandemOptions};
+pub use ua_mt::{UaMt, UaMtOptions};
 
 use crate::method::Method;
 use candle_core::{Result, bail};
@@ -56,14 +61,18 @@ macro_rules! method {
 
 /// All methods: name, type, preset.
 const METHODS: &[Entry] = &[
+    method!("bcp", Bcp, BcpOptions::default()),
     method!("cps", Cps, CpsOptions::default()),
     method!("dual-networks", DualNetworks, DualNetworksOptions::default()),
+    method!("dual-networks-cce", DualNetworksCce, DualNetworksCceOptions::default()),
     method!("dual-networks-released", DualNetworks, DualNetworksOptions::released()),
     method!("mcf", Mcf, McfOptions::default()),
     method!("mean-teacher", MeanTeacher, MeanTeacherOptions::default()),
+    method!("ssl-contrastive", DualNetworks, DualNetworksOptions::ssl_contrastive()),
     method!("supervised", Supervised, SupervisedOptions::default()),
     method!("supervised-ensemble", SupervisedEnsemble, SupervisedEnsembleOptions::default()),
     method!("tandem", Tandem, TandemOptions::default()),
+    method!("ua-mt", UaMt, UaMtOptions::default()),
 ];
 
 /// The names that [`build`] knows.

@@ -17,19 +17,19 @@ pub fn entropy(scores: Detached<'_>) -> Vec<f32> {
     })
 }
 
-/// The same formula on raw logits, which the released code of Dual Networks evaluates: NaN wherever a logit is below
-/// -1e-10.
+/// The same formula on any numbers: means of several predictions, or raw logits, as the released code of Dual Networks
+/// evaluates it, which is NaN wherever one is below -1e-10.
 ///
 /// # Shapes
-/// `logits` are `(patch, class, i, j, k)`, `voxels` in each class of each patch.
-pub fn entropy_of_logits(logits: &[f32], classes: usize, voxels: usize) -> Vec<f32> {
+/// `planes` are `(patch, class, i, j, k)`, `voxels` in each class of each patch.
+pub fn entropy_of_planes(planes: &[f32], classes: usize, voxels: usize) -> Vec<f32> {
     let patch = (classes * voxels).max(1);
     let of_patch = |planes: &[f32]| {
         let mut entropies = vec![0.0; voxels];
         planes.chunks_exact(voxels).for_each(|plane| add_entropy(plane, &mut entropies));
         entropies
     };
-    logits.chunks_exact(patch).flat_map(of_patch).collect()
+    planes.par_chunks_exact(patch).flat_map_iter(of_patch).collect()
 }
 
 /// Adds `-p ln(p + 1e-10)`.
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn entropy_of_negative_logits_is_undefined() {
-        let entropies = entropy_of_logits(&[1., -1., 2., 2.], 2, 2);
+        let entropies = entropy_of_planes(&[1., -1., 2., 2.], 2, 2);
         assert!((f64::from(entropies[0]) + 2. * 2f64.ln()).abs() < 1e-6);
         assert!(entropies[1].is_nan());
     }

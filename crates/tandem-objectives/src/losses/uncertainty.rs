@@ -14,6 +14,8 @@ pub struct UncertaintyOptions<'a> {
     /// Takes `exp(-D)` for a constant. Where it is live, a student can lower the loss by disagreeing more; the
     /// divergence holds it.
     pub detach_weight: bool,
+    /// Takes the divergence over the reliable voxels too, not over all.
+    pub divergence_of_reliable: bool,
 }
 
 /// The two parts of the loss; their sum is minimised.
@@ -21,7 +23,7 @@ pub struct UncertaintyOptions<'a> {
 pub struct Uncertainty {
     /// Mean of `exp(-D) * CE` over the reliable voxels; 0 where there is none.
     pub weighted_cross_entropy: f64,
-    /// Mean of `D` over all voxels.
+    /// Mean of `D` over all voxels, or over the reliable ones; 0 where there is none.
     pub divergence: f64,
 }
 
@@ -54,7 +56,8 @@ pub fn uncertainty(
     let voxels = read.voxels().max(1) as f64;
     let count = options.reliable.map_or(read.voxels(), |reliable| reliable.iter().filter(|&&r| r).count());
     let reliable = count.max(1) as f64;
-    let (by_divergence, by_entropy) = ((weight / voxels) as f32, (weight / reliable) as f32);
+    let diverging = if options.divergence_of_reliable { reliable } else { voxels };
+    let (by_divergence, by_entropy) = ((weight / diverging) as f32, (weight / reliable) as f32);
     let [weighted, divergence] = student.visit(|span, gradient| {
         let labels = &labels[span.voxels()];
         let [mut divergence, mut cross_entropy, mut share, mut scale] = [[0.0; SPAN]; 4];
@@ -78,11 +81,13 @@ pub fn uncertainty(
         }
         let live = if options.detach_weight { 0.0 } else { by_entropy };
         for (((share, scale), entropy), divergence) in
-            share.iter_mut().zip(&mut scale).zip(&mut cross_entropy).zip(&divergence)
+            share.iter_mut().zip(&mut scale).zip(&mut cross_entropy).zip(&mut divergence)
         {
-            *share *= exp(-divergence);
+            let counts = if options.divergence_of_reliable { *share } else { 1.0 };
+            *share *= exp(-*divergence);
             *entropy *= *share;
-            *scale = by_divergence - live * *entropy;
+            *divergence *= counts;
+            *scale = by_divergence * counts - live * *entropy;
         }
         for (class, gradient) in gradient.iter_mut().enumerate() {
             let scores = read.p(class, span).iter().zip(teacher.p(class, span)).zip(labels);
@@ -96,5 +101,5 @@ pub fn uncertainty(
         }
         [planes::sum(&cross_entropy), planes::sum(&divergence)]
     });
-    Ok(Uncertainty { weighted_cross_entropy: weighted / reliable, divergence: divergence / voxels })
+    Ok(Uncertainty { weighted_cross_entropy: weighted / reliable, divergence: divergence / diverging })
 }

@@ -1,5 +1,6 @@
 //! Dual Networks: two networks, of which the better one on a batch teaches the other.
 
+mod cce;
 mod options;
 mod reliable;
 mod round;
@@ -7,6 +8,7 @@ mod round;
 #[cfg(test)]
 mod golden;
 
+pub use cce::{DualNetworksCce, DualNetworksCceOptions};
 pub use options::{
     CandidateRule, DualNetworksOptions, EntropyOf, FeatureKind, PseudoCrossEntropy, PseudoLabels,
     ReliableRule, UncertaintyDirection, UncertaintyRegion, WinnerCriterion,
@@ -104,8 +106,8 @@ impl DualNetworks {
         usize::from(!vnet_wins)
     }
 
-    /// Draws candidates without replacement, class by class.
-    fn draw_candidates(&self, unreliable: Vec<Vec<usize>>, step: Step) -> Vec<Vec<usize>> {
+    /// Draws candidates without replacement, class by class. Draws of one step have numbers.
+    fn draw_candidates(&self, unreliable: Vec<Vec<usize>>, step: Step, draw: usize) -> Vec<Vec<usize>> {
         let one_in = self.options.candidates_one_in;
         let foreground: usize = unreliable.iter().skip(1).map(|voxels| voxels.len() / one_in).sum();
         let count = |class: usize, available: usize| match self.options.candidates {
@@ -114,7 +116,8 @@ impl DualNetworks {
             CandidateRule::ForegroundLeads => available / one_in,
         };
         let draw = |(class, voxels): (usize, Vec<usize>)| {
-            let mut draws = Draws::new(step.seed, "candidates", step.index, class as u64);
+            let slot = (draw as u64) << 32 | class as u64;
+            let mut draws = Draws::new(step.seed, "candidates", step.index, slot);
             draws.sample(voxels.len(), count(class, voxels.len())).into_iter().map(|i| voxels[i]).collect()
         };
         unreliable.into_iter().enumerate().map(draw).collect()
@@ -134,7 +137,7 @@ impl Method for DualNetworks {
 
     fn objective(&mut self, batch: &Batch, step: Step, networks: &dyn Forward) -> Result<Objective> {
         let drawing = self.clone();
-        let mut draw = |unreliable| drawing.draw_candidates(unreliable, step);
+        let mut draw = |unreliable| drawing.draw_candidates(unreliable, step, 0);
         self.objective_with(batch, step.progress(), networks, &mut draw)
     }
 

@@ -5,6 +5,7 @@ use crate::golden::{Vectors, assert_close, numbers};
 use crate::method::{Batch, Objective, Step, Term};
 use crate::testing::{FixedForward, gradients};
 use candle_core::{DType, Device, Tensor, Var};
+use serde_json::json;
 
 /// The script's share of a run that is done.
 const STEP: Step = Step { index: 40, iterations: 100, seed: 1 };
@@ -37,7 +38,20 @@ impl Inputs {
 }
 
 fn objective(method: &str, inputs: &Inputs) -> Objective {
-    build(method, &Value::Null).unwrap().objective(&inputs.batch, STEP, &inputs.forward).unwrap()
+    let Inputs { batch, forward, .. } = inputs;
+    if let Some(stage) = method.strip_prefix("bcp") {
+        let pretraining = if stage == "-pretraining" { 1.0 } else { 0.0 };
+        let method = Bcp::new(BcpOptions { pretraining, ..BcpOptions::default() }).unwrap();
+        let block = bcp::Block { patch: [4, 4, 3], start: [1, 2, 0], sides: [2, 2, 2] };
+        return method.objective_with(batch, STEP.progress(), forward, block).unwrap();
+    }
+    // All candidates, so that none are drawn.
+    let options = match method {
+        "dual-networks-cce" => json!({ "candidates_one_in": 1 }),
+        "ssl-contrastive" => json!({ "candidates_one_in": 1, "candidates": "each-class" }),
+        _ => Value::Null,
+    };
+    build(method, &options).unwrap().objective(batch, STEP, forward).unwrap()
 }
 
 fn check(file: &Vectors, case: &str) {

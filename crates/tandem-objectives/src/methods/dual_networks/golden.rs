@@ -164,7 +164,11 @@ fn check_detached(case: &Case<'_>, winner: usize) {
     let (teacher, student) = (scores[winner].detached(2..4), &scores[1 - winner]);
     let reliable: Vec<bool> = case.file.labels(case.name, "reliable").into_iter().map(|r| r == 1).collect();
     let gradient = |reliable: &[bool]| {
-        let options = UncertaintyOptions { reliable: Some(reliable), detach_weight: true };
+        let options = UncertaintyOptions {
+            reliable: Some(reliable),
+            detach_weight: true,
+            ..UncertaintyOptions::default()
+        };
         let mut gradient = student.zero_gradient();
         uncertainty(&mut student.live(2..4, &mut gradient), teacher, &teacher.labels(), options, 1.).unwrap();
         numbers(&student.gradient_tensor(gradient).unwrap().narrow(0, 2, 2).unwrap())

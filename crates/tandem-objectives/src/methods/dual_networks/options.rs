@@ -236,6 +236,33 @@ impl DualNetworksOptions {
         }
     }
 
+    /// The preset `ssl-contrastive`: the parent method, whose networks learn the reliable pseudo-labels of both.
+    ///
+    /// `L_s + L_u + lambda_c L_c` without consistency and without weights by uncertainty. As in its released code, a pseudo-label is
+    /// foreground where either network says so, the fifth of the voxels with the lowest entropy by either network is reliable,
+    /// and both learn there by cross-entropy, rescaled, with weight 1 from the first step. Mended as in the default:
+    /// pseudo-labels and contrast have gradients; so that these do not undo the contrast, prototypes repel each other and
+    /// stand still under the pull.
+    ///
+    /// # References
+    /// "SSL-contrastive", arXiv 2311.12617, and its released code.
+    pub fn ssl_contrastive() -> Self {
+        DualNetworksOptions {
+            winner: WinnerCriterion::Dice,
+            winner_of_ties: NetworkName::Resnet34,
+            lambda_reg: Weight::constant(0.0),
+            pseudo_labels: PseudoLabels::EitherForeground,
+            reliable_share: 0.2,
+            reliable_rule: ReliableRule::Either,
+            lambda_u: Weight::constant(0.0),
+            pseudo_cross_entropy: PseudoCrossEntropy::Live,
+            rescale_pseudo: true,
+            features: FeatureKind::AfterDropout,
+            candidates: CandidateRule::ForegroundLeads,
+            ..Self::default()
+        }
+    }
+
     /// How prototypes and candidates are compared.
     pub(super) fn contrast(&self) -> ContrastOptions {
         ContrastOptions {

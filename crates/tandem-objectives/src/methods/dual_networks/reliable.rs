@@ -1,7 +1,7 @@
 //! Which pseudo-labels are believed.
 
 use super::options::{DualNetworksOptions, EntropyOf, PseudoLabels, ReliableRule};
-use crate::losses::{IGNORE, entropy, entropy_of_logits, quantile};
+use crate::losses::{IGNORE, entropy, entropy_of_planes, quantile};
 use crate::planes::with_slice;
 use crate::scores::Scores;
 use candle_core::Result;
@@ -31,7 +31,7 @@ impl Selection {
                     let logits =
                         scores[i].logits().narrow(0, unlabelled.start, unlabelled.len())?.contiguous()?;
                     with_slice(&logits, |logits| {
-                        entropy_of_logits(logits, classes, voxels / unlabelled.len().max(1))
+                        entropy_of_planes(logits, classes, voxels / unlabelled.len().max(1))
                     })?
                 }
             };

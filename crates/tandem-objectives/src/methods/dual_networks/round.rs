@@ -75,7 +75,11 @@ impl Round<'_> {
             UncertaintyRegion::Unlabelled => (self.unlabelled.clone(), None),
             UncertaintyRegion::All => (0..self.pair.heads[0].scores.patches(), None),
         };
-        let options = UncertaintyOptions { reliable, detach_weight: self.options.detach_uncertainty };
+        let options = UncertaintyOptions {
+            reliable,
+            detach_weight: self.options.detach_uncertainty,
+            ..UncertaintyOptions::default()
+        };
         let (teacher, student) = self.pair.winner_and_loser(teacher);
         let taught = teacher.detached(patches.clone());
         let labels = taught.labels();
