@@ -9,7 +9,7 @@ use toml::{Table, Value};
 pub(crate) struct Changes<'a> {
     /// The profile laid over the definition; `full` is the definition itself.
     pub(crate) profile: &'a str,
-    /// Another method, with its own default options.
+    /// Another method, with its own default options; or a variant of the definition, which is laid over it.
     pub(crate) method: Option<&'a str>,
     /// Another seed.
     pub(crate) seed: Option<u64>,
@@ -17,53 +17,115 @@ pub(crate) struct Changes<'a> {
     pub(crate) set: &'a [String],
 }
 
-/// The file of an experiment: a path that ends in `.toml`, or the name of one in `folder`.
-pub(crate) fn find(name: &str, folder: &Path) -> Result<PathBuf> {
-    let path =
-        if name.ends_with(".toml") { PathBuf::from(name) } else { folder.join(format!("{name}.toml")) };
-    if !path.is_file() {
-        let known = known(folder);
-        bail!("there is no experiment {}; {known}", path.display());
+/// An experiment as its file states it.
+#[derive(Debug)]
+pub(crate) struct Definition {
+    path: PathBuf,
+    table: Table,
+    profiles: Table,
+    variants: Table,
+    grid: Option<Value>,
+}
+
+/// How many definitions may extend one another.
+const DEPTH: usize = 8;
+
+impl Definition {
+    /// Opens a path that ends in `.toml`, or the definition of that name in `folder`.
+    pub(crate) fn open(name: &str, folder: &Path) -> Result<Self> {
+        let path =
+            if name.ends_with(".toml") { PathBuf::from(name) } else { folder.join(format!("{name}.toml")) };
+        if !path.is_file() {
+            let known = known(folder);
+            bail!("there is no experiment {}; {known}", path.display());
+        }
+        let table = read(&path, DEPTH)?;
+        Self::of(path.clone(), table).with_context(|| format!("experiment {}", path.display()))
     }
-    Ok(path)
-}
 
-/// Reads a definition and applies the changes. Whether its keys are known is for its reader to say.
-pub(crate) fn resolve(path: &Path, changes: &Changes) -> Result<Table> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let table: Table = text.parse().with_context(|| format!("{} is not TOML", path.display()))?;
-    apply(table, changes).with_context(|| format!("experiment {}", path.display()))
-}
-
-fn apply(mut table: Table, changes: &Changes) -> Result<Table> {
-    let profiles = match table.remove("profiles") {
-        Some(Value::Table(profiles)) => profiles,
-        Some(_) => bail!("profiles is not a table; write [profiles.quick]"),
-        None => Table::new(),
-    };
-    if changes.profile != "full" {
-        let Some(Value::Table(profile)) = profiles.get(changes.profile) else {
-            bail!("it has no profile {:?}; write [profiles.{}]", changes.profile, changes.profile);
+    fn of(path: PathBuf, mut table: Table) -> Result<Self> {
+        let mut tables = |name: &str, write: &str| match table.remove(name) {
+            Some(Value::Table(tables)) => Ok(tables),
+            Some(_) => bail!("{name} is not a table; write [{name}.{write}]"),
+            None => Ok(Table::new()),
         };
-        overlay(&mut table, profile);
+        let (profiles, variants) = (tables("profiles", "quick")?, tables("variants", "NAME")?);
+        let grid = table.remove("grid");
+        Ok(Definition { path, table, profiles, variants, grid })
     }
-    if let Some(method) = changes.method {
-        // The options of one method mean nothing to another.
-        table.insert(
-            "method".to_owned(),
-            Value::Table(Table::from_iter([("name".to_owned(), method.into())])),
+
+    /// Its file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The table `[grid]`, where there is one: which runs the experiment consists of.
+    pub(crate) fn grid(&self) -> Option<&Value> {
+        self.grid.as_ref()
+    }
+
+    /// The settings with the changes applied. Whether their keys are known is for their reader to say.
+    pub(crate) fn resolve(&self, changes: &Changes) -> Result<Table> {
+        self.apply(changes).with_context(|| format!("experiment {}", self.path.display()))
+    }
+
+    fn apply(&self, changes: &Changes) -> Result<Table> {
+        let mut table = self.table.clone();
+        if changes.profile != "full" {
+            let Some(Value::Table(profile)) = self.profiles.get(changes.profile) else {
+                bail!("it has no profile {:?}; write [profiles.{}]", changes.profile, changes.profile);
+            };
+            overlay(&mut table, profile);
+        }
+        if let Some(method) = changes.method {
+            let named = || Table::from_iter([("method".to_owned(), Value::Table(method_table(method)))]);
+            let over = match self.variants.get(method) {
+                None => named(),
+                Some(Value::Table(variant)) => variant.clone(),
+                Some(_) => bail!("variants.{method} is not a table; write [variants.{method}.method]"),
+            };
+            // The options of one method mean nothing to another.
+            if over.contains_key("method") {
+                table.remove("method");
+            }
+            overlay(&mut table, &over);
+        }
+        if let Some(seed) = changes.seed {
+            let seed = i64::try_from(seed).context("--seed: at most 9223372036854775807")?;
+            insert(&mut table, "training.seed", seed.into())?;
+        }
+        for setting in changes.set {
+            let (key, value) =
+                setting.split_once('=').with_context(|| format!("--set {setting}: write key=value"))?;
+            insert(&mut table, key.trim(), value_of(value.trim()))
+                .with_context(|| format!("--set {setting}"))?;
+        }
+        Ok(table)
+    }
+}
+
+fn method_table(name: &str) -> Table {
+    Table::from_iter([("name".to_owned(), name.into())])
+}
+
+/// Reads a definition, laid over the one that it extends where it says so.
+fn read(path: &Path, depth: usize) -> Result<Table> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut table: Table = text.parse().with_context(|| format!("{} is not TOML", path.display()))?;
+    let below = match table.remove("extends") {
+        None => return Ok(table),
+        Some(Value::String(name)) => path.with_file_name(format!("{name}.toml")),
+        Some(_) => bail!("{}: extends is no name; write extends = \"la-8pct\"", path.display()),
+    };
+    if depth == 0 {
+        bail!(
+            "{}: more than {DEPTH} definitions extend one another; does one extend itself?",
+            path.display()
         );
     }
-    if let Some(seed) = changes.seed {
-        let seed = i64::try_from(seed).context("--seed: at most 9223372036854775807")?;
-        insert(&mut table, "training.seed", seed.into())?;
-    }
-    for setting in changes.set {
-        let (key, value) =
-            setting.split_once('=').with_context(|| format!("--set {setting}: write key=value"))?;
-        insert(&mut table, key.trim(), value_of(value.trim())).with_context(|| format!("--set {setting}"))?;
-    }
-    Ok(table)
+    let mut extended = read(&below, depth - 1).with_context(|| format!("{} extends it", path.display()))?;
+    overlay(&mut extended, &table);
+    Ok(extended)
 }
 
 /// Lays one table over another: tables merge, everything else replaces.
@@ -128,10 +190,13 @@ mod tests {
         seed = 1
         [profiles.quick.training]
         iterations = 1000
+        [variants.plain]
+        method = { name = "dual-networks", options = { lambda_u = 0 } }
+        training = { seed = 5 }
     "#;
 
     fn check(changes: &Changes) -> Result<Table> {
-        apply(DEFINITION.parse().unwrap(), changes)
+        Definition::of("x.toml".into(), DEFINITION.parse().unwrap())?.apply(changes)
     }
 
     #[test]
@@ -160,6 +225,42 @@ mod tests {
     fn another_method_drops_the_options_of_the_first() {
         let table = check(&Changes { profile: "full", method: Some("mcf"), ..Changes::default() }).unwrap();
         assert_eq!(table["method"].as_table().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_variant_is_named_like_a_method_and_laid_over_the_definition() {
+        let table =
+            check(&Changes { profile: "quick", method: Some("plain"), ..Changes::default() }).unwrap();
+        let options = table["method"]["options"].as_table().unwrap();
+        assert_eq!(options.keys().collect::<Vec<_>>(), ["lambda_u"]);
+        assert_eq!((&table["training"]["seed"], &table["training"]["iterations"]), (&5.into(), &1000.into()));
+        assert!(!table.contains_key("variants"));
+    }
+
+    #[test]
+    fn a_definition_is_laid_over_the_one_that_it_extends() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("first.toml", DEFINITION);
+        write(
+            "second.toml",
+            "extends = \"first\"\nname = \"second\"\n[training]\nseed = 9\n[grid]\nseeds = 2\n",
+        );
+        let second = Definition::open("second", folder.path()).unwrap();
+        let table = second.resolve(&Changes { profile: "quick", ..Changes::default() }).unwrap();
+        assert_eq!((&table["training"]["seed"], &table["training"]["iterations"]), (&9.into(), &1000.into()));
+        assert_eq!(
+            (table["name"].as_str(), second.grid().unwrap()["seeds"].as_integer()),
+            (Some("second"), Some(2))
+        );
+        assert!(!table.contains_key("extends"));
+
+        write("loop.toml", "extends = \"loop\"");
+        let error = format!("{:#}", Definition::open("loop", folder.path()).unwrap_err());
+        assert!(error.contains("does one extend itself?"), "{error}");
+        write("lost.toml", "extends = \"nowhere\"");
+        let error = format!("{:#}", Definition::open("lost", folder.path()).unwrap_err());
+        assert!(error.contains("lost.toml extends it") && error.contains("nowhere.toml"), "{error}");
     }
 
     #[test]

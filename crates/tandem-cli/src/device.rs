@@ -17,6 +17,17 @@ pub(crate) enum DeviceName {
     Cuda,
 }
 
+impl DeviceName {
+    /// As the option takes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            DeviceName::Auto => "auto",
+            DeviceName::Cpu => "cpu",
+            DeviceName::Cuda => "cuda",
+        }
+    }
+}
+
 impl From<DeviceName> for DeviceChoice {
     fn from(name: DeviceName) -> Self {
         match name {

@@ -1,9 +1,10 @@
 //! `tandem experiment`: trains the networks of a definition and scores them.
 
-mod same;
+pub(crate) mod same;
 
-use crate::definition::{self, Changes};
+use crate::definition::{Changes, Definition};
 use crate::device::{self, DeviceName};
+use crate::grid::{self, Axes};
 use crate::home::Home;
 use crate::output::say;
 use crate::progress::{CaseProgress, Progress, duration};
@@ -18,42 +19,48 @@ use tandem_training::{Bytes, Config, Error, Event, Kernels, Run, RunRecord, Setu
 use tandem_volume::prepared::PreparedSet;
 use toml::Value;
 
-/// Trains the networks of an experiment and scores them on its validation scans.
+/// Trains the networks of an experiment and scores them on its validation scans; or a grid of experiments, which ends in a
+/// comparison of its methods.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The definition: a name from data/experiments, or the path of a .toml file.
     #[arg(required_unless_present = "resume")]
-    definition: Option<String>,
+    pub(crate) definition: Option<String>,
     /// How much work [default: full where there is a GPU, else quick].
     #[arg(long, value_enum, requires = "definition")]
     profile: Option<Profile>,
-    /// Another method, with its own default options.
+    /// Another method, with its own default options; or a variant of the definition.
     #[arg(long, value_name = "NAME", requires = "definition")]
     method: Option<String>,
     /// Where the networks run.
     #[arg(long, value_enum, requires = "definition")]
-    device: Option<DeviceName>,
+    pub(crate) device: Option<DeviceName>,
     /// Another seed.
     #[arg(long, value_name = "N", requires = "definition")]
     seed: Option<u64>,
     /// Another value of a setting, such as training.iterations=30 or data.labelled=4.
     #[arg(long, value_name = "KEY=VALUE", requires = "definition")]
-    set: Vec<String>,
-    /// The run folder [default: runs/NAME-DATA-METHOD-PROFILE-sSEED].
+    pub(crate) set: Vec<String>,
+    /// The run folder [default: runs/NAME-DATA-METHOD-PROFILE-sSEED], or that of a grid [default: runs/grids/NAME-DATA-PROFILE].
     #[arg(long, value_name = "DIR", requires = "definition")]
-    out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
     /// Begins even where memory or disk seem not to suffice.
     #[arg(long, requires = "definition", conflicts_with = "resume")]
-    anyway: bool,
+    pub(crate) anyway: bool,
     /// Goes on with a run that was stopped, as if it had not been: with RUN, or with the one that the same command without
     /// --resume has begun.
     #[arg(long, value_name = "RUN", num_args = 0..=1)]
     resume: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    pub(crate) grid: grid::Arguments,
+    /// Stops when standard input ends: when the grid that began the run stops, or is no more.
+    #[arg(long, hide = true)]
+    tied: bool,
 }
 
 /// How much work a run does.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Profile {
+pub(crate) enum Profile {
     /// Half resolution, small networks, 1,000 iterations: minutes on a CPU.
     Quick,
     /// The paper's settings.
@@ -61,7 +68,7 @@ enum Profile {
 }
 
 impl Profile {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Profile::Quick => "quick",
             Profile::Full => "full",
@@ -70,7 +77,13 @@ impl Profile {
 }
 
 pub(crate) fn run(arguments: &Arguments, home: &Home) -> Result<ExitCode> {
+    if let Some((definition, axes)) = arguments.grid(home)? {
+        return grid::run(arguments, &definition, axes, home);
+    }
     let stop = interrupt::watch()?;
+    if arguments.tied {
+        interrupt::watch_standard_input();
+    }
     let started = Instant::now();
     let mut display = Display::default();
     let opened = match &arguments.resume {
@@ -136,8 +149,29 @@ fn start(
     let setup = Setup { config, prepared: &data.folder, folder: &folder, device };
     let run = Run::create(setup, stop, &mut |event| display.show(event))?;
     display.clear();
-    say(describe_lists(run.record()));
+    say(describe_lists(run.config(), run.record()));
     Ok((run, folder))
+}
+
+impl Arguments {
+    /// The grid that is asked for: by the command line, or by the definition where the command line names no single run.
+    fn grid(&self, home: &Home) -> Result<Option<(Definition, Axes)>> {
+        let Some(name) = self.definition.as_deref().filter(|_| self.resume.is_none()) else {
+            return Ok(None);
+        };
+        let single = self.method.is_some() || self.seed.is_some();
+        if single && !self.grid.is_asked() {
+            return Ok(None);
+        }
+        let definition = Definition::open(name, &home.experiments())?;
+        let axes = self.grid.axes(&definition)?;
+        Ok(axes.map(|axes| (definition, axes)))
+    }
+
+    /// The profile that is asked for, else the one that suits the machine.
+    pub(crate) fn profile(&self) -> Profile {
+        self.profile.unwrap_or(if device::has_gpu() { Profile::Full } else { Profile::Quick })
+    }
 }
 
 /// What the command line asks for.
@@ -150,12 +184,20 @@ struct Asked {
 
 impl Asked {
     fn of(arguments: &Arguments, home: &Home) -> Result<Self> {
-        let automatic = if device::has_gpu() { Profile::Full } else { Profile::Quick };
-        let profile = arguments.profile.unwrap_or(automatic);
-        let config = resolve(arguments, profile, home)?;
+        let profile = arguments.profile();
+        let definition =
+            Definition::open(arguments.definition.as_deref().unwrap_or_default(), &home.experiments())?;
+        let changes = Changes {
+            profile: profile.name(),
+            method: arguments.method.as_deref(),
+            seed: arguments.seed,
+            set: &arguments.set,
+        };
+        let config = resolve(&definition, &changes, arguments.device)?;
         let data = choose_data(&config, home)?;
         let folder = arguments.out.clone().unwrap_or_else(|| {
-            let (name, method, seed) = (&config.name, &config.method.name, config.training.seed);
+            let (name, seed) = (&config.name, config.training.seed);
+            let method = arguments.method.as_ref().unwrap_or(&config.method.name);
             home.runs().join(format!("{name}-{}-{method}-{}-s{seed}", data.name, profile.name()))
         });
         Ok(Asked { config, profile, data, folder })
@@ -200,50 +242,47 @@ fn resume(
     Ok((run, folder.to_owned()))
 }
 
-fn resolve(arguments: &Arguments, profile: Profile, home: &Home) -> Result<Config> {
-    let name = arguments.definition.as_deref().unwrap_or_default();
-    let path = definition::find(name, &home.experiments())?;
-    let changes = Changes {
-        profile: profile.name(),
-        method: arguments.method.as_deref(),
-        seed: arguments.seed,
-        set: &arguments.set,
-    };
-    let table = definition::resolve(&path, &changes)?;
+/// The settings of a definition with changes, checked as far as they can be without data.
+pub(crate) fn resolve(
+    definition: &Definition,
+    changes: &Changes,
+    device: Option<DeviceName>,
+) -> Result<Config> {
+    let table = definition.resolve(changes)?;
     // Errors of the reader span lines of the text that it was given; on one line they read as a sentence.
     let mut config: Config = Value::Table(table).try_into().map_err(|error| {
-        anyhow::anyhow!("experiment {}: {}", path.display(), one_line(&error.to_string()))
+        anyhow::anyhow!("experiment {}: {}", definition.path().display(), one_line(&error.to_string()))
     })?;
-    config.device = arguments.device.map_or(config.device, Into::into);
+    config.device = device.map_or(config.device, Into::into);
     // What can be wrong without data is said before data are made.
     config.check()?;
     tandem_objectives::build(&config.method.name, &config.method.options.clone().into())?;
     Ok(config)
 }
 
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The prepared folder that a run reads.
-struct Data {
-    name: String,
-    folder: PathBuf,
+pub(crate) struct Data {
+    pub(crate) name: String,
+    pub(crate) folder: PathBuf,
 }
 
 impl Data {
-    fn is_prepared(&self) -> bool {
+    pub(crate) fn is_prepared(&self) -> bool {
         self.folder.exists()
     }
 
-    fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let made = if self.is_prepared() { "" } else { "; none are prepared, so they are made now" };
         format!("{}{made}", describe_data(&self.name))
     }
 }
 
 /// The first dataset of the definition that is prepared, else phantoms.
-fn choose_data(config: &Config, home: &Home) -> Result<Data> {
+pub(crate) fn choose_data(config: &Config, home: &Home) -> Result<Data> {
     let named = |name: &String| Data { name: name.clone(), folder: home.prepared().join(name) };
     let names = &config.data.dataset;
     if let Some(data) = names.iter().map(named).find(Data::is_prepared) {
@@ -277,14 +316,15 @@ fn describe_data(dataset: &str) -> String {
 }
 
 /// What "8 %" means here: of all scans of the benchmark, and of its training list.
-fn describe_lists(record: &RunRecord) -> String {
+fn describe_lists(config: &Config, record: &RunRecord) -> String {
     let lists = &record.lists;
     let labelled = lists.labelled.len();
     let percent = |of: usize| 100.0 * labelled as f64 / of.max(1) as f64;
     let all = record.all_scans;
     format!(
-        "{labelled} labelled scans: {labelled}/{all} = {:.0} % of all {all}, {labelled}/{} = {:.0} % of the \
-         training list; {} unlabelled, {} for validation",
+        "labelled: {}, {labelled}/{all} = {:.0} % of all {all}, {labelled}/{} = {:.0} % of the training list; {} \
+         unlabelled, {} for validation",
+        config.data.describe_labelled(),
         percent(all),
         record.training_scans,
         percent(record.training_scans),

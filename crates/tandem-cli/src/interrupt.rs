@@ -28,6 +28,17 @@ pub(crate) fn watch() -> Result<&'static AtomicBool> {
     Ok(&ASKED)
 }
 
+/// From now on the end of standard input raises the flag too.
+pub(crate) fn watch_standard_input() {
+    std::thread::spawn(|| {
+        let ended = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        if ended.is_ok() {
+            CODE.store(128 + SIGINT as u8, Ordering::SeqCst);
+            ASKED.store(true, Ordering::SeqCst);
+        }
+    });
+}
+
 /// Whether work may go on, for what tells its progress.
 pub(crate) fn asked() -> ControlFlow<()> {
     if ASKED.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

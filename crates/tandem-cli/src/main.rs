@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod check_data;
+mod compare;
 mod evaluate;
 mod experiment;
 mod inspect;
@@ -15,6 +16,7 @@ mod verify;
 
 mod definition;
 mod device;
+mod grid;
 mod home;
 mod intensities;
 mod interrupt;
@@ -49,7 +51,8 @@ struct CommandLine {
 enum Verb {
     CheckData(check_data::Arguments),
     PrepareData(prepare_data::Arguments),
-    Experiment(experiment::Arguments),
+    Experiment(Box<experiment::Arguments>),
+    Compare(compare::Arguments),
     Evaluate(evaluate::Arguments),
     Predict(predict::Arguments),
     Verify(verify::Arguments),
@@ -87,6 +90,7 @@ fn run(verb: Verb, home: &Home) -> Result<ExitCode> {
         Verb::CheckData(arguments) => check_data::run(&arguments),
         Verb::PrepareData(arguments) => prepare_data::run(&arguments, home),
         Verb::Experiment(arguments) => experiment::run(&arguments, home),
+        Verb::Compare(arguments) => compare::run(&arguments),
         Verb::Evaluate(arguments) => evaluate::run(&arguments),
         Verb::Predict(arguments) => predict::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),

@@ -54,6 +54,7 @@ pub use evaluation::{
 };
 pub use guard::{Breakdown, NonFinite, Quantity};
 pub use lists::Lists;
+pub use lock::RunLock;
 pub use networks::{Member, Networks};
 pub use optimiser::Sgd;
 pub use precision::{Kernels, Precision};

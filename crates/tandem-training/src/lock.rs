@@ -8,18 +8,18 @@ use std::path::Path;
 /// The file in a run folder that is locked. It stays there: what counts is the lock, not the file.
 const LOCK: &str = ".lock";
 
-/// The right to write to a run folder. The system takes it back when its holder ends, however it ends.
+/// The right to write to a run folder, or to one of several runs. The system takes it back when its holder ends, however it ends.
 #[derive(Debug)]
-pub(crate) struct RunLock {
+pub struct RunLock {
     _file: File,
 }
 
 impl RunLock {
-    /// Takes the lock of a run folder and writes into it who holds it.
+    /// Takes the lock of a folder and writes into it who holds it.
     ///
     /// # Errors
     /// Where another process holds it, or the file system has no locks.
-    pub(crate) fn take(folder: &Path) -> Result<Self> {
+    pub fn take(folder: &Path) -> Result<Self> {
         let path = folder.join(LOCK);
         let mut file = OpenOptions::new()
             .create(true)

@@ -9,8 +9,7 @@ use tandem_volume::prepared::Names;
 /// # Errors
 /// Names the first setting that the run in `folder` has otherwise.
 pub(super) fn check(asked: &Config, of_run: &Config, folder: &Path) -> Result<()> {
-    let asked = serde_json::to_value(decided(asked.clone(), of_run))?;
-    if let Some(difference) = difference("", &asked, &serde_json::to_value(of_run)?) {
+    if let Some(difference) = difference(asked, of_run)? {
         bail!(
             "{}: {difference}; leave that out, or go on with the run as it is: experiment --resume {}",
             folder.display(),
@@ -18,6 +17,12 @@ pub(super) fn check(asked: &Config, of_run: &Config, folder: &Path) -> Result<()
         );
     }
     Ok(())
+}
+
+/// The first setting that a run has otherwise, such as `training.seed is 3 here and 1337 in the run`.
+pub(crate) fn difference(asked: &Config, of_run: &Config) -> Result<Option<String>> {
+    let asked = serde_json::to_value(decided(asked.clone(), of_run))?;
+    Ok(first_difference("", &asked, &serde_json::to_value(of_run)?))
 }
 
 /// With what a run decides on when it begins: its precision, and the channels and classes of its data.
@@ -35,13 +40,13 @@ fn decided(mut asked: Config, of_run: &Config) -> Config {
     asked
 }
 
-/// The first place where two values differ, such as `training.seed is 3 here and 1337 in the run`.
-fn difference(place: &str, asked: &Value, of_run: &Value) -> Option<String> {
+/// The first place where two values differ.
+fn first_difference(place: &str, asked: &Value, of_run: &Value) -> Option<String> {
     match (asked, of_run) {
         (Value::Object(asked), Value::Object(of_run)) => asked.keys().chain(of_run.keys()).find_map(|key| {
             let place = if place.is_empty() { key.clone() } else { format!("{place}.{key}") };
             let of = |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or(Value::Null);
-            difference(&place, &of(asked), &of(of_run))
+            first_difference(&place, &of(asked), &of(of_run))
         }),
         _ if asked == of_run => None,
         _ => Some(format!("{place} is {asked} here and {of_run} in the run")),

@@ -1,0 +1,153 @@
+//! What runs a grid consists of: stated by a definition's `[grid]`, overridden by the command line.
+
+use crate::definition::Definition;
+use crate::experiment::one_line;
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+/// Options that make an experiment a grid, or more of one.
+#[derive(Debug, clap::Args)]
+#[group(id = "grid", multiple = true, conflicts_with_all = ["method", "seed", "resume"])]
+pub(crate) struct Arguments {
+    /// A grid: these methods, or variants of the definition, separated by commas.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    methods: Vec<String>,
+    /// A grid: with the seeds 1 to N each.
+    #[arg(long, value_name = "N")]
+    seeds: Option<u64>,
+    /// A grid: with the labelled sets 1 to N each, which are drawn; without it, with the first scans of the list.
+    #[arg(long, value_name = "N")]
+    labelled_sets: Option<u64>,
+    /// A grid: with so many labelled scans, separated by commas.
+    #[arg(long, value_name = "K,L", value_delimiter = ',')]
+    labelled: Vec<usize>,
+    /// A grid: cross-validation with K folds.
+    #[arg(long, value_name = "K")]
+    folds: Option<usize>,
+    /// A grid: the method that the others are compared with [default: supervised-ensemble].
+    #[arg(long, value_name = "METHOD")]
+    control: Option<String>,
+    /// A grid: how many runs at once. They share the threads.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = jobs)]
+    pub(crate) jobs: usize,
+}
+
+fn jobs(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|jobs| *jobs > 0).ok_or_else(|| "give a number of at least 1".to_owned())
+}
+
+/// The axes of a grid.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Axes {
+    /// Methods, or variants of the definition; where there is none, the definition's method.
+    pub(crate) methods: Vec<String>,
+    /// Seeds 1 to this; where there is none, the definition's seed.
+    pub(crate) seeds: Option<u64>,
+    /// Labelled sets 1 to this; where there is none, the definition's.
+    pub(crate) labelled_sets: Option<u64>,
+    /// Numbers of labelled scans; where there is none, the definition's.
+    pub(crate) labelled: Vec<usize>,
+    /// Folds of a cross-validation; where there is none, the definition's division.
+    pub(crate) folds: Option<usize>,
+    /// The method that the others are compared with.
+    pub(crate) control: Option<String>,
+}
+
+impl Arguments {
+    /// Whether the command line asks for a grid.
+    pub(crate) fn is_asked(&self) -> bool {
+        let numbers = [self.seeds.is_some(), self.labelled_sets.is_some(), self.folds.is_some()];
+        !self.methods.is_empty() || !self.labelled.is_empty() || numbers.contains(&true)
+    }
+
+    /// The axes of the definition, where it has a `[grid]`, under those of the command line; none where neither asks for a grid.
+    pub(crate) fn axes(&self, definition: &Definition) -> Result<Option<Axes>> {
+        let stated = definition.grid().map(|grid| {
+            grid.clone().try_into::<Axes>().map_err(|error| {
+                let error = one_line(&error.to_string());
+                anyhow::anyhow!("experiment {}: grid: {error}", definition.path().display())
+            })
+        });
+        if stated.is_none() && !self.is_asked() {
+            return Ok(None);
+        }
+        let mut axes = stated.transpose()?.unwrap_or_default();
+        let lists = [(&self.methods, &mut axes.methods)];
+        lists.into_iter().filter(|(own, _)| !own.is_empty()).for_each(|(own, axis)| axis.clone_from(own));
+        if !self.labelled.is_empty() {
+            axes.labelled.clone_from(&self.labelled);
+        }
+        axes.seeds = self.seeds.or(axes.seeds);
+        axes.labelled_sets = self.labelled_sets.or(axes.labelled_sets);
+        axes.folds = self.folds.or(axes.folds);
+        axes.control = self.control.clone().or(axes.control);
+        axes.check().with_context(|| format!("experiment {}", definition.path().display()))?;
+        Ok(Some(axes))
+    }
+}
+
+impl Axes {
+    fn check(&self) -> Result<()> {
+        for (name, count) in [("seeds", self.seeds), ("labelled sets", self.labelled_sets)] {
+            if count == Some(0) {
+                bail!("a grid needs at least 1 of its {name}; leave the option out for the definition's own");
+            }
+        }
+        if self.folds.is_some_and(|folds| folds < 2) {
+            bail!(
+                "a cross-validation needs at least 2 folds; leave the option out for the definition's validation scans"
+            );
+        }
+        let twice = |names: &[String]| names.iter().enumerate().any(|(at, name)| names[..at].contains(name));
+        let labelled: Vec<String> = self.labelled.iter().map(ToString::to_string).collect();
+        if twice(&self.methods) || twice(&labelled) {
+            bail!("a grid names a method or a number of labelled scans twice; give each once");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[arg(long)]
+        method: Option<String>,
+        #[arg(long)]
+        seed: Option<u64>,
+        #[arg(long)]
+        resume: Option<String>,
+        #[command(flatten)]
+        grid: Arguments,
+    }
+
+    fn axes(definition: &str, line: &[&str]) -> Result<Option<Axes>> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("x.toml"), definition).unwrap();
+        let line = Line::try_parse_from([&["tandem"], line].concat())?;
+        line.grid.axes(&Definition::open("x", folder.path())?)
+    }
+
+    #[test]
+    fn the_command_line_has_the_last_word_on_each_axis() {
+        assert_eq!(axes("version = 1", &[]).unwrap(), None);
+        let stated = "[grid]\nmethods = [\"mcf\"]\nseeds = 2\nlabelled = [4, 8]";
+        let found = axes(stated, &["--methods", "a,b", "--folds", "5"]).unwrap().unwrap();
+        assert_eq!((found.methods, found.labelled), (vec!["a".to_owned(), "b".to_owned()], vec![4, 8]));
+        assert_eq!((found.seeds, found.labelled_sets, found.folds), (Some(2), None, Some(5)));
+    }
+
+    #[test]
+    fn what_makes_no_grid_is_told() {
+        let message = |definition, line: &[&str]| format!("{:#}", axes(definition, line).unwrap_err());
+        assert!(message("[grid]\nseed = 2", &[]).contains("grid: unknown field `seed`"));
+        assert!(message("", &["--methods", "a,b,a"]).contains("twice"));
+        assert!(message("", &["--seeds", "0"]).contains("at least 1"));
+        assert!(message("", &["--folds", "1"]).contains("at least 2"));
+        assert!(message("", &["--seeds", "2", "--seed", "1"]).contains("cannot be used with"));
+    }
+}
