@@ -12,9 +12,9 @@ use tandem_random::Draws;
 
 use crate::setting::{Setting, in_range};
 use crate::{
-    AugmentError, Patch, RandomAffine, RandomBiasField, RandomBlur, RandomBrightness, RandomContrast,
+    AugmentError, Drawn, RandomAffine, RandomBiasField, RandomBlur, RandomBrightness, RandomContrast,
     RandomElastic, RandomFlip, RandomGamma, RandomLowResolution, RandomNoise, RandomTransform, RandomTurn,
-    Result, Transform,
+    Result,
 };
 
 /// Which random transforms patches go through. What is `None` is off; by default everything is.
@@ -72,78 +72,23 @@ pub struct Augmentation {
     pub noise: Option<RandomNoise>,
 }
 
-macro_rules! drawn {
-    ($($name:ident),*) => {
-        /// A transform that was drawn: a line of the log of what was done to a patch.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-        #[serde(tag = "transform", rename_all = "snake_case")]
-        pub enum Drawn {
-            $(#[doc = concat!("A [`", stringify!($name), "`](crate::", stringify!($name), ").")] $name(crate::$name)),*
-        }
-
-        impl Transform for Drawn {
-            fn apply(&self, patch: Patch) -> Patch {
-                match self {
-                    $(Drawn::$name(transform) => transform.apply(patch)),*
-                }
-            }
-
-            fn is_spatial(&self) -> bool {
-                match self {
-                    $(Drawn::$name(transform) => transform.is_spatial()),*
-                }
-            }
-        }
+/// What a function makes of every setting, in the order in which transforms are applied.
+macro_rules! each {
+    ($settings:ident, $function:ident $(, $argument:expr)*) => {
+        [
+            $function(&$settings.turn $(, $argument)*),
+            $function(&$settings.flip $(, $argument)*),
+            $function(&$settings.affine $(, $argument)*),
+            $function(&$settings.elastic $(, $argument)*),
+            $function(&$settings.bias_field $(, $argument)*),
+            $function(&$settings.brightness $(, $argument)*),
+            $function(&$settings.contrast $(, $argument)*),
+            $function(&$settings.gamma $(, $argument)*),
+            $function(&$settings.blur $(, $argument)*),
+            $function(&$settings.low_resolution $(, $argument)*),
+            $function(&$settings.noise $(, $argument)*),
+        ]
     };
-}
-
-drawn!(Turn, Flip, Affine, Elastic, BiasField, Brightness, Contrast, Gamma, Blur, LowResolution, Noise);
-
-/// One transform after the other.
-impl Transform for Vec<Drawn> {
-    fn apply(&self, patch: Patch) -> Patch {
-        self.iter().fold(patch, |patch, transform| transform.apply(patch))
-    }
-
-    fn is_spatial(&self) -> bool {
-        self.iter().any(Transform::is_spatial)
-    }
-}
-
-impl RandomTransform for Augmentation {
-    type Drawn = Vec<Drawn>;
-
-    fn draw(&self, shape: [usize; 3], draws: &mut Draws) -> Vec<Drawn> {
-        let of = Key { key: draws.next_u64(), shape };
-        let drawn = [
-            of.draw(&self.turn, Drawn::Turn),
-            of.draw(&self.flip, Drawn::Flip),
-            of.draw(&self.affine, Drawn::Affine),
-            of.draw(&self.elastic, Drawn::Elastic),
-            of.draw(&self.bias_field, Drawn::BiasField),
-            of.draw(&self.brightness, Drawn::Brightness),
-            of.draw(&self.contrast, Drawn::Contrast),
-            of.draw(&self.gamma, Drawn::Gamma),
-            of.draw(&self.blur, Drawn::Blur),
-            of.draw(&self.low_resolution, Drawn::LowResolution),
-            of.draw(&self.noise, Drawn::Noise),
-        ];
-        drawn.into_iter().flatten().collect()
-    }
-}
-
-/// What the draws of a patch are keyed by.
-struct Key {
-    key: u64,
-    shape: [usize; 3],
-}
-
-impl Key {
-    fn draw<S: Setting>(&self, setting: &Option<S>, drawn: fn(S::Drawn) -> Drawn) -> Option<Drawn> {
-        let setting = setting.as_ref()?;
-        let mut draws = Draws::new(self.key, S::NAME, 0, 0);
-        draws.chance(setting.probability()).then(|| drawn(setting.draw(self.shape, &mut draws)))
-    }
 }
 
 impl Augmentation {
@@ -157,18 +102,8 @@ impl Augmentation {
     /// # Errors
     /// Names the first number that is out of range, or a turn that would change the shape of the patch.
     pub fn check(&self, shape: [usize; 3]) -> Result<()> {
-        check(&self.turn)?;
-        check(&self.flip)?;
-        check(&self.affine)?;
-        check(&self.elastic)?;
-        check(&self.bias_field)?;
-        check(&self.brightness)?;
-        check(&self.contrast)?;
-        check(&self.gamma)?;
-        check(&self.blur)?;
-        check(&self.low_resolution)?;
-        check(&self.noise)?;
-        match self.turn.and_then(|turn| turn.hindered(shape).next()) {
+        each!(self, check).into_iter().collect::<Result<()>>()?;
+        match self.turn.and_then(|turn| turn.hindered(shape)) {
             None => Ok(()),
             Some(axis) => Err(AugmentError::Setting {
                 field: "turn.probability".into(),
@@ -186,6 +121,35 @@ fn check<S: Setting>(setting: &Option<S>) -> Result<()> {
     let Some(setting) = setting else { return Ok(()) };
     in_range(&format!("{}.probability", S::NAME), setting.probability(), 0.0, 1.0)?;
     setting.check()
+}
+
+impl RandomTransform for Augmentation {
+    type Drawn = Vec<Drawn>;
+
+    fn draw(&self, shape: [usize; 3], draws: &mut Draws) -> Vec<Drawn> {
+        let key = draws.next_u64();
+        each!(self, draw, shape, key).into_iter().flatten().collect()
+    }
+}
+
+fn draw<S: Setting>(setting: &Option<S>, shape: [usize; 3], key: u64) -> Option<Drawn> {
+    let setting = setting.as_ref()?;
+    let mut draws = Draws::new(key, S::NAME, 0, 0);
+    draws.chance(setting.probability()).then(|| setting.draw(shape, &mut draws).into())
+}
+
+/// The name of the preset that it is, or those of its transforms.
+impl fmt::Display for Augmentation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Self::NAMES.into_iter().find(|name| Self::named(name).as_ref() == Some(self)) {
+            Some(name) => f.write_str(name),
+            None => f.write_str(&each!(self, name).into_iter().flatten().collect::<Vec<_>>().join(", ")),
+        }
+    }
+}
+
+fn name<S: Setting>(setting: &Option<S>) -> Option<&'static str> {
+    setting.as_ref().map(|_| S::NAME)
 }
 
 impl Serialize for Augmentation {

@@ -24,6 +24,7 @@ mod transform;
 
 mod augmentation;
 mod crop;
+mod drawn;
 
 mod affine;
 mod elastic;
@@ -50,12 +51,13 @@ mod setting;
 pub mod testing;
 
 pub use affine::{Affine, RandomAffine};
-pub use augmentation::{Augmentation, Drawn};
+pub use augmentation::Augmentation;
 pub use bias_field::{BiasField, RandomBiasField};
 pub use blur::{Blur, RandomBlur};
 pub use brightness::{Brightness, RandomBrightness};
 pub use contrast::{Contrast, RandomContrast};
 pub use crop::{Crop, RandomCrop};
+pub use drawn::Drawn;
 pub use elastic::{Elastic, RandomElastic};
 pub use error::{AugmentError, Result};
 pub use flip::{Flip, RandomFlip};

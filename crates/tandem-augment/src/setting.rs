@@ -2,10 +2,10 @@
 
 use tandem_random::Draws;
 
-use crate::{AugmentError, RandomTransform, Result};
+use crate::{AugmentError, Drawn, RandomTransform, Result};
 
 /// A random transform that an augmentation can be asked for.
-pub(crate) trait Setting: RandomTransform {
+pub(crate) trait Setting: RandomTransform<Drawn: Into<Drawn>> {
     /// Its name among the settings; its draws are keyed by it too.
     const NAME: &'static str;
 

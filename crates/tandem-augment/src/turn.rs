@@ -64,10 +64,10 @@ pub struct RandomTurn {
 }
 
 impl RandomTurn {
-    /// The axes whose turns take a patch of this shape half round at least, though a quarter was asked for.
-    pub(crate) fn hindered(&self, shape: [usize; 3]) -> impl Iterator<Item = usize> {
-        let [probability, planes] = [self.probability, PLANES.map(|[a, b]| f64::from(shape[a] != shape[b]))];
-        (0..3).filter(move |axis| probability[*axis] * planes[*axis] > 0.0)
+    /// The first axis about which a patch of this shape can turn by halves only, though quarters are asked for.
+    pub(crate) fn hindered(&self, shape: [usize; 3]) -> Option<usize> {
+        let differ = |[first, second]: [usize; 2]| shape[first] != shape[second];
+        (0..3).find(|axis| self.probability[*axis] > 0.0 && differ(PLANES[*axis]))
     }
 }
 
@@ -151,7 +151,6 @@ mod tests {
         };
         assert_eq!(seen([8, 8, 5]), [0, 1, 2, 3]);
         assert_eq!(seen([8, 6, 6]), [0, 2]);
-        assert_eq!(random.hindered([8, 8, 5]).count(), 0);
-        assert_eq!(random.hindered([8, 6, 6]).collect::<Vec<_>>(), [2]);
+        assert_eq!((random.hindered([8, 8, 5]), random.hindered([8, 6, 6])), (None, Some(2)));
     }
 }

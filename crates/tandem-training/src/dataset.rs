@@ -1,9 +1,9 @@
 //! The scans of a run: crops of them, read without loading a volume.
 
 use crate::reader::guarded;
-use crate::{Error, Lists, Picks, Result};
+use crate::{AugmentationConfig, Augmented, Error, Lists, Picks, Result};
 use ndarray::{Array3, Array4};
-use tandem_augment::{Crop, RandomCrop, RandomNoise, RandomTransform, Transform};
+use tandem_augment::{Drawn, RandomCrop, RandomTransform, Transform};
 use tandem_random::Draws;
 use tandem_volume::prepared::{PreparedCase, PreparedSet};
 
@@ -18,16 +18,14 @@ pub struct Patch {
     pub strong: Option<Array4<f32>>,
 }
 
-/// The strong view: noise of a tenth of a scan's standard deviation.
-const STRONG: RandomNoise = RandomNoise { probability: 1.0, deviation: [0.1, 0.1] };
-
 /// The labelled and the unlabelled cases of a run, opened for positioned reads.
 #[derive(Debug)]
 pub struct Dataset {
     cases: Vec<(String, PreparedCase)>,
     crop: RandomCrop,
     seed: u64,
-    strong: Option<RandomNoise>,
+    augmentation: AugmentationConfig,
+    strong_view: bool,
 }
 
 impl Dataset {
@@ -40,12 +38,18 @@ impl Dataset {
         let cases = lists.labelled.iter().chain(&lists.unlabelled).map(open).collect::<Result<_>>()?;
         let crop =
             RandomCrop::new(patch).map_err(|error| Error::config("training.patch", error.to_string()))?;
-        Ok(Dataset { cases, crop, seed, strong: None })
+        let augmentation = AugmentationConfig::default();
+        Ok(Dataset { cases, crop, seed, augmentation, strong_view: false })
+    }
+
+    /// Changes patches at random, as settings say that were checked.
+    pub fn with_augmentation(self, augmentation: AugmentationConfig) -> Self {
+        Dataset { augmentation, ..self }
     }
 
     /// Whether every patch gets a strong view too.
     pub fn with_strong_view(self, wanted: bool) -> Self {
-        Dataset { strong: wanted.then_some(STRONG), ..self }
+        Dataset { strong_view: wanted, ..self }
     }
 
     /// The patches of a step's batch, labelled ones first. All that is random of a patch is keyed by (seed, step, place in the
@@ -54,46 +58,45 @@ impl Dataset {
     /// # Errors
     /// Where a file cannot be read or has shrunk, or a labelled case has no label map.
     pub fn patches(&self, step: u64, picks: &Picks) -> Result<Vec<Patch>> {
-        let labelled = picks.labelled.iter().map(|&case| (case, true));
-        let unlabelled = picks.unlabelled.iter().map(|&case| (case, false));
-        let read = |(slot, (case, labelled))| {
-            let patch = self.patch(case, labelled, self.draw(case, step, slot as u64))?;
-            Ok(Patch { strong: self.strong_view(&patch.image, step, slot as u64)?, ..patch })
-        };
-        labelled.chain(unlabelled).enumerate().map(read).collect()
+        let drawn = self.augmentations(step, picks);
+        let read = |(slot, (case, drawn))| self.patch(case, slot < picks.labelled.len(), &drawn);
+        picks.cases().zip(drawn).enumerate().map(read).collect()
     }
 
-    /// The ids of the cases of a batch, in its order.
-    pub fn ids(&self, picks: &Picks) -> Vec<String> {
-        picks.labelled.iter().chain(&picks.unlabelled).map(|&case| self.cases[case].0.clone()).collect()
+    /// What is drawn for each patch of a step's batch, in its order: the log of [`Self::patches`], made without reading a scan.
+    pub fn augmentations(&self, step: u64, picks: &Picks) -> Vec<Augmented> {
+        picks.cases().enumerate().map(|(slot, case)| self.draw(case, step, slot as u64)).collect()
     }
 
-    fn draw(&self, case: usize, step: u64, slot: u64) -> Crop {
-        let mut draws = Draws::new(self.seed, "crop", step, slot);
-        self.crop.draw(self.cases[case].1.shape(), &mut draws)
-    }
-
-    fn strong_view(&self, image: &Array4<f32>, step: u64, slot: u64) -> Result<Option<Array4<f32>>> {
-        let changed = |random: &RandomNoise| {
-            let patch = tandem_augment::Patch::new(image.clone(), None)
-                .map_err(|error| Error::config("training.patch", error.to_string()))?;
-            let drawn = random.draw(patch.shape(), &mut Draws::new(self.seed, "strong view", step, slot));
-            Ok(drawn.apply(patch).into_parts().0)
-        };
-        self.strong.as_ref().map(changed).transpose()
-    }
-
-    fn patch(&self, case: usize, labelled: bool, crop: Crop) -> Result<Patch> {
-        let (id, case) = &self.cases[case];
-        let read = || case.read_patch(crop.start, crop.size).map_err(Error::case(id));
-        let (image, label) = guarded(&format!("case {id}"), read)?;
-        match (labelled, label) {
-            (true, None) => {
-                Err(Error::config("data.labelled", format!("reaches case {id}, which has no label map")))
-            }
-            (true, label) => Ok(Patch { image, label, strong: None }),
-            // The label of an unlabelled case goes no further, even where there is one.
-            (false, _) => Ok(Patch { image, label: None, strong: None }),
+    fn draw(&self, case: usize, step: u64, slot: u64) -> Augmented {
+        let draws = |purpose| Draws::new(self.seed, purpose, step, slot);
+        let ((id, case), size) = (&self.cases[case], self.crop.size());
+        let strong_view = || self.augmentation.strong_view.draw(size, &mut draws("strong view"));
+        Augmented {
+            case: id.clone(),
+            crop: self.crop.draw(case.shape(), &mut draws("crop")),
+            patch: self.augmentation.patches.draw(size, &mut draws("augment")),
+            strong_view: self.strong_view.then(strong_view),
         }
+    }
+
+    fn patch(&self, case: usize, labelled: bool, drawn: &Augmented) -> Result<Patch> {
+        let (id, case) = &self.cases[case];
+        let read = || case.read_patch(drawn.crop.start, drawn.crop.size).map_err(Error::case(id));
+        let (image, label) = guarded(&format!("case {id}"), read)?;
+        if labelled && label.is_none() {
+            return Err(Error::config("data.labelled", format!("reaches case {id}, which has no label map")));
+        }
+        // The label of an unlabelled case goes no further, even where there is one.
+        let label = label.filter(|_| labelled);
+        let on_grid = |image, label| -> Result<tandem_augment::Patch> {
+            Ok(tandem_augment::Patch::new(image, label)?.with_spacing(case.geometry().spacing()))
+        };
+        let (image, label) = drawn.patch.apply(on_grid(image, label)?).into_parts();
+        let view = |drawn: &Vec<Drawn>| -> Result<Array4<f32>> {
+            Ok(drawn.apply(on_grid(image.clone(), None)?).into_parts().0)
+        };
+        let strong = drawn.strong_view.as_ref().map(view).transpose()?;
+        Ok(Patch { image, label, strong })
     }
 }

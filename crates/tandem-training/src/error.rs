@@ -103,6 +103,9 @@ pub enum Error {
     /// The batches ended before the run did.
     #[error("there are no more batches; the thread that reads them has ended")]
     NoMoreBatches,
+    /// A patch could not be changed.
+    #[error(transparent)]
+    Augmentation(#[from] tandem_augment::AugmentError),
     /// A tensor operation, a network or a method refused its input.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

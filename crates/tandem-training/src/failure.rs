@@ -1,7 +1,7 @@
 //! What is kept of a step that broke: enough to run it again and look at it.
 
 use crate::files::write_json;
-use crate::{Breakdown, Checkpoint, Error, Result};
+use crate::{Augmented, Breakdown, Checkpoint, Error, Result};
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use tandem_volume::write_whole;
 struct Failure<'a> {
     #[serde(flatten)]
     breakdown: &'a Breakdown,
-    /// The scans of the batch, in its order.
-    cases: &'a [String],
+    /// Of each patch of the batch, in its order: the scan, and what was drawn for it.
+    patches: &'a [Augmented],
 }
 
-/// Writes what broke, the batch, and the state of the run before the step into a folder of its own below `failures`, and gives
+/// Writes what broke, the batch and how it came about, and the state of the run before the step into a folder of its own below `failures`, and gives
 /// that folder.
 pub(crate) fn keep(
     failures: &Path,
     breakdown: &Breakdown,
-    cases: &[String],
+    patches: &[Augmented],
     batch: &Batch,
     before: &Checkpoint,
 ) -> Result<PathBuf> {
@@ -34,6 +34,6 @@ pub(crate) fn keep(
         .map_err(|error| Error::run_file(&path, format!("cannot be written: {error}")))?;
     write_whole(&path, &bytes)?;
     before.save(&folder.join("state.safetensors"))?;
-    write_json(&folder.join("failure.json"), &Failure { breakdown, cases })?;
+    write_json(&folder.join("failure.json"), &Failure { breakdown, patches })?;
     Ok(folder)
 }

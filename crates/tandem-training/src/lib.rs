@@ -7,6 +7,7 @@
 //! What the crate does not do: it reads no configuration files, prints nothing, and knows no loss by name.
 #![forbid(unsafe_code)]
 
+mod augmentation;
 pub mod average;
 pub mod batch;
 mod checkpoint;
@@ -39,6 +40,7 @@ mod trainer;
 mod verify;
 mod working_grid;
 
+pub use augmentation::{AugmentationConfig, Augmented};
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, Header, Tensors};
 pub use checkpoints::Checkpoints;
 pub use config::{

@@ -2,8 +2,8 @@
 
 use crate::files::write_text;
 use crate::{
-    Component, Config, Grid, KernelsRecord, Result, RunRecord, SkippedRecord, SummaryRow, TABLE_COLUMNS,
-    TableLine, ValidationRecord, ensemble_dice, table_lines,
+    AugmentationConfig, Component, Config, Grid, KernelsRecord, Result, RunRecord, SkippedRecord, SummaryRow,
+    TABLE_COLUMNS, TableLine, ValidationRecord, ensemble_dice, table_lines,
 };
 use std::fmt::Write;
 use std::path::Path;
@@ -70,7 +70,7 @@ fn text(&Report { config, record, kernels, validations, skipped, summary }: &Rep
         format!("Seed: {}; version {}{}", record.seed, record.version, commit(record)),
         format!("Data: {} (manifest {})", record.dataset, record.data_digest),
     ];
-    for line in lines {
+    for line in lines.into_iter().chain(augmentation(config)) {
         let _ = writeln!(text, "- {line}");
     }
     for SkippedRecord { step, skipped } in skipped {
@@ -90,6 +90,13 @@ fn text(&Report { config, record, kernels, validations, skipped, summary }: &Rep
         text.push_str(&validation_table(validations));
     }
     text
+}
+
+/// How patches were changed, where they were.
+fn augmentation(config: &Config) -> Option<String> {
+    let AugmentationConfig { patches, strong_view } = &config.augmentation;
+    let changed = config.augmentation != AugmentationConfig::default();
+    changed.then(|| format!("Augmentation: {patches}; of a strong view: {strong_view}"))
 }
 
 /// All validations of the run. A step that is chosen by them has a score that is too good.

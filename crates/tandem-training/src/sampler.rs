@@ -12,6 +12,13 @@ pub struct Picks {
     pub unlabelled: Vec<usize>,
 }
 
+impl Picks {
+    /// All of them, in the order of the batch.
+    pub fn cases(&self) -> impl Iterator<Item = usize> {
+        self.labelled.iter().chain(&self.unlabelled).copied()
+    }
+}
+
 /// Draws batches of labelled and unlabelled cases, as a pure function of (seed, step).
 ///
 /// An epoch is one pass over the labelled cases in groups; the tail that fills no group is dropped. Each epoch draws a

@@ -137,7 +137,7 @@ fn a_clipped_step_is_as_long_as_the_settings_allow() {
 }
 
 /// A training scan without labels becomes NaN after it was checked.
-fn spoil(scans: &Path) {
+pub(crate) fn spoil(scans: &Path) {
     let path = scans.join("images/ball3.nii");
     let mut file = fs::read(&path).unwrap();
     let voxels = file.len() - 4 * 24 * 20 * 18;
@@ -173,7 +173,8 @@ fn a_run_keeps_what_broke_and_stops() {
     let told: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(kept.join("failure.json")).unwrap()).unwrap();
     assert_eq!((told["quantity"].as_str(), told["value"].as_str()), (Some("loss"), Some("NaN")), "{told}");
-    assert_eq!(told["cases"].as_array().unwrap().len(), 4);
+    assert_eq!(told["patches"].as_array().unwrap().len(), 4);
+    assert!(told["patches"].as_array().unwrap().iter().any(|patch| patch["case"] == "ball3"), "{told}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::testing::{block, check_laws, extent, numbered};
-use crate::{Affine, Flip, Turn};
+use crate::{Affine, Drawn, Flip, Patch, Transform, Turn};
 
 /// Everything on, always.
 fn everything() -> Augmentation {
@@ -131,7 +131,10 @@ fn settings_are_a_name_or_a_table_and_come_back_as_they_were() {
         assert_eq!(named, Augmentation::named(name).unwrap());
         let written = serde_json::to_string(&named).unwrap();
         assert_eq!(serde_json::from_str::<Augmentation>(&written).unwrap(), named, "{written}");
+        assert_eq!(named.to_string(), name);
     }
+    let own = Augmentation { blur: Augmentation::strong().blur, ..Augmentation::flips_and_turns() };
+    assert_eq!(own.to_string(), "turn, flip, blur");
     assert_eq!(serde_json::to_string(&Augmentation::default()).unwrap(), "{}");
 }
 

@@ -55,6 +55,7 @@ impl Plan {
             }
         };
         let dataset = Dataset::open(&working, &read, training.patch, training.seed)?
+            .with_augmentation(config.augmentation.clone())
             .with_strong_view(trainer.method().wants_strong_view());
         let Program { version, commit, dependencies } = Program::this();
         let record = RunRecord {

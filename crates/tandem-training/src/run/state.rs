@@ -90,13 +90,14 @@ impl State {
         batch: &Batch,
         observe: Observer<'_>,
     ) -> Result<()> {
-        let cases = plan.dataset.ids(&plan.sampler.batch(self.steps));
+        let patches = plan.dataset.augmentations(self.steps, &plan.sampler.batch(self.steps));
         let header = self.header(plan)?;
         let before = self.trainer.checkpoint(header)?;
-        let folder = failure::keep(&plan.folder.join(FAILURES), &breakdown, &cases, batch, &before)?;
+        let folder = failure::keep(&plan.folder.join(FAILURES), &breakdown, &patches, batch, &before)?;
         let training = &plan.config.training;
         let skipped = self.skipped.len() as u64;
         if training.non_finite == NonFinite::Stop || skipped >= training.max_skipped {
+            let cases = patches.into_iter().map(|patch| patch.case).collect();
             return Err(Error::Broken { breakdown, folder, cases, skipped });
         }
         let record = SkippedRecord { step: self.steps, skipped: breakdown.to_string() };
