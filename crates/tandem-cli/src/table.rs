@@ -24,7 +24,7 @@ pub(crate) fn scores(summary: &[SummaryRow]) -> String {
         };
         push("network", "class", TABLE_COLUMNS.map(|(heading, ..)| heading.to_owned()));
         for line in &lines {
-            let cells = line.cells.map(|score| score.map_or_else(|| "-".to_owned(), |score| cell(score)));
+            let cells = line.cells.map(|score| score.map_or_else(|| "-".to_owned(), cell));
             push(&line.predictor, &line.class, cells);
         }
     }
