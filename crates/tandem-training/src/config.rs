@@ -1,5 +1,9 @@
 //! The one schema of an experiment's settings, and the checks that a run makes before it starts.
 
+mod evaluation;
+
+pub use evaluation::EvaluationConfig;
+
 use crate::evaluation::MEAN;
 use crate::provenance::sha256;
 use crate::{Error, NonFinite, Precision, Result};
@@ -37,6 +41,9 @@ pub struct Config {
     pub training: TrainingConfig,
     /// The sliding window.
     pub inference: InferenceConfig,
+    /// How predictions are scored.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub evaluation: EvaluationConfig,
 }
 
 /// Where the networks run.
@@ -301,6 +308,7 @@ impl Config {
         }
         self.check_data()?;
         self.check_training()?;
+        self.evaluation.nsd()?;
         let NetworkSize { filters, dropout } = self.network;
         require(filters > 0, "network.filters", "must be at least 1")?;
         require(
