@@ -1,34 +1,38 @@
 //! Scores as a table for a terminal.
 
 use tandem_metrics::Summary;
-use tandem_training::{Component, ENSEMBLE, Grid, MEAN, SummaryRow, TABLE_COLUMNS, TableLine, table_lines};
+use tandem_training::{Component, ENSEMBLE, Grid, MEAN, SummaryRow, Table, TableLine};
 
 /// Mean and standard deviation over cases of each network and their ensemble, on each grid. Where a value is
 /// undefined in some cases, it says of how many it is the mean.
 pub(crate) fn scores(summary: &[SummaryRow]) -> String {
     let mut text = Vec::new();
     for (grid, title) in [(Grid::Own, "on the scans' own grids"), (Grid::Working, "on the working grid")] {
-        let lines = table_lines(summary, grid);
-        if lines.is_empty() {
-            continue;
-        }
+        let Some(Table { headings, lines }) = Table::of(summary, grid) else { continue };
         text.push(format!("\n{title}, mean and SD over cases"));
-        let longest = |name: fn(&TableLine) -> &str, heading: &str| {
-            lines.iter().map(|line| name(line).chars().count()).max().unwrap_or(0).max(heading.len())
-        };
-        let (of_network, of_class) =
-            (longest(|line| &line.predictor, "network"), longest(|line| &line.class, "class"));
-        let mut push = |network: &str, class: &str, cells: [String; TABLE_COLUMNS.len()]| {
-            let cells = cells.map(|cell| format!("{cell:>18}")).join(" ");
-            text.push(format!("{network:<of_network$} {class:>of_class$} {cells}"));
-        };
-        push("network", "class", TABLE_COLUMNS.map(|(heading, ..)| heading.to_owned()));
-        for line in &lines {
-            let cells = line.cells.map(|score| score.map_or_else(|| "-".to_owned(), cell));
-            push(&line.predictor, &line.class, cells);
+        let mut rows = vec![vec!["network".to_owned(), "class".to_owned()]];
+        rows[0].extend(headings);
+        for TableLine { predictor, class, cells } in lines {
+            let mut row = vec![predictor, class];
+            row.extend(cells.into_iter().map(|score| score.map_or_else(|| "-".to_owned(), cell)));
+            rows.push(row);
         }
+        text.extend(aligned(&rows));
     }
     text.join("\n")
+}
+
+/// The rows of a table with columns as wide as their widest cell: the first to the left, the others to the right.
+fn aligned(rows: &[Vec<String>]) -> impl Iterator<Item = String> {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+    rows.iter().map(move |row| {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column {
+            0 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        cells.collect::<Vec<_>>().join("  ")
+    })
 }
 
 /// The ensemble's Dice in one line: of the only foreground class, or the mean over all.

@@ -1,11 +1,17 @@
 //! Distances between the surfaces of two masks, in the unit of the spacing; undefined where a mask is empty.
 
 use crate::{Comparison, Metric, Score, SurfaceDistances};
+use std::borrow::Cow;
 
 /// The 95th percentile of both directed lists of surface distances taken together, with linear interpolation between
 /// ranks (numpy's and medpy's rule).
 #[derive(Clone, Copy, Debug)]
 pub struct Hd95;
+
+/// The larger of the two directed 95th percentiles, each with linear interpolation between ranks. Where one direction is
+/// worse than the other, it is larger than [`Hd95`]; MONAI and others call this one HD95.
+#[derive(Clone, Copy, Debug)]
+pub struct Hd95Max;
 
 /// Hausdorff distance: the largest of both directed lists of surface distances.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +27,8 @@ pub struct Asd;
 pub struct Assd;
 
 impl Metric for Hd95 {
-    fn name(&self) -> &'static str {
-        "hd95"
+    fn name(&self) -> Cow<'static, str> {
+        "hd95".into()
     }
     fn unit(&self) -> &'static str {
         "mm"
@@ -35,9 +41,26 @@ impl Metric for Hd95 {
     }
 }
 
+impl Metric for Hd95Max {
+    fn name(&self) -> Cow<'static, str> {
+        "hd95_max".into()
+    }
+    fn unit(&self) -> &'static str {
+        "mm"
+    }
+    fn higher_is_better(&self) -> bool {
+        false
+    }
+    fn measure(&self, comparison: &Comparison) -> Score {
+        of_distances(comparison, |SurfaceDistances { to_reference, to_prediction }| {
+            percentile(to_reference.clone(), 0.95).max(percentile(to_prediction.clone(), 0.95))
+        })
+    }
+}
+
 impl Metric for Hd {
-    fn name(&self) -> &'static str {
-        "hd"
+    fn name(&self) -> Cow<'static, str> {
+        "hd".into()
     }
     fn unit(&self) -> &'static str {
         "mm"
@@ -51,8 +74,8 @@ impl Metric for Hd {
 }
 
 impl Metric for Asd {
-    fn name(&self) -> &'static str {
-        "asd"
+    fn name(&self) -> Cow<'static, str> {
+        "asd".into()
     }
     fn unit(&self) -> &'static str {
         "mm"
@@ -66,8 +89,8 @@ impl Metric for Asd {
 }
 
 impl Metric for Assd {
-    fn name(&self) -> &'static str {
-        "assd"
+    fn name(&self) -> Cow<'static, str> {
+        "assd".into()
     }
     fn unit(&self) -> &'static str {
         "mm"
@@ -80,9 +103,10 @@ impl Metric for Assd {
     }
 }
 
+/// A number of the distances that doubles where all of them do.
 fn of_distances(comparison: &Comparison, reduce: impl FnOnce(&SurfaceDistances) -> f64) -> Score {
     match comparison.surface_distances() {
-        Ok(distances) => Score::Value(reduce(distances)),
+        Ok(distances) => Score::Value(reduce(distances) * comparison.spacing()[0]),
         Err(reason) => Score::Undefined(reason),
     }
 }

@@ -1,30 +1,31 @@
 //! One prediction beside its reference, with all that the metrics share.
 
-use crate::{Error, METRICS, Score, SurfaceDistances, Undefined};
-use ndarray::{ArrayView3, AxisDescription, Slice};
-use std::ops::Range;
-use std::sync::OnceLock;
+use crate::bits::Bits;
+use crate::{Error, SurfaceDistances, Undefined};
+use ndarray::ArrayView3;
+use std::sync::{Arc, OnceLock};
 
-/// A predicted mask beside its reference: counts are taken at once, surface distances when a metric first asks, and
-/// both are shared by all metrics.
-#[derive(Debug)]
-pub struct Comparison<'a> {
-    prediction: ArrayView3<'a, bool>,
-    reference: ArrayView3<'a, bool>,
-    spacing: [f64; 3],
+/// A predicted mask beside its reference. Counts are taken at once, surfaces and the distances between them when a metric
+/// first asks; all metrics share them.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// The masks in the box around both, since nothing outside of it can matter: scans are mostly background.
+    masks: Arc<[Bits; 2]>,
     counts: [usize; 3],
-    distances: OnceLock<Result<SurfaceDistances, Undefined>>,
+    spacing: [f64; 3],
+    surfaces: Arc<OnceLock<[Bits; 2]>>,
+    /// Where the spacing along i is 1: what has voxels of one shape shares them.
+    distances: Arc<OnceLock<SurfaceDistances>>,
 }
 
-impl<'a> Comparison<'a> {
-    /// Compares two masks of one grid. `spacing` is the distance between voxel centres along each axis, usually in mm;
-    /// with `[1.0; 3]` distances are in voxels.
+impl Comparison {
+    /// Compares two masks of one grid. `spacing` is the distance between voxel centres along each axis, in mm.
     ///
     /// # Errors
     /// Where the shapes differ, or a spacing is not a finite number above zero.
     pub fn new(
-        prediction: ArrayView3<'a, bool>,
-        reference: ArrayView3<'a, bool>,
+        prediction: ArrayView3<bool>,
+        reference: ArrayView3<bool>,
         spacing: [f64; 3],
     ) -> Result<Self, Error> {
         if prediction.dim() != reference.dim() {
@@ -36,13 +37,18 @@ impl<'a> Comparison<'a> {
         if !spacing.iter().all(|step| step.is_finite() && *step > 0.0) {
             return Err(Error::Spacing(spacing));
         }
-        let mut counts = [0; 3];
-        for (&predicted, &wanted) in prediction.iter().zip(&reference) {
-            counts[0] += usize::from(predicted);
-            counts[1] += usize::from(wanted);
-            counts[2] += usize::from(predicted && wanted);
-        }
-        Ok(Comparison { prediction, reference, spacing, counts, distances: OnceLock::new() })
+        let (prediction, reference) = rayon::join(|| Bits::of(prediction), || Bits::of(reference));
+        let counts = [prediction.count(), reference.count(), prediction.shared(&reference)];
+        let bounds = prediction.bounds(&reference);
+        let masks = Arc::new([prediction.within(&bounds), reference.within(&bounds)]);
+        Ok(Comparison { masks, counts, spacing, surfaces: Arc::default(), distances: Arc::default() })
+    }
+
+    /// The same pair with a spacing of one voxel, so that distances are in voxels. What is known of it already is shared.
+    pub fn in_voxels(&self) -> Self {
+        let isotropic = self.spacing.iter().all(|step| *step == self.spacing[0]);
+        let distances = if isotropic { self.distances.clone() } else { Arc::default() };
+        Comparison { spacing: [1.0; 3], distances, ..self.clone() }
     }
 
     /// Voxels of the prediction, of the reference, and of both at once.
@@ -50,53 +56,36 @@ impl<'a> Comparison<'a> {
         self.counts
     }
 
-    /// The distances between the two surfaces.
+    /// Distance between voxel centres along each axis.
+    pub fn spacing(&self) -> [f64; 3] {
+        self.spacing
+    }
+
+    /// Which of the masks have no voxel; none where both have one.
+    pub fn emptiness(&self) -> Option<Undefined> {
+        match self.counts {
+            [0, 0, _] => Some(Undefined::BothEmpty),
+            [0, ..] => Some(Undefined::EmptyPrediction),
+            [_, 0, _] => Some(Undefined::EmptyReference),
+            _ => None,
+        }
+    }
+
+    /// Prediction and reference, in the box around both.
+    pub(crate) fn masks(&self) -> &[Bits; 2] {
+        &self.masks
+    }
+
+    /// The distances between the two surfaces, in units of the spacing along i.
     ///
     /// # Errors
     /// Where a mask is empty and hence has no surface.
-    pub fn surface_distances(&self) -> Result<&SurfaceDistances, Undefined> {
-        self.distances.get_or_init(|| self.measure_distances()).as_ref().map_err(|reason| *reason)
-    }
-
-    fn measure_distances(&self) -> Result<SurfaceDistances, Undefined> {
-        match self.counts {
-            [0, 0, _] => return Err(Undefined::BothEmpty),
-            [0, _, _] => return Err(Undefined::EmptyPrediction),
-            [_, 0, _] => return Err(Undefined::EmptyReference),
-            _ => {}
+    pub(crate) fn surface_distances(&self) -> Result<&SurfaceDistances, Undefined> {
+        if let Some(reason) = self.emptiness() {
+            return Err(reason);
         }
-        // Nothing outside of the box around both masks can matter; scans are mostly background.
-        let bounds = bounding_box(self.prediction, self.reference);
-        let within = |axis: AxisDescription| Slice::from(bounds[axis.axis.index()].clone());
-        let prediction = self.prediction.slice_each_axis(within);
-        let reference = self.reference.slice_each_axis(within);
-        Ok(SurfaceDistances::between(prediction, reference, self.spacing))
+        let surfaces = self.surfaces.get_or_init(|| self.masks.each_ref().map(Bits::surface));
+        let relative = self.spacing.map(|step| step / self.spacing[0]);
+        Ok(self.distances.get_or_init(|| SurfaceDistances::between(surfaces, relative)))
     }
-}
-
-/// The score of every metric, in the order of [`METRICS`].
-///
-/// # Errors
-/// As [`Comparison::new`].
-pub fn evaluate_pair(
-    prediction: ArrayView3<bool>,
-    reference: ArrayView3<bool>,
-    spacing: [f64; 3],
-) -> Result<[Score; METRICS.len()], Error> {
-    let comparison = Comparison::new(prediction, reference, spacing)?;
-    Ok(METRICS.map(|metric| metric.measure(&comparison)))
-}
-
-/// The smallest box that holds every voxel of both masks, of which there is at least one.
-fn bounding_box(a: ArrayView3<bool>, b: ArrayView3<bool>) -> [Range<usize>; 3] {
-    let (mut first, mut last) = ([usize::MAX; 3], [0; 3]);
-    for (((i, j, k), &in_a), &in_b) in a.indexed_iter().zip(&b) {
-        if in_a || in_b {
-            for (axis, at) in [i, j, k].into_iter().enumerate() {
-                first[axis] = first[axis].min(at);
-                last[axis] = last[axis].max(at);
-            }
-        }
-    }
-    [0, 1, 2].map(|axis| first[axis]..last[axis] + 1)
 }

@@ -20,8 +20,8 @@ pub fn distance_transform(mask: ArrayView3<bool>, spacing: [f64; 3]) -> Array3<f
     planes.for_each_init(Envelope::default, |envelope, (j, mut plane)| {
         let lines = within_planes.index_axis(Axis(1), j);
         for (heights, mut line) in lines.columns().into_iter().zip(plane.columns_mut()) {
-            envelope.fit(heights, spacing[0]);
-            envelope.values(|i, squared| line[i] = squared.sqrt());
+            envelope.fit(heights.iter().copied().enumerate(), spacing[0]);
+            envelope.values(ni, |i, squared| line[i] = squared.sqrt());
         }
     });
     distances.permuted_axes([1, 0, 2])
@@ -36,8 +36,8 @@ fn squared_within_planes(mask: ArrayView3<bool>, spacing: [f64; 3]) -> Array3<f6
             scan(mask_row, row, spacing[2]);
         }
         for mut line in plane.columns_mut() {
-            envelope.fit(line.view(), spacing[1]);
-            envelope.values(|j, squared| line[j] = squared);
+            envelope.fit(line.iter().copied().enumerate(), spacing[1]);
+            envelope.values(line.len(), |j, squared| line[j] = squared);
         }
     });
     squared
@@ -60,10 +60,9 @@ fn scan(mask: ArrayView1<bool>, mut squared: ArrayViewMut1<f64>, step: f64) {
 /// The lower envelope of the parabolas `height[p] + (x - p step)^2` of one line. It is reused from line to line, so
 /// that nothing is allocated per line.
 #[derive(Default)]
-struct Envelope {
+pub(crate) struct Envelope {
     /// The parabolas that are lowest somewhere, from left to right.
     parabolas: Vec<Parabola>,
-    len: usize,
     step: f64,
 }
 
@@ -75,10 +74,11 @@ struct Parabola {
 }
 
 impl Envelope {
-    fn fit(&mut self, heights: ArrayView1<f64>, step: f64) {
-        (self.len, self.step) = (heights.len(), step);
+    /// Takes the parabolas of one line: index and height of each, in the order of the line.
+    pub(crate) fn fit(&mut self, heights: impl Iterator<Item = (usize, f64)>, step: f64) {
+        self.step = step;
         self.parabolas.clear();
-        for (index, &height) in heights.iter().enumerate() {
+        for (index, height) in heights {
             // No mask voxel there: a parabola at infinity is never the lowest.
             if height.is_infinite() {
                 continue;
@@ -97,19 +97,19 @@ impl Envelope {
         }
     }
 
-    /// Hands out index and height of the envelope at every voxel of the line; infinite where there is no parabola.
-    fn values(&self, mut put: impl FnMut(usize, f64)) {
-        let mut at = 0;
-        for index in 0..self.len {
+    /// Hands out index and height of the envelope at the `len` voxels of the line; infinite where there is no parabola.
+    pub(crate) fn values(&self, len: usize, mut put: impl FnMut(usize, f64)) {
+        let Some(mut lowest) = self.parabolas.first() else {
+            return (0..len).for_each(|index| put(index, f64::INFINITY));
+        };
+        let mut later = self.parabolas[1..].iter().peekable();
+        for index in 0..len {
             let x = index as f64 * self.step;
-            while self.parabolas.get(at + 1).is_some_and(|next| next.from <= x) {
-                at += 1;
+            while let Some(next) = later.next_if(|next| next.from <= x) {
+                lowest = next;
             }
-            let value = self.parabolas.get(at).map_or(f64::INFINITY, |parabola| {
-                let offset = x - parabola.position;
-                parabola.height + offset * offset
-            });
-            put(index, value);
+            let offset = x - lowest.position;
+            put(index, lowest.height + offset * offset);
         }
     }
 }
@@ -123,6 +123,7 @@ fn crossing(last: &Parabola, position: f64, height: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bits::tests::speckles;
     use ndarray::Array3;
 
     /// The definition: the least distance to any mask voxel.
@@ -134,15 +135,6 @@ mod tests {
                 offsets.iter().zip(spacing).map(|(offset, step)| (offset * step).powi(2)).sum::<f64>()
             };
             points.iter().map(squared).fold(f64::INFINITY, f64::min).sqrt()
-        })
-    }
-
-    /// A mask with about one voxel in `sparsity`, from a fixed linear congruential sequence.
-    fn speckles(shape: (usize, usize, usize), sparsity: u64) -> Array3<bool> {
-        let mut state = 12345u64;
-        Array3::from_shape_fn(shape, |_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33).is_multiple_of(sparsity)
         })
     }
 

@@ -20,4 +20,7 @@ pub enum Error {
         "the spacing {0:?} must be three finite numbers above zero: correct the header of the file it came from"
     )]
     Spacing([f64; 3]),
+    /// A tolerance is negative, infinite or NaN.
+    #[error("the tolerance of a surface Dice is {0} mm; it must be a finite number of 0 or more")]
+    Tolerance(f64),
 }

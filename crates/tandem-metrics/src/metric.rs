@@ -1,14 +1,18 @@
 //! The seam: a number with a unit, or undefined with a reason.
 
-use crate::{Asd, Assd, Comparison, Dice, Hd, Hd95, Jaccard};
+use crate::{
+    Asd, Assd, Comparison, Dice, Hd, Hd95, Hd95Max, Jaccard, Nsd, Precision, RelativeVolumeDifference,
+    Sensitivity, VolumeDifference,
+};
+use std::borrow::Cow;
 use std::fmt;
 
 /// A way to score a predicted mask against a reference.
 pub trait Metric: Send + Sync {
-    /// Short name for table heads: `dice`, `hd95`.
-    fn name(&self) -> &'static str;
+    /// Short name for table heads: `dice`, `hd95`, `nsd_1mm`.
+    fn name(&self) -> Cow<'static, str>;
 
-    /// `mm` for distances (voxels where the comparison has spacing 1), empty for ratios.
+    /// `mm` for distances (voxels where the comparison has spacing 1), `mL` for volumes, `%`, or empty for ratios.
     fn unit(&self) -> &'static str;
 
     /// Whether a larger value is the better one.
@@ -18,8 +22,23 @@ pub trait Metric: Send + Sync {
     fn measure(&self, comparison: &Comparison) -> Score;
 }
 
-/// All metrics, in the order of the tables; [`crate::evaluate_pair`] returns scores in this order.
-pub static METRICS: [&dyn Metric; 6] = [&Dice, &Jaccard, &Hd95, &Hd, &Asd, &Assd];
+/// All metrics, in the order of the tables: those of the papers first.
+pub fn metrics(nsd: &Nsd) -> [&dyn Metric; 12] {
+    [
+        &Dice,
+        &Jaccard,
+        &Hd95,
+        &Asd,
+        nsd,
+        &Assd,
+        &Hd95Max,
+        &Hd,
+        &Sensitivity,
+        &Precision,
+        &RelativeVolumeDifference,
+        &VolumeDifference,
+    ]
+}
 
 /// What a metric says of one pair of masks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,6 +59,12 @@ pub enum Undefined {
     EmptyReference,
     /// Neither mask has a voxel.
     BothEmpty,
+}
+
+impl From<Undefined> for Score {
+    fn from(reason: Undefined) -> Self {
+        Score::Undefined(reason)
+    }
 }
 
 impl Score {

@@ -1,7 +1,10 @@
 //! The one schema of an experiment's settings, and the checks that a run makes before it starts.
 
+mod evaluation;
 #[cfg(test)]
 pub(crate) mod tests;
+
+pub use evaluation::EvaluationConfig;
 
 use crate::evaluation::MEAN;
 use crate::provenance::sha256;
@@ -43,6 +46,9 @@ pub struct Config {
     pub augmentation: AugmentationConfig,
     /// The sliding window.
     pub inference: InferenceConfig,
+    /// How predictions are scored.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub evaluation: EvaluationConfig,
 }
 
 /// Where the networks run.
@@ -308,6 +314,7 @@ impl Config {
         self.check_data()?;
         self.check_training()?;
         self.augmentation.check(self.training.patch)?;
+        self.evaluation.nsd()?;
         let NetworkSize { filters, dropout } = self.network;
         require(filters > 0, "network.filters", "must be at least 1")?;
         require(

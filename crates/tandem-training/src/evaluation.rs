@@ -3,15 +3,17 @@
 mod csv;
 mod table;
 
-pub use table::{TABLE_COLUMNS, TableLine, table_lines};
+pub use table::{TABLE_COLUMNS, Table, TableLine};
 
 use crate::{Error, Predictor, Result};
-use ndarray::{Array3, ArrayView3};
+use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::Path;
 use tandem_inference::{Prediction, label_map};
-use tandem_metrics::{METRICS, Score, Summary, Undefined, evaluate_pair, largest_component, summarise};
+use tandem_metrics::{
+    Comparison, Metric, Nsd, Score, Summary, Undefined, largest_component, metrics, summarise,
+};
 use tandem_volume::prepared::PreparedSet;
 use tandem_volume::{Subject, Volume, resample, write_label};
 
@@ -67,7 +69,7 @@ impl Component {
 pub struct Measure {
     /// The metric.
     pub metric: String,
-    /// `mm` or `voxels` for distances, empty for ratios.
+    /// `mm` or `voxels` for distances, `mL` for volumes, `%`, or empty for ratios.
     pub unit: String,
     /// Its value, or why there is none.
     pub score: Score,
@@ -91,8 +93,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// The score of a metric, by name and unit (`mm` or `voxels` for distances, empty for ratios); none where the table
-    /// does not have it.
+    /// The score of a metric, by name and unit; none where the table does not have it.
     pub fn score(&self, metric: &str, unit: &str) -> Option<Score> {
         let found = self.measures.iter().find(|measure| measure.metric == metric && measure.unit == unit);
         found.map(|measure| measure.score)
@@ -113,7 +114,7 @@ pub struct SummaryRow {
     pub class: String,
     /// The metric.
     pub metric: String,
-    /// `mm` or `voxels` for distances, empty for ratios.
+    /// `mm` or `voxels` for distances, `mL` for volumes, `%`, or empty for ratios.
     pub unit: String,
     /// Mean, SD, and how many cases have the value and how many do not.
     #[serde(flatten)]
@@ -223,7 +224,7 @@ fn rows(
         let predicted = label_map(probabilities);
         let mut of_components = [Component::All, Component::Largest].map(|component| (component, Vec::new()));
         for class in (1..=u8::MAX).take(predictor.classes() - 1) {
-            let measures = compare(&predicted, label, class)
+            let measures = compare(&predicted, label, class, predictor.nsd())
                 .map_err(|source| Error::Comparison { id: case.to_owned(), source })?;
             for ((_, of_classes), measures) in of_components.iter_mut().zip(measures) {
                 of_classes.push((predictor.class_name(class.into()), measures));
@@ -269,51 +270,33 @@ fn compare(
     predicted: &Array3<u8>,
     label: &Volume<u8>,
     class: u8,
+    nsd: &Nsd,
 ) -> Result<[Vec<Measure>; 2], tandem_metrics::Error> {
     let predicted = predicted.mapv(|voxel| voxel == class);
     let reference = label.array().mapv(|voxel| voxel == class);
-    let spacing = label.geometry().spacing();
-    let all = measure(predicted.view(), reference.view(), spacing)?;
+    let measured = |predicted: &Array3<bool>| {
+        let spacing = label.geometry().spacing();
+        Ok(measure(&Comparison::new(predicted.view(), reference.view(), spacing)?, nsd))
+    };
+    let all = measured(&predicted)?;
     let largest = largest_component(predicted.view());
     // Most predictions are of one piece.
-    let of_largest =
-        if largest == predicted { all.clone() } else { measure(largest.view(), reference.view(), spacing)? };
+    let of_largest = if largest == predicted { all.clone() } else { measured(&largest)? };
     Ok([all, of_largest])
 }
 
-/// All metrics of a pair of masks: in mm, and the distances in voxels too.
-fn measure(
-    predicted: ArrayView3<bool>,
-    reference: ArrayView3<bool>,
-    spacing: [f64; 3],
-) -> Result<Vec<Measure>, tandem_metrics::Error> {
-    let in_mm = evaluate_pair(predicted, reference, spacing)?;
-    let in_voxels = evaluate_pair(predicted, reference, [1.0; 3])?;
-    let all = in_mm
-        .into_iter()
-        .chain(in_voxels.into_iter().zip(METRICS).filter_map(|(s, m)| is_distance(m).then_some(s)));
-    let measure = |(Column { metric, unit }, score): (Column, Score)| Measure {
-        metric: metric.to_owned(),
+/// All metrics of a pair of masks, and those that are distances in voxels too.
+fn measure(comparison: &Comparison, nsd: &Nsd) -> Vec<Measure> {
+    let metrics = metrics(nsd);
+    let score = |metric: &dyn Metric, comparison: &Comparison, unit: &str| Measure {
+        metric: metric.name().into_owned(),
         unit: unit.to_owned(),
-        score,
+        score: metric.measure(comparison),
     };
-    Ok(columns().zip(all).map(measure).collect())
-}
-
-struct Column {
-    metric: &'static str,
-    unit: &'static str,
-}
-
-/// What is measured, in order: every metric, then the distances again in voxels.
-fn columns() -> impl Iterator<Item = Column> {
-    let in_mm = METRICS.iter().map(|metric| Column { metric: metric.name(), unit: metric.unit() });
-    let distances = METRICS.iter().filter(|metric| is_distance(**metric));
-    in_mm.chain(distances.map(|metric| Column { metric: metric.name(), unit: "voxels" }))
-}
-
-fn is_distance(metric: &dyn tandem_metrics::Metric) -> bool {
-    metric.unit() == "mm"
+    let in_voxels = comparison.in_voxels();
+    let all = metrics.iter().map(|metric| score(*metric, comparison, metric.unit()));
+    let distances = metrics.iter().filter(|metric| metric.unit() == "mm");
+    all.chain(distances.map(|metric| score(*metric, &in_voxels, "voxels"))).collect()
 }
 
 fn summarise_group(first: &Row, rows: &[&Row]) -> Vec<SummaryRow> {
@@ -334,11 +317,15 @@ pub(crate) mod tests {
     use super::*;
     use tandem_volume::Geometry;
 
+    fn nsd() -> Nsd {
+        Nsd::new(1.0).unwrap()
+    }
+
     fn row(case: &str, predictor: &str, grid: Grid, predicted: usize) -> Row {
         // A slab of four voxels along i, at 2 mm, against one of `predicted` voxels.
         let slab = |side: usize| Array3::from_shape_fn((8, 4, 4), |(i, _, _)| u8::from(i < side));
         let label = Volume::new(slab(4), Geometry::isotropic(2.0).unwrap());
-        let [measures, _] = compare(&slab(predicted), &label, 1).unwrap();
+        let [measures, _] = compare(&slab(predicted), &label, 1, &nsd()).unwrap();
         let [case, predictor, class] = [case, predictor, "1"].map(str::to_owned);
         Row { case, grid, predictor, component: Component::All, class, measures }
     }
@@ -363,6 +350,9 @@ pub(crate) mod tests {
         assert_eq!(of("dice", ""), 2.0 * 3.0 / 7.0);
         assert_eq!(of("hd95", "mm"), 2.0 * of("hd95", "voxels"));
         assert!(of("hd95", "mm") > 0.0);
+        // 16 voxels of 8 mm³ are missing.
+        assert_eq!((of("volume_difference", "mL"), of("relative_volume_difference", "%")), (0.128, 25.0));
+        assert!(of("nsd_1mm", "") < 1.0);
     }
 
     #[test]
@@ -384,10 +374,10 @@ pub(crate) mod tests {
         let label = Volume::new(slab.clone(), Geometry::isotropic(1.0).unwrap());
         let mut predicted = slab.clone();
         predicted[(8, 0, 0)] = 1;
-        let [all, largest] = compare(&predicted, &label, 1).unwrap();
+        let [all, largest] = compare(&predicted, &label, 1, &nsd()).unwrap();
         let dice = |measures: &[Measure]| measures[0].score.value().unwrap();
         assert_eq!((dice(&all), dice(&largest)), (128.0 / 129.0, 1.0));
-        let [all, largest] = compare(&slab, &label, 1).unwrap();
+        let [all, largest] = compare(&slab, &label, 1, &nsd()).unwrap();
         assert_eq!(all, largest);
     }
 

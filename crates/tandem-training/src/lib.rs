@@ -44,15 +44,15 @@ pub use augmentation::{AugmentationConfig, Augmented};
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, Header, Tensors};
 pub use checkpoints::Checkpoints;
 pub use config::{
-    CONFIG_VERSION, CaseList, Config, DataConfig, DeviceChoice, InferenceConfig, MethodConfig, NetworkSize,
-    TrainingConfig,
+    CONFIG_VERSION, CaseList, Config, DataConfig, DeviceChoice, EvaluationConfig, InferenceConfig,
+    MethodConfig, NetworkSize, TrainingConfig,
 };
 pub use dataset::{Dataset, Patch};
 pub use error::{Error, Result};
 pub use estimate::{Bytes, Estimate, Memory};
 pub use evaluation::{
-    Component, ENSEMBLE, Grid, MEAN, Measure, Row, Scores, SummaryRow, TABLE_COLUMNS, TableLine,
-    ensemble_dice, evaluate, subjects, table_lines,
+    Component, ENSEMBLE, Grid, MEAN, Measure, Row, Scores, SummaryRow, TABLE_COLUMNS, Table, TableLine,
+    ensemble_dice, evaluate, subjects,
 };
 pub use guard::{Breakdown, NonFinite, Quantity};
 pub use lists::Lists;

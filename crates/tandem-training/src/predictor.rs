@@ -8,6 +8,7 @@ use candle_core::Device;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use tandem_inference::{Protocol, Segmentation, SlidingWindow};
+use tandem_metrics::Nsd;
 use tandem_networks::Segmenter;
 use tandem_volume::Image;
 
@@ -17,6 +18,7 @@ pub struct Predictor<'a> {
     networks: Vec<&'a dyn Segmenter>,
     protocol: Protocol,
     data: &'a DataConfig,
+    nsd: Nsd,
     device: &'a Device,
 }
 
@@ -32,7 +34,8 @@ impl<'a> Predictor<'a> {
         let (patch, inference) = (config.training.patch, &config.inference);
         let window = SlidingWindow { patch, stride: inference.stride, batch: inference.batch };
         let protocol = Protocol { window, spacing: config.data.spacing_mm };
-        Ok(Predictor { names, networks, protocol, data: &config.data, device })
+        let nsd = config.evaluation.nsd()?;
+        Ok(Predictor { names, networks, protocol, data: &config.data, nsd, device })
     }
 
     /// Names of the networks, in the order of [`Self::segment`]'s probabilities.
@@ -53,6 +56,11 @@ impl<'a> Predictor<'a> {
     /// Classes of the label maps, background included.
     pub fn classes(&self) -> usize {
         self.data.class_count()
+    }
+
+    /// The surface Dice that the run's settings ask for.
+    pub fn nsd(&self) -> &Nsd {
+        &self.nsd
     }
 
     /// What a class is called: by its number, where it has no name.

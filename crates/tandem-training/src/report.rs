@@ -3,7 +3,7 @@
 use crate::files::write_text;
 use crate::{
     AugmentationConfig, Component, Config, Grid, KernelsRecord, Result, RunRecord, SkippedRecord, SummaryRow,
-    TABLE_COLUMNS, TableLine, ValidationRecord, ensemble_dice, table_lines,
+    Table, TableLine, ValidationRecord, ensemble_dice,
 };
 use std::fmt::Write;
 use std::path::Path;
@@ -125,20 +125,16 @@ fn precision(kernels: &[KernelsRecord]) -> String {
 }
 
 fn table(text: &mut String, grid: Grid, summary: &[SummaryRow]) {
-    let lines = table_lines(summary, grid);
-    if lines.is_empty() {
-        return;
-    }
-    let headings = TABLE_COLUMNS.map(|(heading, ..)| heading).join(" | ");
+    let Some(Table { headings, lines }) = Table::of(summary, grid) else { return };
     let title = match grid {
         Grid::Own => "On the scans' own grids",
         Grid::Working => "On the working grid",
     };
-    let _ = write!(text, "\n## {title}\n\n| Network | Class | {headings} |\n");
-    let _ = writeln!(text, "|---|---{}|", "|---".repeat(TABLE_COLUMNS.len()));
+    let _ = write!(text, "\n## {title}\n\n| Network | Class | {} |\n", headings.join(" | "));
+    let _ = writeln!(text, "|---|---{}|", "|---".repeat(headings.len()));
     for TableLine { predictor, class, cells } in lines {
-        let cells = cells.map(|summary| summary.map_or_else(|| "-".to_owned(), |summary| cell(&summary)));
-        let _ = writeln!(text, "| {predictor} | {class} | {} |", cells.join(" | "));
+        let cells = cells.iter().map(|summary| summary.as_ref().map_or_else(|| "-".to_owned(), cell));
+        let _ = writeln!(text, "| {predictor} | {class} | {} |", cells.collect::<Vec<_>>().join(" | "));
     }
 }
 

@@ -7,7 +7,6 @@
 use crate::grid::CellRecord;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
-use tandem_metrics::METRICS;
 use tandem_statistics::{
     CaseMeans, NullDistribution, Resampling, bootstrap_mean, cohen_dz, hodges_lehmann, holm, mean, sd,
     signed_rank,
@@ -80,9 +79,9 @@ impl Line {
         key(self) == key(other) && (&self.class, &self.predictor) == (&other.class, &other.predictor)
     }
 
-    /// Whether a larger value is the better one.
+    /// Whether a larger value is the better one: of ratios, not of distances and differences of volumes.
     pub(crate) fn higher_is_better(&self) -> bool {
-        METRICS.iter().any(|metric| metric.name() == self.metric && metric.higher_is_better())
+        self.unit.is_empty()
     }
 }
 

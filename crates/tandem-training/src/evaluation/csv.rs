@@ -18,7 +18,7 @@ const CLASS: &str = "class";
 const UNDEFINED: &str = "undefined";
 
 /// Units of metrics, as headings end with them.
-const UNITS: [&str; 2] = ["mm", "voxels"];
+const UNITS: [&str; 4] = ["mm", "voxels", "mL", "%"];
 
 impl Scores {
     /// Writes the rows as CSV. An undefined value is an empty cell; the last column says why.
@@ -199,7 +199,7 @@ mod tests {
         let text = written(&sample());
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 4);
-        let start = "case,grid,predictor,component,class,dice,jaccard,hd95_mm,";
+        let start = "case,grid,predictor,component,class,dice,jaccard,hd95_mm,asd_mm,nsd_1mm,assd_mm,";
         assert!(lines[0].starts_with(start), "{}", lines[0]);
         assert!(lines[0].ends_with("_voxels,undefined"), "{}", lines[0]);
         let cells = |line: &str| line.split(',').count();
@@ -220,7 +220,9 @@ mod tests {
         // A mean over classes can lack its values for more than one reason.
         scores.rows[1].measures[3].score = Score::Undefined(Undefined::EmptyPrediction);
         scores.rows[1].measures[5].score = Score::Undefined(Undefined::EmptyReference);
-        assert_eq!(read(&written(&scores)).unwrap(), scores);
+        let text = written(&scores);
+        assert!(text.contains(",nsd_1mm,") && text.contains(",volume_difference_mL,"), "{text}");
+        assert_eq!(read(&text).unwrap(), scores);
     }
 
     #[test]

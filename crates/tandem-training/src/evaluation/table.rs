@@ -3,8 +3,8 @@
 use super::{Component, ENSEMBLE, Grid, MEAN, SummaryRow};
 use tandem_metrics::Summary;
 
-/// What a table shows of each line: heading, metric, unit, and the factor to the heading's unit. The four metrics of
-/// the papers, distances in mm and in voxels.
+/// The columns of every table: heading, metric, unit, and the factor to the heading's unit. The four metrics of the papers,
+/// distances in mm and in voxels.
 pub const TABLE_COLUMNS: [(&str, &str, &str, f64); 6] = [
     ("Dice (%)", "dice", "", 100.0),
     ("Jaccard (%)", "jaccard", "", 100.0),
@@ -14,6 +14,16 @@ pub const TABLE_COLUMNS: [(&str, &str, &str, f64); 6] = [
     ("ASD (voxels)", "asd", "voxels", 1.0),
 ];
 
+/// The scores of one grid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// What the columns are: the four metrics of the papers, and the surface Dice where there is one.
+    pub headings: Vec<String>,
+    /// Every network and class with all that was predicted, and, in one line at the end, the ensemble with its largest
+    /// component (of several classes their mean).
+    pub lines: Vec<TableLine>,
+}
+
 /// One predictor and class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableLine {
@@ -21,36 +31,52 @@ pub struct TableLine {
     pub predictor: String,
     /// The class.
     pub class: String,
-    /// The scores of [`TABLE_COLUMNS`], multiplied by their factor; none where the file does not have one.
-    pub cells: [Option<Summary>; TABLE_COLUMNS.len()],
+    /// A score for each heading; none where it was not measured.
+    pub cells: Vec<Option<Summary>>,
 }
 
-/// The lines of one grid: every network and class with all that was predicted, and, in one line at the end, the ensemble
-/// with its largest component (of several classes their mean). Empty where there are no scores on this grid.
-pub fn table_lines(summary: &[SummaryRow], grid: Grid) -> Vec<TableLine> {
-    let dice = || summary.iter().filter(|row| row.grid == grid && row.metric == "dice");
-    let largest: Vec<&SummaryRow> =
-        dice().filter(|row| row.component == Component::Largest && row.predictor == ENSEMBLE).collect();
-    let last = largest.iter().find(|row| row.class == MEAN).or(largest.first());
-    dice()
-        .filter(|row| row.component == Component::All)
-        .chain(last.copied())
-        .map(|of| line(summary, of))
-        .collect()
-}
+impl Table {
+    /// None where there are no scores on this grid.
+    pub fn of(summary: &[SummaryRow], grid: Grid) -> Option<Self> {
+        let rows: Vec<&SummaryRow> = summary.iter().filter(|row| row.grid == grid).collect();
+        let dice = || rows.iter().copied().filter(|row| row.metric == "dice");
+        let largest: Vec<&SummaryRow> = dice()
+            .filter(|row| (row.component, row.predictor.as_str()) == (Component::Largest, ENSEMBLE))
+            .collect();
+        let last = largest.iter().find(|row| row.class == MEAN).or(largest.first());
+        let shown: Vec<&SummaryRow> =
+            dice().filter(|row| row.component == Component::All).chain(last.copied()).collect();
 
-fn line(summary: &[SummaryRow], of: &SummaryRow) -> TableLine {
-    let key = |row: &SummaryRow| (row.grid, row.component, row.predictor.clone(), row.class.clone());
-    let rows: Vec<&SummaryRow> = summary.iter().filter(|row| key(row) == key(of)).collect();
-    let cells = TABLE_COLUMNS.map(|(_, metric, unit, factor)| {
-        let row = rows.iter().find(|row| row.metric == metric && row.unit == unit)?;
-        Some(row.summary.times(factor))
-    });
-    let predictor = match of.component {
-        Component::All => of.predictor.clone(),
-        Component::Largest => format!("{} (largest)", of.predictor),
-    };
-    TableLine { predictor, class: of.class.clone(), cells }
+        let mut columns: Vec<(String, &str, &str, f64)> = TABLE_COLUMNS
+            .map(|(heading, metric, unit, factor)| (heading.to_owned(), metric, unit, factor))
+            .into();
+        if let Some((row, tolerance)) =
+            rows.iter().find_map(|row| Some((row, row.metric.strip_prefix("nsd_")?)))
+        {
+            columns.push((format!("NSD {tolerance} (%)"), &row.metric, "", 100.0));
+        }
+        let line = |of: &SummaryRow| TableLine {
+            predictor: match of.component {
+                Component::All => of.predictor.clone(),
+                Component::Largest => format!("{} (largest)", of.predictor),
+            },
+            class: of.class.clone(),
+            cells: columns
+                .iter()
+                .map(|(_, metric, unit, factor)| {
+                    let same = |row: &&&SummaryRow| {
+                        (row.component, &row.predictor, &row.class)
+                            == (of.component, &of.predictor, &of.class)
+                            && (row.metric.as_str(), row.unit.as_str()) == (*metric, *unit)
+                    };
+                    rows.iter().find(same).map(|row| row.summary.times(*factor))
+                })
+                .collect(),
+        };
+        let lines: Vec<TableLine> = shown.into_iter().map(line).collect();
+        let headings = columns.into_iter().map(|(heading, ..)| heading).collect();
+        (!lines.is_empty()).then_some(Table { headings, lines })
+    }
 }
 
 #[cfg(test)]
@@ -78,7 +104,7 @@ mod tests {
             rows
         };
         let named = |classes: &[&str]| -> Vec<(String, String)> {
-            let lines = table_lines(&rows(classes), Grid::Own).into_iter();
+            let lines = Table::of(&rows(classes), Grid::Own).unwrap().lines.into_iter();
             lines.map(|line| (line.predictor, line.class)).collect()
         };
         let expected = |lines: &[(&str, &str)]| -> Vec<(String, String)> {
@@ -87,11 +113,21 @@ mod tests {
         assert_eq!(named(&["1"]), expected(&[("vnet", "1"), (ENSEMBLE, "1"), ("ensemble (largest)", "1")]));
         let last = named(&["a", "b", MEAN]).pop();
         assert_eq!(last, expected(&[("ensemble (largest)", MEAN)]).pop());
-        assert_eq!(table_lines(&rows(&["1"]), Grid::Working), []);
-        let line = &table_lines(&rows(&["1"]), Grid::Own)[0];
-        assert_eq!(
-            line.cells.map(|cell| cell.and_then(|cell| cell.mean))[..3],
-            [Some(50.0), Some(25.0), None]
-        );
+        assert_eq!(Table::of(&rows(&["1"]), Grid::Working), None);
+    }
+
+    #[test]
+    fn the_surface_dice_has_a_column_where_there_is_one() {
+        let mut rows = vec![row(ENSEMBLE, Component::All, "1", "dice", 0.5)];
+        let cells = |rows: &[SummaryRow]| {
+            let Table { headings, lines } = Table::of(rows, Grid::Own).unwrap();
+            let means = lines[0].cells.iter().map(|cell| cell.and_then(|cell| cell.mean));
+            (headings.last().cloned().unwrap(), headings.len(), means.collect::<Vec<_>>())
+        };
+        let mut expected = vec![Some(50.0), None, None, None, None, None];
+        assert_eq!(cells(&rows), ("ASD (voxels)".to_owned(), 6, expected.clone()));
+        rows.push(row(ENSEMBLE, Component::All, "1", "nsd_2.5mm", 0.75));
+        expected.push(Some(75.0));
+        assert_eq!(cells(&rows), ("NSD 2.5mm (%)".to_owned(), 7, expected));
     }
 }
