@@ -10,6 +10,7 @@ mod custom;
 mod experiment;
 #[cfg(target_os = "linux")]
 mod faults;
+mod grid;
 mod hostile_input;
 mod inspect;
 mod interrupt;

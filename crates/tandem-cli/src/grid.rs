@@ -24,12 +24,11 @@ use crate::definition::Definition;
 use crate::experiment::{self, choose_data};
 use crate::home::Home;
 use crate::output::say;
-use crate::progress::duration;
 use crate::{interrupt, prepare_data};
 use anyhow::{Context, Result, bail};
 use cell::{Cell, State};
 use jobs::{Command, Outcome, Progress};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use tandem_training::{Bytes, Estimate, RunLock, host};
 use tandem_volume::prepared::PreparedSet;
@@ -162,14 +161,4 @@ fn check_needs(todo: &[&Cell], scans: &PreparedSet, folder: &Path, jobs: usize) 
         );
     }
     Ok(())
-}
-
-/// The folder of a run of a grid.
-fn run_folder(grid: &Path, cell: &str) -> PathBuf {
-    grid.join(cell)
-}
-
-/// Seconds as people say them, after a comma.
-fn left(seconds: Option<f64>) -> String {
-    seconds.map_or_else(String::new, |seconds| format!(", about {} left", duration(seconds)))
 }

@@ -30,12 +30,35 @@ impl Default for Resampling {
 /// Efron, "Better bootstrap confidence intervals", JASA 82 (1987), eq. 6.6 for the acceleration, which for a mean is a sixth of
 /// the sample's skewness over root n. Ties count half and quantiles are interpolated linearly, as in `scipy.stats.bootstrap`.
 pub fn bootstrap_mean(values: &[f64], resampling: &Resampling) -> Option<[f64; 2]> {
-    mean(values).filter(|_| values.len() > 1)?;
-    let mut draws = Draws::new(resampling.seed, "bootstrap", 0, 0);
-    let n = values.len();
-    let mut sample = || (0..n).map(|_| values[draws.below(n)]).sum::<f64>() / n as f64;
-    let means = (0..resampling.samples.max(1)).map(|_| sample()).collect();
-    bca(values, means, resampling.level)
+    Samples::draw(values.len(), resampling).interval_of_mean(values)
+}
+
+/// Samples of cases, for everything that is measured on as many cases: drawing them takes longer than using them.
+#[derive(Clone, Debug)]
+pub struct Samples {
+    cases: usize,
+    /// Of one sample after the other, the cases drawn.
+    picks: Vec<u32>,
+    level: f64,
+}
+
+impl Samples {
+    /// Draws samples of so many cases.
+    pub fn draw(cases: usize, resampling: &Resampling) -> Self {
+        let mut draws = Draws::new(resampling.seed, "bootstrap", 0, 0);
+        let picks = (0..resampling.samples.max(1) * cases).map(|_| draws.below(cases) as u32).collect();
+        Samples { cases, picks, level: resampling.level }
+    }
+
+    /// As [`bootstrap_mean`]. None also where there are more or fewer values than cases were drawn from.
+    pub fn interval_of_mean(&self, values: &[f64]) -> Option<[f64; 2]> {
+        if values.len() < 2 || values.len() != self.cases {
+            return None;
+        }
+        let of_sample =
+            |picks: &[u32]| picks.iter().map(|at| values[*at as usize]).sum::<f64>() / picks.len() as f64;
+        bca(values, self.picks.chunks_exact(self.cases).map(of_sample).collect(), self.level)
+    }
 }
 
 /// The interval, given the means of samples.
@@ -46,7 +69,7 @@ fn bca(values: &[f64], mut means: Vec<f64>, level: f64) -> Option<[f64; 2]> {
     if squares == 0.0 {
         return Some([center; 2]);
     }
-    means.sort_by(f64::total_cmp);
+    means.sort_unstable_by(f64::total_cmp);
     let below = means.partition_point(|mean| *mean < center) + means.partition_point(|mean| *mean <= center);
     let bias = normal::quantile(below as f64 / (2 * means.len()) as f64);
     let acceleration = moment(3) / (6.0 * squares.powf(1.5));
@@ -92,6 +115,7 @@ mod tests {
         assert_eq!(bootstrap_mean(&[0.5; 4], &resampling), Some([0.5; 2]));
         assert_eq!(bootstrap_mean(&[0.5], &resampling), None);
         assert_eq!(bootstrap_mean(&[], &resampling), None);
+        assert_eq!(Samples::draw(3, &resampling).interval_of_mean(&[0.5; 4]), None);
     }
 
     #[test]

@@ -33,7 +33,7 @@ mod moments;
 mod normal;
 mod signed_rank;
 
-pub use bootstrap::{Resampling, bootstrap_mean};
+pub use bootstrap::{Resampling, Samples, bootstrap_mean};
 pub use cases::CaseMeans;
 pub use effect::{cohen_dz, hodges_lehmann};
 pub use holm::holm;

@@ -5,11 +5,12 @@
 //! left out on both sides, so that neither gains by what it does not find.
 
 use crate::grid::CellRecord;
+use rayon::prelude::*;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::OnceLock;
 use tandem_statistics::{
-    CaseMeans, NullDistribution, Resampling, bootstrap_mean, cohen_dz, hodges_lehmann, holm, mean, sd,
-    signed_rank,
+    CaseMeans, NullDistribution, Resampling, Samples, cohen_dz, hodges_lehmann, holm, mean, sd, signed_rank,
 };
 use tandem_training::{Component, Grid, Row, Scores};
 
@@ -143,34 +144,64 @@ pub(super) fn all(scored: &[Scored], methods: &[&str], control: &str) -> Vec<Lin
             labelled.push(run.cell.labelled);
         }
     }
+    let places: Vec<(usize, &Key)> =
+        labelled.iter().flat_map(|labelled| keys.iter().map(|key| (*labelled, key))).collect();
+    let intervals = Intervals::new(&runs);
+    let groups: Vec<Vec<Line>> = places
+        .par_iter()
+        .map(|(labelled, key)| group(key, *labelled, &runs, methods, control, &intervals))
+        .collect();
+    groups.into_iter().flatten().collect()
+}
+
+/// All methods on one metric.
+fn group(
+    key: &Key,
+    labelled: usize,
+    runs: &[Run],
+    methods: &[&str],
+    control: &str,
+    intervals: &Intervals,
+) -> Vec<Line> {
+    let of = |method: &str| -> Vec<&Run> {
+        let is = |cell: &CellRecord| cell.labelled == labelled && cell.method == method;
+        runs.iter().filter(|run| is(run.cell) && run.values.contains_key(key)).collect()
+    };
+    let controls = of(control);
     let mut lines = Vec::new();
-    for labelled in labelled {
-        for key in &keys {
-            let of = |method: &str| -> Vec<&Run> {
-                let is = |cell: &CellRecord| cell.labelled == labelled && cell.method == method;
-                runs.iter().filter(|run| is(run.cell) && run.values.contains_key(key)).collect()
-            };
-            let controls = of(control);
-            let mut group = Vec::new();
-            for method in methods {
-                let own = of(method);
-                if own.is_empty() {
-                    continue;
-                }
-                let mut line = line(key, method, labelled, &own);
-                if *method != control && !controls.is_empty() {
-                    line.against = Some(against(key, &own, &controls));
-                }
-                group.push(line);
-            }
-            correct(&mut group);
-            lines.extend(group);
+    for method in methods {
+        let own = of(method);
+        if own.is_empty() {
+            continue;
         }
+        let mut line = line(key, method, labelled, &own, intervals);
+        if *method != control && !controls.is_empty() {
+            line.against = Some(against(key, &own, &controls, intervals));
+        }
+        lines.push(line);
     }
+    correct(&mut lines);
     lines
 }
 
-fn line(key: &Key, method: &str, labelled: usize, runs: &[&Run]) -> Line {
+/// Intervals of means over cases. The samples of so many cases are drawn when they are first asked for.
+struct Intervals(Vec<OnceLock<Samples>>);
+
+impl Intervals {
+    fn new(runs: &[Run]) -> Self {
+        let cases: BTreeSet<&String> =
+            runs.iter().flat_map(|run| run.values.values().flatten()).map(|(case, _)| case).collect();
+        Intervals((0..=cases.len()).map(|_| OnceLock::new()).collect())
+    }
+
+    fn of(&self, values: &[f64]) -> Option<[f64; 2]> {
+        let samples =
+            self.0.get(values.len())?.get_or_init(|| Samples::draw(values.len(), &Resampling::default()));
+        samples.interval_of_mean(values)
+    }
+}
+
+fn line(key: &Key, method: &str, labelled: usize, runs: &[&Run], intervals: &Intervals) -> Line {
     let means: Vec<f64> = runs.iter().filter_map(|run| mean(&defined(&run.values[key]))).collect();
     let values = runs.iter().flat_map(|run| &run.values[key]);
     let cases = CaseMeans::of(values.map(|(case, value)| (case.as_str(), *value)));
@@ -190,7 +221,7 @@ fn line(key: &Key, method: &str, labelled: usize, runs: &[&Run]) -> Line {
         cases: cases.means.len(),
         cases_left_out: cases.left_out,
         undefined: cases.undefined,
-        interval: bootstrap_mean(&cases.means, &Resampling::default()),
+        interval: intervals.of(&cases.means),
         against: None,
     }
 }
@@ -199,7 +230,7 @@ fn defined(values: &[(String, Option<f64>)]) -> Vec<f64> {
     values.iter().filter_map(|(_, value)| *value).collect()
 }
 
-fn against(key: &Key, runs: &[&Run], controls: &[&Run]) -> Against {
+fn against(key: &Key, runs: &[&Run], controls: &[&Run], intervals: &Intervals) -> Against {
     let place = |cell: &CellRecord| (cell.seed, cell.labelled_set, cell.fold);
     let mut pairs: Vec<(&str, Option<f64>)> = Vec::new();
     let mut runs_left_out = 0;
@@ -223,7 +254,7 @@ fn against(key: &Key, runs: &[&Run], controls: &[&Run]) -> Against {
         undefined: cases.undefined,
         runs_left_out,
         difference: mean(&cases.means),
-        interval: bootstrap_mean(&cases.means, &Resampling::default()),
+        interval: intervals.of(&cases.means),
         median: hodges_lehmann(&cases.means),
         p: test.map(|test| test.p),
         p_holm: None,
@@ -238,8 +269,8 @@ fn against(key: &Key, runs: &[&Run], controls: &[&Run]) -> Against {
 }
 
 /// Corrects the p values of the methods on one metric by Holm.
-fn correct(group: &mut [Line]) {
-    let mut tested: Vec<&mut Against> = group
+fn correct(lines: &mut [Line]) {
+    let mut tested: Vec<&mut Against> = lines
         .iter_mut()
         .filter_map(|line| line.against.as_mut())
         .filter(|against| against.p.is_some())

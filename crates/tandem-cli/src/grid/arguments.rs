@@ -7,27 +7,28 @@ use serde::Deserialize;
 
 /// Options that make an experiment a grid, or more of one.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Grids of runs")]
 #[group(id = "grid", multiple = true, conflicts_with_all = ["method", "seed", "resume"])]
 pub(crate) struct Arguments {
-    /// A grid: these methods, or variants of the definition, separated by commas.
+    /// These methods, or variants of the definition, separated by commas.
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     methods: Vec<String>,
-    /// A grid: with the seeds 1 to N each.
+    /// Each with the seeds 1 to N.
     #[arg(long, value_name = "N")]
     seeds: Option<u64>,
-    /// A grid: with the labelled sets 1 to N each, which are drawn; without it, with the first scans of the list.
+    /// Each with the labelled sets 1 to N, which are drawn; without it, with the first scans of the list.
     #[arg(long, value_name = "N")]
     labelled_sets: Option<u64>,
-    /// A grid: with so many labelled scans, separated by commas.
+    /// Each with so many labelled scans, separated by commas.
     #[arg(long, value_name = "K,L", value_delimiter = ',')]
     labelled: Vec<usize>,
-    /// A grid: cross-validation with K folds.
+    /// Each in a cross-validation with K folds.
     #[arg(long, value_name = "K")]
     folds: Option<usize>,
-    /// A grid: the method that the others are compared with [default: supervised-ensemble].
+    /// The method that the others are compared with [default: supervised-ensemble].
     #[arg(long, value_name = "METHOD")]
     control: Option<String>,
-    /// A grid: how many runs at once. They share the threads.
+    /// How many runs at once. They share the threads.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = jobs)]
     pub(crate) jobs: usize,
 }
@@ -73,8 +74,9 @@ impl Arguments {
             return Ok(None);
         }
         let mut axes = stated.transpose()?.unwrap_or_default();
-        let lists = [(&self.methods, &mut axes.methods)];
-        lists.into_iter().filter(|(own, _)| !own.is_empty()).for_each(|(own, axis)| axis.clone_from(own));
+        if !self.methods.is_empty() {
+            axes.methods.clone_from(&self.methods);
+        }
         if !self.labelled.is_empty() {
             axes.labelled.clone_from(&self.labelled);
         }

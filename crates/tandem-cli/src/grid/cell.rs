@@ -5,9 +5,9 @@ use crate::definition::{Changes, Definition};
 use crate::device::DeviceName;
 use crate::experiment::{self, same};
 use crate::output::say;
-use crate::{grid, run_folder};
+use crate::run_folder;
 use anyhow::{Context, Result, bail};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tandem_training::{Config, Lists};
 use tandem_volume::prepared::Manifest;
 
@@ -160,9 +160,14 @@ pub(super) fn possible(cells: Vec<Cell>, manifest: &Manifest) -> Result<Vec<Cell
 }
 
 impl Cell {
+    /// Its run folder.
+    pub(super) fn folder(&self, grid: &Path) -> PathBuf {
+        grid.join(&self.name)
+    }
+
     /// Whether its run has ended.
     pub(super) fn is_done(&self, grid: &Path) -> bool {
-        grid::run_folder(grid, &self.name).join("summary.json").is_file()
+        self.folder(grid).join("summary.json").is_file()
     }
 
     /// How far its run is.
@@ -170,7 +175,7 @@ impl Cell {
     /// # Errors
     /// Where the run has other settings than the grid wants, or was made from other scans.
     pub(super) fn state(&self, grid: &Path, data_digest: &str) -> Result<State> {
-        let folder = grid::run_folder(grid, &self.name);
+        let folder = self.folder(grid);
         if !folder.exists() {
             return Ok(State::Missing);
         }
@@ -200,6 +205,7 @@ impl Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn a_run_is_named_by_what_it_is() {
@@ -209,5 +215,41 @@ mod tests {
         assert_eq!(place.name("mcf", 1337), "mcf-s1337-set3-fold1-k8");
         let settings = ["data.labelled=8", "data.labelled_set=3", "data.folds=5", "data.fold=1"];
         assert_eq!(place.settings(), settings);
+    }
+
+    fn names(definition: &str, change: impl FnOnce(&mut Axes), set: &[String]) -> Result<Vec<String>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/experiments");
+        let definition = Definition::open(definition, &folder)?;
+        let mut axes: Axes =
+            definition.grid().cloned().map_or(Ok(Axes::default()), |grid| grid.try_into())?;
+        change(&mut axes);
+        let cells = all(&definition, &axes, "quick", set, None)?;
+        // No two runs have the same settings.
+        let digests: BTreeSet<String> =
+            cells.iter().map(|cell| cell.config.digest()).collect::<Result<_, _>>()?;
+        assert_eq!(digests.len(), cells.len());
+        Ok(cells.into_iter().map(|cell| cell.name).collect())
+    }
+
+    #[test]
+    fn the_definitions_that_state_grids_make_one() {
+        let ablation = names("la-ablation", |_| {}, &[]).unwrap();
+        assert_eq!(ablation.len(), 7 * 3);
+        assert_eq!(ablation[2], "without-consistency-s1");
+        let effort = names("la-effort", |_| {}, &[]).unwrap();
+        assert_eq!(effort.len(), 2 * 5 * 3);
+        assert_eq!(effort[..2], ["supervised-ensemble-s1-set1-k4", "dual-networks-s1-set1-k4"]);
+    }
+
+    #[test]
+    fn what_an_axis_sets_is_not_set_beside_it() {
+        let set = |setting: &str, labelled: &[usize]| {
+            let labelled = labelled.to_vec();
+            names("la-8pct", |axes| axes.labelled = labelled, &[setting.to_owned()])
+        };
+        assert_eq!(set("data.labelled=4", &[]).unwrap(), ["dual-networks-s1337"]);
+        let message = set("data.labelled=4", &[4, 8]).unwrap_err().to_string();
+        assert_eq!(message, "--set data.labelled=4: in a grid data.labelled is given by --labelled");
+        assert!(set("training.seed=4", &[]).is_err());
     }
 }

@@ -1,7 +1,6 @@
 //! Runs as processes of their own, some at once.
 
 use super::cell::{Cell, State};
-use super::{left, run_folder};
 use crate::experiment;
 use crate::progress::duration;
 use anyhow::{Context, Result};
@@ -80,7 +79,7 @@ pub(super) fn run<'a>(
 
 impl Command<'_> {
     fn start(&self, cell: &Cell, grid: &Path) -> Result<Child> {
-        let folder = run_folder(grid, &cell.name);
+        let folder = cell.folder(grid);
         let log = log_file(grid, cell);
         let said = OpenOptions::new().create(true).append(true).open(&log);
         let said = said.with_context(|| format!("cannot write {}", log.display()))?;
@@ -182,7 +181,7 @@ impl<'a> Progress<'a> {
 
     /// All pieces of a run.
     fn seconds(&self, cell: &Cell) -> Option<f64> {
-        let file = File::open(run_folder(self.grid, &cell.name).join("provenance.json")).ok()?;
+        let file = File::open(cell.folder(self.grid).join("provenance.json")).ok()?;
         Some(serde_json::from_reader::<_, Provenance>(file).ok()?.seconds)
     }
 
@@ -193,7 +192,9 @@ impl<'a> Progress<'a> {
         let seconds = self.seconds(cell);
         self.took.entry(&cell.method).or_default().extend(seconds);
         let took = seconds.map_or_else(String::new, |seconds| format!(" in {}", duration(seconds)));
-        format!("{took}: {} of {}{}", self.done, self.all, left(self.left()))
+        let left =
+            self.left().map_or_else(String::new, |seconds| format!(", about {} left", duration(seconds)));
+        format!("{took}: {} of {}{left}", self.done, self.all)
     }
 
     /// A run will not take any more time.

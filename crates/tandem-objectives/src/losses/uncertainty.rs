@@ -16,6 +16,8 @@ pub struct UncertaintyOptions<'a> {
     pub detach_weight: bool,
     /// Takes the divergence over the reliable voxels too, not over all.
     pub divergence_of_reliable: bool,
+    /// Weighs the cross-entropy by 1 in place of `exp(-D)`.
+    pub unweighted: bool,
 }
 
 /// The two parts of the loss; their sum is minimised.
@@ -79,12 +81,12 @@ pub fn uncertainty(
             }
             None => share[..span.len].fill(1.0),
         }
-        let live = if options.detach_weight { 0.0 } else { by_entropy };
+        let live = if options.detach_weight || options.unweighted { 0.0 } else { by_entropy };
         for (((share, scale), entropy), divergence) in
             share.iter_mut().zip(&mut scale).zip(&mut cross_entropy).zip(&mut divergence)
         {
             let counts = if options.divergence_of_reliable { *share } else { 1.0 };
-            *share *= exp(-*divergence);
+            *share *= if options.unweighted { 1.0 } else { exp(-*divergence) };
             *entropy *= *share;
             *divergence *= counts;
             *scale = by_divergence * counts - live * *entropy;
@@ -102,4 +104,39 @@ pub fn uncertainty(
         [planes::sum(&cross_entropy), planes::sum(&divergence)]
     });
     Ok(Uncertainty { weighted_cross_entropy: weighted / reliable, divergence: divergence / diverging })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Scores;
+    use crate::losses::cross_entropy;
+    use candle_core::{Device, Tensor};
+
+    #[test]
+    fn without_its_weight_it_is_a_cross_entropy_beside_the_divergence() {
+        let scores = |at: f32| {
+            let logits: Vec<f32> = (0..2 * 2 * 8).map(|i| (i as f32 * at).sin()).collect();
+            Scores::new(&Tensor::from_vec(logits, (2, 2, 2, 2, 2), &Device::Cpu).unwrap()).unwrap()
+        };
+        let (student, teacher) = (scores(1.3), scores(0.7));
+        let teacher = teacher.detached(0..2);
+        let labels = teacher.labels();
+        let mut by_term = student.zero_gradient();
+        let options = UncertaintyOptions { unweighted: true, ..UncertaintyOptions::default() };
+        let term =
+            uncertainty(&mut student.live(0..2, &mut by_term), teacher, &labels, options, 1.0).unwrap();
+        let mut by_entropy = student.zero_gradient();
+        let entropy = cross_entropy(&mut student.live(0..2, &mut by_entropy), &labels, 1.0).unwrap();
+        assert!((term.weighted_cross_entropy - entropy).abs() < 1e-6);
+        // A divergence that is weighed alone: on no reliable voxel.
+        let mut by_divergence = student.zero_gradient();
+        let nowhere = UncertaintyOptions { reliable: Some(&[false; 16]), ..options };
+        let divergence =
+            uncertainty(&mut student.live(0..2, &mut by_divergence), teacher, &labels, nowhere, 1.0).unwrap();
+        assert_eq!((divergence.weighted_cross_entropy, divergence.divergence), (0.0, term.divergence));
+        for (term, (entropy, divergence)) in by_term.iter().zip(by_entropy.iter().zip(&by_divergence)) {
+            assert!((term - entropy - divergence).abs() < 1e-6);
+        }
+    }
 }

@@ -49,6 +49,8 @@ pub struct DualNetworksOptions {
     pub uncertainty_direction: UncertaintyDirection,
     /// Where it applies. Released: all voxels of all patches.
     pub uncertainty_region: UncertaintyRegion,
+    /// Weighs the cross-entropy to the pseudo-labels by `exp(-D)`; without it every voxel counts alike.
+    pub weigh_by_uncertainty: bool,
     /// Takes the weight `exp(-D)` for a constant.
     pub detach_uncertainty: bool,
 
@@ -193,6 +195,7 @@ impl Default for DualNetworksOptions {
             lambda_u: Weight::ramped(0.1),
             uncertainty_direction: UncertaintyDirection::WinnerToLoser,
             uncertainty_region: UncertaintyRegion::Reliable,
+            weigh_by_uncertainty: true,
             detach_uncertainty: false,
             pseudo_cross_entropy: PseudoCrossEntropy::Off,
             lambda_pseudo: Weight::constant(1.0),

@@ -78,6 +78,7 @@ impl Round<'_> {
         let options = UncertaintyOptions {
             reliable,
             detach_weight: self.options.detach_uncertainty,
+            unweighted: !self.options.weigh_by_uncertainty,
             ..UncertaintyOptions::default()
         };
         let (teacher, student) = self.pair.winner_and_loser(teacher);
