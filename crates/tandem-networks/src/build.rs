@@ -104,6 +104,8 @@ pub fn layers(
 pub struct Size {
     /// Numbers that the optimiser moves.
     pub weights: usize,
+    /// Channels that its further heads make beside the logits.
+    pub further_channels: usize,
     /// Bytes that its passes hold.
     pub passes: Footprint,
 }
@@ -120,7 +122,7 @@ pub fn size(
 ) -> Result<Size> {
     let (program, declared, _) = declare(architecture, config, 0)?;
     let passes = program.footprint([images, config.in_channels, d, h, w], config.precision)?;
-    Ok(Size { weights: declared.count(), passes })
+    Ok(Size { weights: declared.count(), further_channels: program.further_channels(), passes })
 }
 
 /// The layers of a network, and their parameters with initial values.

@@ -32,10 +32,11 @@ pub use tandem_ops3d::{Deferred, RowGradient};
 
 pub use method::{Batch, Forward, Method, Network, Objective, Prediction, Role, Step, Term};
 pub use methods::{
-    CandidateRule, Cps, CpsOptions, DualNetworks, DualNetworksOptions, EntropyOf, FeatureKind, Head, Mcf,
-    McfOptions, MeanTeacher, MeanTeacherOptions, NetworkName, Predictor, PseudoCrossEntropy, PseudoLabels,
-    ReliableRule, Supervised, SupervisedEnsemble, SupervisedEnsembleOptions, SupervisedOptions, Tandem,
-    TandemOptions, UncertaintyDirection, UncertaintyRegion, WinnerCriterion, build, names, preset,
+    CandidateRule, Cps, CpsOptions, Dtc, DtcOptions, DualNetworks, DualNetworksOptions, EntropyOf,
+    FeatureKind, Head, McNetPlus, McNetPlusOptions, Mcf, McfOptions, MeanTeacher, MeanTeacherOptions,
+    NetworkName, Predictor, PseudoCrossEntropy, PseudoLabels, ReliableRule, Supervised, SupervisedEnsemble,
+    SupervisedEnsembleOptions, SupervisedOptions, Tandem, TandemOptions, UncertaintyDirection,
+    UncertaintyRegion, Urpc, UrpcOptions, WinnerCriterion, build, names, preset,
 };
 pub use scores::{Detached, Live, Scores, loss_of};
 

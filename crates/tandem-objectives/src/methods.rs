@@ -1,8 +1,10 @@
 //! The methods, by name.
 
 mod cps;
+mod dtc;
 mod dual_networks;
 mod head;
+mod mc_net_plus;
 mod mcf;
 mod mean_teacher;
 mod pair;
@@ -10,18 +12,23 @@ mod student;
 mod supervised;
 mod supervised_ensemble;
 mod tandem;
+mod urpc;
 
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod golden_heads;
+#[cfg(test)]
 mod laws;
 
 pub use cps::{Cps, CpsOptions};
+pub use dtc::{Dtc, DtcOptions};
 pub use dual_networks::{
     CandidateRule, DualNetworks, DualNetworksOptions, EntropyOf, FeatureKind, PseudoCrossEntropy,
     PseudoLabels, ReliableRule, UncertaintyDirection, UncertaintyRegion, WinnerCriterion,
 };
 pub use head::Head;
+pub use mc_net_plus::{McNetPlus, McNetPlusOptions};
 pub use mcf::{Mcf, McfOptions};
 pub use mean_teacher::{MeanTeacher, MeanTeacherOptions};
 pub use pair::NetworkName;
@@ -29,6 +36,7 @@ pub use student::Predictor;
 pub use supervised::{Supervised, SupervisedOptions};
 pub use supervised_ensemble::{SupervisedEnsemble, SupervisedEnsembleOptions};
 pub use tandem::{Tandem, TandemOptions};
+pub use urpc::{Urpc, UrpcOptions};
 
 use crate::method::Method;
 use candle_core::{Result, bail};
@@ -57,13 +65,16 @@ macro_rules! method {
 /// All methods: name, type, preset.
 const METHODS: &[Entry] = &[
     method!("cps", Cps, CpsOptions::default()),
+    method!("dtc", Dtc, DtcOptions::default()),
     method!("dual-networks", DualNetworks, DualNetworksOptions::default()),
     method!("dual-networks-released", DualNetworks, DualNetworksOptions::released()),
+    method!("mc-net-plus", McNetPlus, McNetPlusOptions::default()),
     method!("mcf", Mcf, McfOptions::default()),
     method!("mean-teacher", MeanTeacher, MeanTeacherOptions::default()),
     method!("supervised", Supervised, SupervisedOptions::default()),
     method!("supervised-ensemble", SupervisedEnsemble, SupervisedEnsembleOptions::default()),
     method!("tandem", Tandem, TandemOptions::default()),
+    method!("urpc", Urpc, UrpcOptions::default()),
 ];
 
 /// The names that [`build`] knows.

@@ -195,6 +195,15 @@ impl Program {
         Value(self.nodes.len() - 1)
     }
 
+    /// Channels that all further heads make.
+    pub fn further_channels(&self) -> usize {
+        let channels = |node: &Node| match node {
+            Node::Head { name: Some(_), bias, .. } => bias.len(),
+            _ => 0,
+        };
+        self.nodes.iter().map(channels).sum()
+    }
+
     /// Which nodes run: of inference those that the logits need, else all.
     fn needed(&self, inference: bool) -> Vec<bool> {
         let mut needed = vec![!inference; self.nodes.len()];
