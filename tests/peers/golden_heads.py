@@ -57,7 +57,8 @@ def of_dtc(x):
 
 
 def of_mc_net_plus(x):
-    terms, heads, total = {"lambda_u": RAMP}, ("vnet", "trilinear", "nearest"), 0
+    # The ramp is over by then.
+    terms, heads, total = {"lambda_u": 1.0}, ("vnet", "trilinear", "nearest"), 0
     for name in heads:
         terms[f"{name}_dice"] = dice(x[name][:LABELLED], x["y"], squared=False)
         total = total + 0.5 * terms[f"{name}_dice"]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct McNetPlusOptions {
-    /// Weight of the mutual consistency. The released ramp ends after 6,000 of 15,000 steps; here it ends with the run.
+    /// Weight of the mutual consistency. The released ramp ends after 6,000 of 15,000 steps.
     pub lambda_u: Weight,
     /// Weight of each decoder's Dice loss.
     pub dice_weight: f64,
@@ -21,7 +21,7 @@ pub struct McNetPlusOptions {
 
 impl Default for McNetPlusOptions {
     fn default() -> Self {
-        McNetPlusOptions { lambda_u: Weight::ramped(1.0), dice_weight: 0.5, temperature: 0.1 }
+        McNetPlusOptions { lambda_u: Weight { peak: 1.0, ramp: 0.4 }, dice_weight: 0.5, temperature: 0.1 }
     }
 }
 
