@@ -4,8 +4,11 @@ use crate::layers::{Layer, distinct};
 use anyhow::{Result, bail};
 use serde::Serialize;
 use std::path::PathBuf;
-use tandem_networks::{ARCHITECTURES, NetworkConfig, layers};
+use tandem_networks::{NetworkConfig, layers};
 use tandem_reference::reference;
+
+/// The networks that are measured: those of `dual-networks`.
+pub(crate) const NETWORKS: [&str; 2] = ["vnet", "resnet34"];
 
 /// Something to measure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -163,7 +166,7 @@ impl Case {
         let (networks, size, training) = match &kind {
             Kind::Forward { network, size } => (vec![*network], size, false),
             Kind::Step { network, size } => (vec![*network], size, true),
-            Kind::Dual { size } => (ARCHITECTURES.to_vec(), size, true),
+            Kind::Dual { size } => (NETWORKS.to_vec(), size, true),
             _ => bail!("{prefix} is no pass of a network"),
         };
         let config = NetworkConfig { filters: size.filters, ..Default::default() };

@@ -1,6 +1,6 @@
 //! Both networks' sliding window over a whole scan.
 
-use crate::cases::{Precision, Scan};
+use crate::cases::{NETWORKS, Precision, Scan};
 use crate::measure::Report;
 use crate::networks::noise;
 use anyhow::Result;
@@ -8,13 +8,13 @@ use candle_core::Device;
 use ndarray::Array3;
 use std::ops::ControlFlow;
 use tandem_inference::{SlidingWindow, ensemble, label_map, predict};
-use tandem_networks::{ARCHITECTURES, NetworkConfig, Segmenter, build};
+use tandem_networks::{NetworkConfig, Segmenter, build};
 
 pub(crate) fn run(scan: &Scan, precision: Precision, report: &Report) -> Result<()> {
     let device = Device::Cpu;
     let config =
         NetworkConfig { filters: scan.filters, precision: precision.of_networks(), ..Default::default() };
-    let networks: Vec<Box<dyn Segmenter>> = ARCHITECTURES
+    let networks: Vec<Box<dyn Segmenter>> = NETWORKS
         .iter()
         .map(|architecture| Ok(build(architecture, &config, 1, &device)?.0))
         .collect::<Result<_>>()?;

@@ -1,11 +1,11 @@
 //! The distinct convolutions of both networks, and their times.
 
-use crate::cases::{Precision, sides_name};
+use crate::cases::{NETWORKS, Precision, sides_name};
 use crate::measure::Report;
 use anyhow::Result;
 use serde::Serialize;
 use std::hint::black_box;
-use tandem_networks::{ARCHITECTURES, LayerShape, LayerTrial, NetworkConfig, layers};
+use tandem_networks::{LayerShape, LayerTrial, NetworkConfig, layers};
 
 /// A convolution as the peer is told of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,7 +30,7 @@ pub(crate) struct Layer {
 pub(crate) fn distinct(sides: [usize; 3], filters: usize, batch: usize) -> Result<Vec<Layer>> {
     let config = NetworkConfig { filters, ..Default::default() };
     let mut found: Vec<LayerShape> = Vec::new();
-    for network in ARCHITECTURES {
+    for network in NETWORKS {
         for layer in layers(network, &config, batch, sides)? {
             if !found.contains(&layer) {
                 found.push(layer);

@@ -7,9 +7,12 @@ use crate::parameters::{Declared, Parameters};
 use crate::resnet34::resnet34;
 use crate::segmenter::Segmenter;
 use crate::vnet::vnet;
+use crate::vnet_dtc::vnet_dtc;
+use crate::vnet_mcnet::vnet_mcnet;
+use crate::vnet_urpc::vnet_urpc;
 use candle_core::{Device, Result, bail};
 use std::sync::Arc;
-use tandem_ops3d::program::{Footprint, LayerShape, Precision, Program};
+use tandem_ops3d::program::{Footprint, LayerShape, Precision, Program, Value};
 
 /// What a network's size depends on.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +36,22 @@ impl Default for NetworkConfig {
     }
 }
 
+/// Adds a network's layers to what reads the image.
+type Declare = fn(&mut Builder, Value, &NetworkConfig) -> Result<Features>;
+
+/// All networks, by name.
+const ARCHITECTURES: &[(&str, Declare)] = &[
+    ("vnet", vnet),
+    ("resnet34", resnet34),
+    ("vnet-dtc", vnet_dtc),
+    ("vnet-mcnet", vnet_mcnet),
+    ("vnet-urpc", vnet_urpc),
+];
+
 /// The names that [`build`] knows.
-pub const ARCHITECTURES: [&str; 2] = ["vnet", "resnet34"];
+pub fn architectures() -> impl Iterator<Item = &'static str> {
+    ARCHITECTURES.iter().map(|(name, _)| *name)
+}
 
 /// Builds a network with initial weights drawn from `seed`.
 ///
@@ -87,6 +104,8 @@ pub fn layers(
 pub struct Size {
     /// Numbers that the optimiser moves.
     pub weights: usize,
+    /// Channels that its further heads make beside the logits.
+    pub further_channels: usize,
     /// Bytes that its passes hold.
     pub passes: Footprint,
 }
@@ -103,7 +122,7 @@ pub fn size(
 ) -> Result<Size> {
     let (program, declared, _) = declare(architecture, config, 0)?;
     let passes = program.footprint([images, config.in_channels, d, h, w], config.precision)?;
-    Ok(Size { weights: declared.count(), passes })
+    Ok(Size { weights: declared.count(), further_channels: program.further_channels(), passes })
 }
 
 /// The layers of a network, and their parameters with initial values.
@@ -111,10 +130,9 @@ fn declare(architecture: &str, config: &NetworkConfig, seed: u64) -> Result<(Pro
     if config.in_channels == 0 || config.num_classes < 2 || config.filters == 0 {
         bail!("a network needs an input channel, two classes and a filter at least, got {config:?}")
     }
-    let network = match architecture {
-        "vnet" => vnet,
-        "resnet34" => resnet34,
-        other => bail!("unknown architecture {other:?}; known are {}", ARCHITECTURES.join(", ")),
+    let Some((_, network)) = ARCHITECTURES.iter().find(|(name, _)| *name == architecture) else {
+        let known: Vec<_> = architectures().collect();
+        bail!("unknown architecture {architecture:?}; known are {}", known.join(", "))
     };
     let mut declared = Declared::default();
     let (program, image) = Program::new();

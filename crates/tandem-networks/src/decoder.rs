@@ -1,9 +1,10 @@
-//! The V-Net decoder that both networks end in.
+//! The V-Net decoder that the networks end in.
 
 use crate::NetworkConfig;
-use crate::layers::Builder;
+use crate::layers::{Builder, Upsampling};
 use crate::network::Features;
 use candle_core::Result;
+use std::ops::Range;
 use tandem_ops3d::program::Value;
 
 /// Name, stage name and depth of each scale, from the coarsest.
@@ -14,20 +15,56 @@ const SCALES: [(&str, &str, usize); 4] = [
     ("block_eight_up", "block_nine", 1),
 ];
 
-/// Four times: double the sides, add the skip of that scale (add, not concatenate), convolve. Then dropout and the head.
+/// Values of a decoder that heads read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decoded {
+    /// What its scales end in, from the coarsest: an eighth, a quarter, half and all of the resolution.
+    pub(crate) scales: [Value; 4],
+    /// The last of them after dropout.
+    pub(crate) dropped: Value,
+}
+
+impl Decoded {
+    pub(crate) fn features(self) -> Features {
+        Features { kept: self.scales[3], dropped: self.dropped }
+    }
+}
+
+/// Four times: double the sides, add the skip of that scale (add, not concatenate), convolve. Then dropout.
 ///
-/// Takes the encoder's five scales, finest first.
-pub(crate) fn decoder(b: &mut Builder, skips: [Value; 5], config: &NetworkConfig) -> Result<Features> {
-    let mut x = skips[4];
+/// Takes the encoder's five scales, finest first. Parameters and dropout are named under the prefix.
+pub(crate) fn decoder(
+    b: &mut Builder,
+    prefix: &str,
+    skips: [Value; 5],
+    upsampling: Upsampling,
+    config: &NetworkConfig,
+) -> Result<Decoded> {
+    let (mut x, mut scales) = (skips[4], skips);
     for (index, (up, stage, depth)) in SCALES.iter().enumerate() {
         let to = config.filters << (3 - index);
-        x = b.up(x, up, [2 * to, to], skips[3 - index])?;
-        x = b.stage(x, stage, *depth, [to, to])?;
+        x = b.up(x, &format!("{prefix}{up}"), [2 * to, to], skips[3 - index], upsampling)?;
+        x = b.stage(x, &format!("{prefix}{stage}"), *depth, [to, to])?;
+        scales[index] = x;
     }
-    let dropped = b.program.dropout(x, config.dropout, "before head");
-    let dims = [config.num_classes, config.filters, 1, 1, 1];
-    let weight = b.init.weight("out_conv", dims)?;
-    let bias = b.init.bias("out_conv", config.num_classes, dims)?;
-    b.program.head(dropped, weight, bias);
-    Ok(Features { kept: x, dropped })
+    let dropped = b.program.dropout(x, config.dropout, &format!("{prefix}before head"));
+    Ok(Decoded { scales: [scales[0], scales[1], scales[2], x], dropped })
+}
+
+/// The decoder of a network with one head, and that head.
+pub(crate) fn decoder_and_head(
+    b: &mut Builder,
+    skips: [Value; 5],
+    config: &NetworkConfig,
+) -> Result<Decoded> {
+    let decoded = decoder(b, "", skips, Upsampling::Transposed, config)?;
+    let [weight, bias] = head(b, "out_conv", [config.filters, config.num_classes])?;
+    b.program.head(decoded.dropped, weight, bias);
+    Ok(decoded)
+}
+
+/// Weight and bias of a head, from so many channels to so many.
+pub(crate) fn head(b: &mut Builder, name: &str, [from, to]: [usize; 2]) -> Result<[Range<usize>; 2]> {
+    let dims = [to, from, 1, 1, 1];
+    Ok([b.init.weight(name, dims)?, b.init.bias(name, to, dims)?])
 }

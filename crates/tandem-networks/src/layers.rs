@@ -1,10 +1,10 @@
-//! The layers both networks are made of: convolution, batch normalisation, ReLU.
+//! The layers the networks are made of: convolution, batch normalisation, ReLU.
 
 use crate::initialise::Initialiser;
 use crate::parameters::Kind;
 use candle_core::Result;
 use tandem_ops3d::program::{ConvLayer, NormLayer, Program, Sum, Value};
-use tandem_ops3d::{Activation, Conv3dParams};
+use tandem_ops3d::{Activation, Conv3dParams, Resize};
 
 /// A network under construction: its layers and their parameters.
 pub(crate) struct Builder<'a> {
@@ -22,6 +22,15 @@ pub(crate) struct ConvSpec {
     pub(crate) padding: usize,
     pub(crate) bias: bool,
     pub(crate) transposed: bool,
+}
+
+/// How a decoder doubles the sides of an image.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Upsampling {
+    /// By a transposed 2x2x2 convolution with stride 2.
+    Transposed,
+    /// By interpolation, then a 3x3x3 convolution.
+    Interpolated(Resize),
 }
 
 impl Builder<'_> {
@@ -80,9 +89,23 @@ impl Builder<'_> {
         self.halve_or_double(x, name, widths, false, Sum::Nothing)
     }
 
-    /// Doubles the sides by a transposed 2x2x2 convolution with stride 2, and adds a skip.
-    pub(crate) fn up(&mut self, x: Value, name: &str, widths: [usize; 2], skip: Value) -> Result<Value> {
-        self.halve_or_double(x, name, widths, true, Sum::After(skip))
+    /// Doubles the sides, and adds a skip.
+    pub(crate) fn up(
+        &mut self,
+        x: Value,
+        name: &str,
+        [from, to]: [usize; 2],
+        skip: Value,
+        upsampling: Upsampling,
+    ) -> Result<Value> {
+        let Upsampling::Interpolated(mode) = upsampling else {
+            return self.halve_or_double(x, name, [from, to], true, Sum::After(skip));
+        };
+        let x = self.program.double(x, mode);
+        let spec = ConvSpec { from, to, kernel: 3, stride: 1, padding: 1, bias: true, transposed: false };
+        // In the released networks the interpolation is number 0.
+        let names = [format!("{name}.conv.1"), format!("{name}.conv.2")];
+        self.unit(x, [&names[0], &names[1]], spec, Activation::Relu, Sum::After(skip))
     }
 
     fn halve_or_double(

@@ -1,6 +1,6 @@
-//! Backbones for 3-D segmentation: V-Net and 3-D ResNet-34 with a V-Net decoder.
+//! Backbones for 3-D segmentation: V-Net, 3-D ResNet-34 with a V-Net decoder, and V-Nets with further heads or decoders.
 //!
-//! Both take `(N, C, D, H, W)` and return logits and features in that convention; inside, tensors are channels-last.
+//! They take `(N, C, D, H, W)` and return logits and features in that convention; inside, tensors are channels-last.
 //! Parameter names equal those of the published PyTorch networks.
 #![forbid(unsafe_code)]
 
@@ -13,8 +13,11 @@ mod parameters;
 mod resnet34;
 mod segmenter;
 mod vnet;
+mod vnet_dtc;
+mod vnet_mcnet;
+mod vnet_urpc;
 
-pub use build::{ARCHITECTURES, NetworkConfig, Size, build, layers, size};
+pub use build::{NetworkConfig, Size, architectures, build, layers, size};
 pub use parameters::{Kind, Parameter, Parameters};
 pub use segmenter::{Output, Pass, Segmenter};
 pub use tandem_ops3d::Deferred;

@@ -6,6 +6,8 @@ use crate::segmenter::{Output, Pass, Segmenter};
 use candle_core::{Result, Tensor, bail};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tandem_ops3d::Resize;
+use tandem_ops3d::channels_first::resize3d;
 use tandem_ops3d::program::{Program, Value};
 
 /// Every side is halved four times.
@@ -40,11 +42,17 @@ impl Segmenter for Network {
         }
         let (weights, statistics) = (self.parameters.weights(), self.parameters.statistics());
         let outputs = self.program.run(input, weights, statistics, (pass, self.config.precision))?;
+        let mut extra = BTreeMap::new();
+        for (name, made) in &outputs.heads {
+            let coarse = made.dims()[2..] != [d, h, w];
+            let made = if coarse { resize3d(made, [d, h, w], Resize::Trilinear)? } else { made.clone() };
+            extra.insert(name.clone(), made);
+        }
         Ok(Output {
             features: outputs.value(self.features.kept),
             features_dropped: outputs.value(self.features.dropped),
             logits: outputs.logits,
-            extra: BTreeMap::new(),
+            extra,
         })
     }
 

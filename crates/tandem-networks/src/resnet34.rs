@@ -2,7 +2,7 @@
 //! 3, 4, 6 and 3 basic blocks, each group halving the sides.
 
 use crate::NetworkConfig;
-use crate::decoder::decoder;
+use crate::decoder::decoder_and_head;
 use crate::layers::{Builder, ConvSpec};
 use crate::network::Features;
 use candle_core::Result;
@@ -25,7 +25,7 @@ pub(crate) fn resnet34(b: &mut Builder, image: Value, config: &NetworkConfig) ->
         }
         scales[index + 1] = x;
     }
-    decoder(b, scales, config)
+    Ok(decoder_and_head(b, scales, config)?.features())
 }
 
 /// Two 3x3x3 convolutions beside a shortcut.

@@ -14,7 +14,8 @@ pub struct Output {
     pub features: Deferred,
     /// The same after dropout: what the head saw.
     pub features_dropped: Deferred,
-    /// Further heads and scales, by name; empty for the networks of this crate.
+    /// What further heads make, `(N, C, D, H, W)`, by their names: at the resolution of the input, to which coarser ones are
+    /// brought by trilinear interpolation. Empty for networks without any, and after [`Pass::Infer`].
     pub extra: BTreeMap<String, Tensor>,
 }
 

@@ -11,8 +11,10 @@ mod dice;
 mod entropy;
 mod prototypes;
 mod pseudo_labels;
+mod pyramid;
 mod ramp;
 mod sharpened;
+mod signed_distance;
 mod uncertainty;
 
 #[cfg(test)]
@@ -25,6 +27,8 @@ pub use dice::{DiceForm, dice, dice_of};
 pub use entropy::{entropy, entropy_of_planes, quantile};
 pub use prototypes::{Contrast, ContrastInput, ContrastOptions, PrototypeTerm, candidate_count, contrast};
 pub use pseudo_labels::pseudo_labels;
+pub use pyramid::{Pyramid, pyramid};
 pub use ramp::{Weight, ramp};
-pub use sharpened::{mean_square, sharpen};
+pub use sharpened::{mean_square, mutual, sharpen};
+pub use signed_distance::{distance_consistency, distance_error, signed_distance};
 pub use uncertainty::{Uncertainty, UncertaintyOptions, uncertainty};

@@ -68,7 +68,7 @@ pub struct Prediction {
     pub features: Deferred,
     /// The same after dropout.
     pub features_dropped: Deferred,
-    /// Further heads and scales by name.
+    /// What further heads make, by name.
     pub extra: BTreeMap<String, Tensor>,
 }
 
@@ -109,7 +109,7 @@ pub enum Role {
 pub struct Network {
     /// The method's name for it: `v`, `r`, `teacher`.
     pub name: &'static str,
-    /// Which backbone: `vnet` or `resnet34`.
+    /// Which backbone: a name that `build` of the networks' crate knows, such as `vnet`.
     pub architecture: &'static str,
     /// Where its weights come from.
     pub role: Role,

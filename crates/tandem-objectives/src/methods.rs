@@ -2,8 +2,10 @@
 
 mod bcp;
 mod cps;
+mod dtc;
 mod dual_networks;
 mod head;
+mod mc_net_plus;
 mod mcf;
 mod mean_teacher;
 mod pair;
@@ -12,20 +14,25 @@ mod supervised;
 mod supervised_ensemble;
 mod tandem;
 mod ua_mt;
+mod urpc;
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_heads;
 #[cfg(test)]
 mod laws;
 
 pub use bcp::{Bcp, BcpOptions};
 pub use cps::{Cps, CpsOptions};
+pub use dtc::{Dtc, DtcOptions};
 pub use dual_networks::{
     CandidateRule, DualNetworks, DualNetworksCce, DualNetworksCceOptions, DualNetworksOptions, EntropyOf,
     FeatureKind, PseudoCrossEntropy, PseudoLabels, ReliableRule, UncertaintyDirection, UncertaintyRegion,
     WinnerCriterion,
 };
 pub use head::Head;
+pub use mc_net_plus::{McNetPlus, McNetPlusOptions};
 pub use mcf::{Mcf, McfOptions};
 pub use mean_teacher::{MeanTeacher, MeanTeacherOptions};
 pub use pair::NetworkName;
@@ -34,6 +41,7 @@ pub use supervised::{Supervised, SupervisedOptions};
 pub use supervised_ensemble::{SupervisedEnsemble, SupervisedEnsembleOptions};
 pub use tandem::{Tandem, TandemOptions};
 pub use ua_mt::{UaMt, UaMtOptions};
+pub use urpc::{Urpc, UrpcOptions};
 
 use crate::method::Method;
 use candle_core::{Result, bail};
@@ -63,9 +71,11 @@ macro_rules! method {
 const METHODS: &[Entry] = &[
     method!("bcp", Bcp, BcpOptions::default()),
     method!("cps", Cps, CpsOptions::default()),
+    method!("dtc", Dtc, DtcOptions::default()),
     method!("dual-networks", DualNetworks, DualNetworksOptions::default()),
     method!("dual-networks-cce", DualNetworksCce, DualNetworksCceOptions::default()),
     method!("dual-networks-released", DualNetworks, DualNetworksOptions::released()),
+    method!("mc-net-plus", McNetPlus, McNetPlusOptions::default()),
     method!("mcf", Mcf, McfOptions::default()),
     method!("mean-teacher", MeanTeacher, MeanTeacherOptions::default()),
     method!("ssl-contrastive", DualNetworks, DualNetworksOptions::ssl_contrastive()),
@@ -73,6 +83,7 @@ const METHODS: &[Entry] = &[
     method!("supervised-ensemble", SupervisedEnsemble, SupervisedEnsembleOptions::default()),
     method!("tandem", Tandem, TandemOptions::default()),
     method!("ua-mt", UaMt, UaMtOptions::default()),
+    method!("urpc", Urpc, UrpcOptions::default()),
 ];
 
 /// The names that [`build`] knows.

@@ -45,6 +45,11 @@ impl Scores {
         Ok(Scores { logits: logits.clone(), classes, patches, voxels, probabilities, log_probabilities })
     }
 
+    /// Number of classes, background included.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
     /// Patches of the batch.
     pub fn patches(&self) -> usize {
         self.patches
@@ -129,6 +134,11 @@ impl<'a> Detached<'a> {
     /// Number of classes, background included.
     pub fn classes(&self) -> usize {
         self.classes
+    }
+
+    /// Number of patches.
+    pub fn patches(&self) -> usize {
+        self.patches
     }
 
     /// Number of voxels, over all patches.
@@ -247,14 +257,20 @@ pub(crate) fn add_through_softmax(
     scale: f32,
     gradient: Slices,
 ) {
+    add_through(|class| scores.p(class, span), slopes, scale, gradient);
+}
+
+/// The same where the probabilities of each class of a span, the softmax of something else, are given.
+pub(crate) fn add_through<'a>(p: impl Fn(usize) -> &'a [f32], slopes: &[f32], scale: f32, gradient: Slices) {
+    let len = gradient.first().map_or(1, |gradient| gradient.len());
     let mut mean = [0.0; SPAN];
-    for (class, slopes) in slopes.chunks_exact(span.len).enumerate() {
-        for ((mean, p), slope) in mean.iter_mut().zip(scores.p(class, span)).zip(slopes) {
+    for (class, slopes) in slopes.chunks_exact(len).enumerate() {
+        for ((mean, p), slope) in mean.iter_mut().zip(p(class)).zip(slopes) {
             *mean += p * slope;
         }
     }
-    for ((class, slopes), gradient) in slopes.chunks_exact(span.len).enumerate().zip(gradient) {
-        let values = scores.p(class, span).iter().zip(slopes).zip(&mean);
+    for ((class, slopes), gradient) in slopes.chunks_exact(len).enumerate().zip(gradient) {
+        let values = p(class).iter().zip(slopes).zip(&mean);
         for (gradient, ((p, slope), mean)) in gradient.iter_mut().zip(values) {
             *gradient += scale * p * (slope - mean);
         }

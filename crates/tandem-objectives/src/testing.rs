@@ -14,6 +14,13 @@ const PATCHES: usize = 4;
 const SIDE: usize = 16;
 const STEP: Step = Step { index: 40, iterations: 100, seed: 1337 };
 
+/// What further heads make, by architecture: names and channels.
+const EXTRA: [(&str, &[(&str, usize)]); 3] = [
+    ("vnet-dtc", &[("distance", CLASSES - 1)]),
+    ("vnet-mcnet", &[("nearest", CLASSES), ("trilinear", CLASSES)]),
+    ("vnet-urpc", &[("eighth", CLASSES), ("half", CLASSES), ("quarter", CLASSES)]),
+];
+
 /// Networks whose predictions are given, so that gradients can be asked for at the predictions.
 #[derive(Default)]
 pub struct FixedForward {
@@ -30,6 +37,17 @@ impl FixedForward {
             extra: BTreeMap::new(),
         };
         self.predictions.insert(network, prediction);
+        self
+    }
+
+    /// Adds what a further head of the last network makes.
+    ///
+    /// # Panics
+    /// Where the network was not added before.
+    pub fn with_extra(mut self, network: &'static str, name: &str, made: &Tensor) -> Self {
+        let prediction =
+            self.predictions.get_mut(network).expect("the network comes before its further heads");
+        prediction.extra.insert(name.to_owned(), made.clone());
         self
     }
 }
@@ -49,7 +67,11 @@ impl Forward for FixedForward {
             logits: first(&prediction.logits)?,
             features: first(&prediction.features.get()?)?.into(),
             features_dropped: first(&prediction.features_dropped.get()?)?.into(),
-            extra: BTreeMap::new(),
+            extra: prediction
+                .extra
+                .iter()
+                .map(|(name, made)| Ok((name.clone(), first(made)?)))
+                .collect::<Result<_>>()?,
         })
     }
 
@@ -68,6 +90,8 @@ pub struct Situation {
     pub logits: Vec<Var>,
     /// Their features, `(4, 6, 16, 16, 16)` each, none negative.
     pub features: Vec<Var>,
+    /// What their further heads make, by name: the class scores of each `(4, 3, 16, 16, 16)`.
+    pub extra: Vec<BTreeMap<&'static str, Var>>,
 }
 
 impl Situation {
@@ -87,11 +111,25 @@ impl Situation {
         let networks = method.networks();
         let logits = networks.iter().map(|_| tensor(CLASSES, &|x| 2. * x)).collect::<Result<_>>()?;
         let features = networks.iter().map(|_| tensor(CHANNELS, &|x| x.max(0.))).collect::<Result<_>>()?;
+        let extra = networks
+            .iter()
+            .map(|network| {
+                let heads = EXTRA.iter().find(|(name, _)| *name == network.architecture);
+                let heads = heads.map_or(&[][..], |(_, heads)| heads);
+                heads.iter().map(|(name, channels)| Ok((*name, tensor(*channels, &|x| x)?))).collect()
+            })
+            .collect::<Result<_>>()?;
         let labels: Vec<u8> = (0..LABELLED * SIDE.pow(3)).map(|_| draws.below(CLASSES) as u8).collect();
         let labels = Tensor::from_vec(labels, (LABELLED, SIDE, SIDE, SIDE), &Device::Cpu)?;
         let images = Tensor::zeros((PATCHES, 1, SIDE, SIDE, SIDE), DType::F32, &Device::Cpu)?;
         let batch = Batch { images, labels, strong: None };
-        Ok(Situation { batch, networks, logits, features })
+        Ok(Situation { batch, networks, logits, features, extra })
+    }
+
+    /// Whatever the networks predict.
+    pub fn vars(&self) -> Vec<Var> {
+        let extra = self.extra.iter().flat_map(BTreeMap::values);
+        self.logits.iter().chain(&self.features).chain(extra).cloned().collect()
     }
 
     /// The method's objective in the middle of a run, on a batch with a strong view where the method wants one. The networks
@@ -102,12 +140,16 @@ impl Situation {
     /// As [`Method::objective`].
     pub fn objective(&self, method: &mut dyn Method) -> Result<Objective> {
         let mut forward = FixedForward::default();
-        for ((network, logits), features) in self.networks.iter().zip(&self.logits).zip(&self.features) {
+        for (index, network) in self.networks.iter().enumerate() {
             let seen = |var: &Var| match network.role {
                 Role::Trained => channels_last(var),
                 Role::AverageOf { .. } => channels_last(&var.detach()),
             };
-            forward = forward.with(network.name, &seen(logits)?, &seen(features)?);
+            let [logits, features] = [seen(&self.logits[index])?, seen(&self.features[index])?];
+            forward = forward.with(network.name, &logits, &features);
+            for (name, var) in &self.extra[index] {
+                forward = forward.with_extra(network.name, name, &seen(var)?);
+            }
         }
         let strong = method.wants_strong_view().then(|| self.batch.images.zeros_like()).transpose()?;
         let batch = Batch { strong, ..self.batch.clone() };
@@ -131,7 +173,7 @@ fn channels_last(tensor: &Tensor) -> Result<Tensor> {
 /// Checks what holds for any method, on random predictions.
 ///
 /// Values are finite; there is one loss for each trained network, in their order; each of these gets a finite, non-zero
-/// gradient from labelled patches, and an average gets none; the sums do not change from run to run; a method that leaves unlabelled patches out sends no gradient
+/// gradient from labelled patches, and so do its further heads from any, and an average gets none; the sums do not change from run to run; a method that leaves unlabelled patches out sends no gradient
 /// there; and each term of the log is named once.
 ///
 /// # Errors
@@ -164,6 +206,20 @@ pub fn check_method(build: &dyn Fn() -> Result<Box<dyn Method>>) -> Result<()> {
         assert!(learns || average, "network {} learns nothing from labels: {labelled}", network.name);
         assert!(unlabelled.is_finite(), "a gradient is not finite");
         assert!(method.uses_unlabelled() || unlabelled == 0., "unlabelled patches are not left out");
+    }
+
+    for (network, extra) in situation.networks.iter().zip(&situation.extra) {
+        let vars: Vec<Var> = extra.values().cloned().collect();
+        for (name, gradient) in extra.keys().zip(gradients(&objective, &vars)?) {
+            let size = size(&gradient, 0, PATCHES)?;
+            let learns = size.is_finite() && size > 0.;
+            assert_eq!(
+                learns,
+                network.role == Role::Trained,
+                "head {name} of {} learns: {size}",
+                network.name
+            );
+        }
     }
 
     let again = situation.objective(&mut *build()?)?;

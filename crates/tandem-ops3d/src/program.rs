@@ -1,9 +1,10 @@
 //! A network as one differentiable operation.
 //!
 //! candle's backward pass clears, adds and keeps a tensor for every edge of a graph. A [`Program`] is a whole network to candle:
-//! an image and one flat vector of weights go in, logits come out, and the gradient of the weights is left beside them.
+//! an image and one flat vector of weights go in, logits come out, and the gradient of the weights is left beside them. Besides
+//! the head that makes the logits there may be others, which are differentiated in the same backward pass.
 //! Inside, only the convolutions' outputs are kept. Whatever lies between two convolutions (normalisation, ReLU, residual sums,
-//! dropout) is computed while the next convolution's input is put into its frame of zeros, and again in the backward pass:
+//! dropout, resizing) is computed while the next convolution's input is put into its frame of zeros, and again in the backward pass:
 //! cheaper than reading it from memory. The backward pass frees every buffer after its last use.
 
 mod backward;
@@ -22,7 +23,7 @@ pub use layers::{LayerShape, LayerTrial};
 pub use op::Outputs;
 pub use weights::{Gradient, Weights};
 
-use crate::{Activation, Conv3dParams, CpuPath, cpu_path};
+use crate::{Activation, Conv3dParams, CpuPath, Resize, cpu_path};
 use candle_core::{Result, Tensor};
 use std::ops::Range;
 use std::sync::Arc;
@@ -88,7 +89,7 @@ pub enum Mode {
     },
     /// Running statistics, no dropout; differentiable.
     Evaluate,
-    /// As [`Self::Evaluate`], but nothing is kept for a backward pass.
+    /// As [`Self::Evaluate`], but nothing is kept for a backward pass, and what only further heads need is not run.
     Infer,
 }
 
@@ -117,7 +118,7 @@ impl Precision {
     }
 }
 
-/// A network: layers in the order in which they run, the head last.
+/// A network: layers in the order in which they run.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
     nodes: Vec<Node>,
@@ -126,9 +127,29 @@ pub struct Program {
 #[derive(Clone, Debug)]
 enum Node {
     Input,
-    Unit { x: Value, conv: ConvLayer, norm: NormLayer, activation: Activation, sum: Sum },
-    Dropout { x: Value, probability: f64, place: String },
-    Head { x: Value, weight: Range<usize>, bias: Range<usize> },
+    Unit {
+        x: Value,
+        conv: ConvLayer,
+        norm: NormLayer,
+        activation: Activation,
+        sum: Sum,
+    },
+    Dropout {
+        x: Value,
+        probability: f64,
+        place: String,
+    },
+    Double {
+        x: Value,
+        mode: Resize,
+    },
+    /// The head without a name makes the logits.
+    Head {
+        x: Value,
+        name: Option<String>,
+        weight: Range<usize>,
+        bias: Range<usize>,
+    },
 }
 
 impl Program {
@@ -154,9 +175,19 @@ impl Program {
         self.push(Node::Dropout { x, probability, place: place.to_owned() })
     }
 
-    /// The last layer: a 1x1x1 convolution to classes, with weight `(K, C)` and bias `(K)` in the flat vector of weights.
-    pub fn head(&mut self, x: Value, weight: Range<usize>, bias: Range<usize>) -> Value {
-        self.push(Node::Head { x, weight, bias })
+    /// Doubles the sides.
+    pub fn double(&mut self, x: Value, mode: Resize) -> Value {
+        self.push(Node::Double { x, mode })
+    }
+
+    /// What makes the logits: a 1x1x1 convolution to classes, with weight `(K, C)` and bias `(K)` in the flat vector of weights.
+    pub fn head(&mut self, x: Value, weight: Range<usize>, bias: Range<usize>) {
+        self.push(Node::Head { x, name: None, weight, bias });
+    }
+
+    /// A further head of that name, on a value of any resolution; see [`Outputs::heads`].
+    pub fn further_head(&mut self, name: &str, x: Value, weight: Range<usize>, bias: Range<usize>) {
+        self.push(Node::Head { x, name: Some(name.to_owned()), weight, bias });
     }
 
     fn push(&mut self, node: Node) -> Value {
@@ -164,12 +195,34 @@ impl Program {
         Value(self.nodes.len() - 1)
     }
 
-    /// For each value the last node that needs it: a value that is computed where it is read needs what it is made of for as long.
-    fn last_uses(&self) -> Vec<usize> {
-        let mut last: Vec<usize> = (0..self.nodes.len()).collect();
+    /// Channels that all further heads make.
+    pub fn further_channels(&self) -> usize {
+        let channels = |node: &Node| match node {
+            Node::Head { name: Some(_), bias, .. } => bias.len(),
+            _ => 0,
+        };
+        self.nodes.iter().map(channels).sum()
+    }
+
+    /// Which nodes run: of inference those that the logits need, else all.
+    fn needed(&self, inference: bool) -> Vec<bool> {
+        let mut needed = vec![!inference; self.nodes.len()];
         for (index, node) in self.nodes.iter().enumerate().rev() {
+            needed[index] |= matches!(node, Node::Input | Node::Head { name: None, .. });
+            if needed[index] {
+                node.reads().iter().for_each(|value| needed[value.0] = true);
+            }
+        }
+        needed
+    }
+
+    /// For each value the last of the needed nodes that needs it: a value that is computed where it is read needs what it is made of
+    /// for as long.
+    fn last_uses(&self, needed: &[bool]) -> Vec<usize> {
+        let mut last: Vec<usize> = (0..self.nodes.len()).collect();
+        for (index, node) in self.nodes.iter().enumerate().rev().filter(|(index, _)| needed[*index]) {
             let until = match node {
-                Node::Dropout { .. } => last[index],
+                Node::Dropout { .. } | Node::Double { .. } => last[index],
                 _ => index,
             };
             for value in node.reads() {
@@ -179,7 +232,8 @@ impl Program {
         last
     }
 
-    /// Runs the network on `(N, C, D, H, W)`; returns logits `(N, K, D, H, W)`, f32, and access to other values.
+    /// Runs the network on `(N, C, D, H, W)`; returns logits `(N, K, D, H, W)`, f32, what further heads make, and access to other
+    /// values.
     ///
     /// Differentiable once in `x` and `weights`: the backward pass uses up what the forward pass kept. It leaves the gradient of
     /// the weights in [`Weights::take_gradient`]. In training, the running statistics in `statistics` are moved.
@@ -201,7 +255,7 @@ impl Node {
     /// Where its weights lie.
     fn weights(&self) -> impl Iterator<Item = Range<usize>> {
         let ranges = match self {
-            Node::Input | Node::Dropout { .. } => [None, None, None, None],
+            Node::Input | Node::Dropout { .. } | Node::Double { .. } => [None, None, None, None],
             Node::Head { weight, bias, .. } => [Some(weight), Some(bias), None, None],
             Node::Unit { conv, norm, .. } => {
                 [Some(&conv.weight), conv.bias.as_ref(), Some(&norm.scale), Some(&norm.shift)]
@@ -213,9 +267,10 @@ impl Node {
     fn reads(&self) -> Vec<Value> {
         match self {
             Node::Input => vec![],
-            Node::Unit { x, sum: Sum::Nothing, .. } | Node::Dropout { x, .. } | Node::Head { x, .. } => {
-                vec![*x]
-            }
+            Node::Unit { x, sum: Sum::Nothing, .. }
+            | Node::Dropout { x, .. }
+            | Node::Double { x, .. }
+            | Node::Head { x, .. } => vec![*x],
             Node::Unit { x, sum: Sum::Before(other) | Sum::After(other), .. } => vec![*x, *other],
         }
     }

@@ -113,6 +113,7 @@ fn memory(config: &Config, method: &dyn Method, networks: &[(Role, Sizes)], voxe
     };
     let training = trained().map(of_passes).max().unwrap_or(0);
     let window = networks.iter().map(|(_, sizes)| sizes.window.passes.inference).max().unwrap_or(0);
+    let scores = trained().map(|sizes| classes + sizes.training.further_channels as u64);
     let patches = batch(config, method) as u64;
     let patch = config.training.patch.iter().product::<usize>() as u64;
     let in_batch = patches * patch;
@@ -120,8 +121,8 @@ fn memory(config: &Config, method: &dyn Method, networks: &[(Role, Sizes)], voxe
     Memory {
         weights: weights.sum(),
         activations: (training.max(window) as f64 * KEPT_SHARE) as u64,
-        // Of each network the logits, the gradient of the losses, and its sums in the graph.
-        losses: trained().count() as u64 * 5 * 4 * classes * in_batch,
+        // Of each head the logits, the gradient of the losses, and its sums in the graph.
+        losses: scores.sum::<u64>() * 5 * 4 * in_batch,
         // Read ahead, being read, in a tensor; labels are one byte.
         batches: (AHEAD as u64 + 2) * (4 * channels * views + 1) * in_batch,
         validation: voxels.validation(method.predictors().len() as u64, channels, classes),

@@ -1,7 +1,7 @@
 //! Squared error to a sharpened prediction.
 
 use crate::planes::{self, SPAN};
-use crate::scores::{Detached, Live, add_through_softmax};
+use crate::scores::{Detached, Live, add_through, add_through_softmax};
 use candle_core::{Result, bail};
 use tandem_ops3d::elementary::exp;
 
@@ -75,4 +75,57 @@ pub fn mean_square(
         [planes::sum(&values)]
     });
     Ok(sum / count)
+}
+
+/// Mutual consistency: every head's softmax is drawn to the sharpened softmaxes of all others, which learn as well.
+///
+/// The sum over pairs `i != j` of the mean over voxels and classes of `(p_i - s_j)^2`, where `s_j` is [`sharpen`]ed `p_j` and live.
+///
+/// # Errors
+/// Where the heads cover different numbers of voxels or classes.
+///
+/// # References
+/// Wu et al., "Mutual consistency learning for semi-supervised medical image segmentation", Medical Image Analysis 81 (2022), whose
+/// released code differentiates the sharpened side too. It sharpens each class against the rest; that is the same for two classes.
+pub fn mutual(heads: &mut [Live<'_>], temperature: f64, weight: f64) -> Result<f64> {
+    let reads: Vec<Detached> = heads.iter().map(|head| head.detached()).collect();
+    let targets: Vec<Vec<f32>> = reads.iter().map(|read| sharpen(*read, temperature)).collect();
+    let mut value = 0.0;
+    for (index, head) in heads.iter_mut().enumerate() {
+        let read = reads[index];
+        let (classes, own) = (read.classes(), &targets[index]);
+        if let Some(other) = targets.iter().find(|other| other.len() != own.len()) {
+            bail!("the heads cover {} and {} probabilities", own.len(), other.len());
+        }
+        let count = own.len().max(1) as f64;
+        let scale = (2.0 * weight / count) as f32;
+        let power = (1.0 / temperature) as f32;
+        let others = || (0..reads.len()).filter(move |other| *other != index);
+        let [sum] = head.visit(|span, gradient| {
+            let mut values = [0.0; SPAN];
+            let [mut by_p, mut by_target] = [vec![0.0; classes * span.len], vec![0.0; classes * span.len]];
+            let slopes = by_p.chunks_exact_mut(span.len).zip(by_target.chunks_exact_mut(span.len));
+            for (class, (by_p, by_target)) in slopes.enumerate() {
+                let plane = span.of_class(class, classes);
+                for other in others() {
+                    let own = read.p(class, span).iter().zip(&own[plane.clone()]);
+                    let theirs = reads[other].p(class, span).iter().zip(&targets[other][plane.clone()]);
+                    for (((by_p, by_target), value), ((p, target), (other_p, other_target))) in
+                        by_p.iter_mut().zip(&mut *by_target).zip(&mut values).zip(own.zip(theirs))
+                    {
+                        let error = p - other_target;
+                        *value += error * error;
+                        *by_p += error;
+                        *by_target += target - other_p;
+                    }
+                }
+            }
+            add_through_softmax(read, span, &by_p, scale, gradient);
+            // Sharpened probabilities are the softmax of logits over the temperature.
+            add_through(|class| &own[span.of_class(class, classes)], &by_target, scale * power, gradient);
+            [planes::sum(&values)]
+        });
+        value += sum / count;
+    }
+    Ok(value)
 }

@@ -1,7 +1,7 @@
 //! What the methods on one V-Net share: the network, its averaged teacher, the noise on the teacher's input.
 
 use super::head::{Head, Log};
-use crate::method::{Batch, Network, Objective, Role, Step};
+use crate::method::{Batch, Network, Objective, Prediction, Role, Step};
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,27 @@ pub(super) fn noisy(images: &Tensor, deviation: f64, step: Step, pass: u64) -> R
 
 /// The student's loss.
 pub(super) fn objective(head: Head, log: Log) -> Result<Objective> {
-    Ok(Objective { losses: vec![(STUDENT, head.loss()?)], terms: log.0 })
+    objective_of(vec![head], log)
+}
+
+/// The logits and what further heads make of the class scores, in this order.
+pub(super) fn heads(prediction: &Prediction, further: &[&str]) -> Result<Vec<Head>> {
+    let mut heads = vec![Head::new(&prediction.logits)?];
+    for name in further {
+        match prediction.extra.get(*name) {
+            Some(made) => heads.push(Head::new(made)?),
+            None => bail!("the network has no head {name:?}"),
+        }
+    }
+    Ok(heads)
+}
+
+/// The student's loss where it has several heads.
+pub(super) fn objective_of(heads: Vec<Head>, log: Log) -> Result<Objective> {
+    let losses = heads.into_iter().map(Head::loss);
+    let total =
+        losses.reduce(|total, loss| total? + loss?).unwrap_or_else(|| bail!("the method has no heads"))?;
+    Ok(Objective { losses: vec![(STUDENT, total)], terms: log.0 })
 }
 
 #[cfg(test)]

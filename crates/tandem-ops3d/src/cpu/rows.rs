@@ -102,6 +102,13 @@ on_every_path! {
 }
 
 on_every_path! {
+    /// `y + factor * x`.
+    fn add_scaled(x: &[f32], factor: f32, y: &mut [f32]) {
+        y.iter_mut().zip(x).for_each(|(y, x)| *y += factor * x);
+    }
+}
+
+on_every_path! {
     /// `max(y + x, 0)`.
     fn add_relu<S, T>(x: &[S], y: &mut [T]) {
         y.iter_mut().zip(x).for_each(|(y, x)| {
@@ -133,4 +140,17 @@ on_every_path! {
 pub(crate) fn convert_all<S: Element, T: Element>(x: &[S], y: &mut [T]) {
     const CHUNK: usize = 32 * 1024;
     x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK)).for_each(|(x, y)| convert(x, y));
+}
+
+/// Runs `f` on every row, several rows a task.
+pub(crate) fn for_rows<T: Element>(values: &mut [T], row: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    if row == 0 {
+        return;
+    }
+    let rows = (32 * 1024 / row).max(1);
+    values.par_chunks_mut(rows * row).enumerate().for_each(|(chunk, values)| {
+        for (index, values) in values.chunks_mut(row).enumerate() {
+            f(chunk * rows + index, values);
+        }
+    });
 }

@@ -2,7 +2,6 @@
 
 use super::forward::convolution;
 use super::op::OtherGradient;
-use super::read::for_rows;
 use super::tape::{Kept, Tape};
 use super::{ConvLayer, Gradient, Node, NormLayer, Program, Sum};
 use crate::conv::Convolution;
@@ -11,11 +10,13 @@ use crate::cpu::head::{self, Head};
 use crate::cpu::kernels::Kernels;
 use crate::cpu::norm::gradient_sums;
 use crate::cpu::pad::Image;
-use crate::cpu::rows;
+use crate::cpu::rows::{self, for_rows};
 use crate::cpu::scratch::Scratch;
 use crate::cpu::transpose::transpose;
-use candle_core::{Result, bail};
+use crate::storage::with_slices;
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The gradients that a backward pass is after.
@@ -36,12 +37,12 @@ struct Backward<'a, S: Kernels> {
     image_wanted: bool,
 }
 
-/// From the gradient of the logits `(n, k, d, h, w)` and those of other values.
+/// From the gradients of what the heads made, by their nodes, and those of other values.
 pub(super) fn backward<S: Kernels>(
     program: &Program,
     tape: Tape<S>,
     weights: &[f32],
-    logits: &[f32],
+    mut heads: BTreeMap<usize, Tensor>,
     others: Vec<OtherGradient>,
     image_wanted: bool,
 ) -> Result<Gradients> {
@@ -53,9 +54,10 @@ pub(super) fn backward<S: Kernels>(
         }
         match node {
             Node::Input => {}
-            Node::Head { x, weight, bias } => pass.head(x.0, weight, bias, logits),
-            // A value that nothing differentiable depends on has no gradient.
+            Node::Head { x, weight, bias, .. } => pass.head(x.0, weight, bias, heads.remove(&index))?,
+            // What no loss depends on has no gradient.
             _ if pass.values[index].is_none() => node.weights().for_each(|range| pass.into[range].fill(0.0)),
+            Node::Double { x, .. } => pass.double(index, x.0),
             Node::Dropout { x, .. } => pass.dropout(index, x.0),
             Node::Unit { x, conv, norm, sum, .. } => pass.unit(index, x.0, conv, norm, *sum)?,
         }
@@ -102,15 +104,27 @@ impl<S: Kernels> Backward<'_, S> {
         });
     }
 
-    fn head(&mut self, x: usize, weight: &Range<usize>, bias: &Range<usize>, logits: &[f32]) {
+    fn head(
+        &mut self,
+        x: usize,
+        weight: &Range<usize>,
+        bias: &Range<usize>,
+        gradient: Option<Tensor>,
+    ) -> Result<()> {
+        let Some(gradient) = gradient else {
+            [weight, bias].into_iter().for_each(|range| self.into[range.clone()].fill(0.0));
+            return Ok(());
+        };
         let head = Head { weight: &self.weights[weight.clone()], bias: &self.weights[bias.clone()] };
-        let (gradient, sums) = head_gradients(&self.tape, x, head, logits);
+        let (gradient, sums) =
+            with_slices("a head", [&gradient], |[made]| Ok(head_gradients(&self.tape, x, head, made)))?;
         for (which, range) in [weight, bias].into_iter().enumerate() {
             for (i, into) in self.into[range.clone()].iter_mut().enumerate() {
                 *into = sums.iter().map(|sums| f64::from(sums[which][i])).sum::<f64>() as f32;
             }
         }
         self.give(x, gradient);
+        Ok(())
     }
 
     fn dropout(&mut self, index: usize, x: usize) {
@@ -122,6 +136,23 @@ impl<S: Kernels> Backward<'_, S> {
             });
         }
         self.give(x, gradient);
+    }
+
+    fn double(&mut self, index: usize, x: usize) {
+        let (Some(gradient), Kept::Resampled { map, .. }) =
+            (self.values[index].take(), &self.tape.kept[index])
+        else {
+            return;
+        };
+        let (map, [n, d, h, w, c]) = (map.transposed(), self.tape.dims[x]);
+        let (mut to, row_len) = (Scratch::take(n * d * h * w * c), self.tape.row_len(index));
+        for_rows(&mut to, w * c, |row, to| {
+            // f32 until the sum is stored.
+            let mut sum = vec![0.0f32; to.len()];
+            map.row(row, |row, to| rows::convert(&gradient[row * row_len..][..row_len], to), &mut sum);
+            rows::convert(&sum, to);
+        });
+        self.give(x, to);
     }
 
     fn unit(&mut self, index: usize, x: usize, conv: &ConvLayer, layer: &NormLayer, sum: Sum) -> Result<()> {

@@ -7,7 +7,7 @@ use super::{ConvLayer, Node, Precision, Program, Sum};
 use crate::CpuPath;
 use candle_core::Result;
 
-/// Bytes that the passes of a program hold. Weights, their gradient and the logits are not among them.
+/// Bytes that the passes of a program hold. Weights, their gradient and what heads make are not among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
     /// What a forward pass leaves to the backward pass.
@@ -95,7 +95,7 @@ impl<'a> Walk<'a> {
             Node::Input | Node::Unit { sum: Sum::Nothing, .. } => self.bytes(node),
             // The sum beside the convolution.
             Node::Unit { .. } => 2 * self.bytes(node),
-            Node::Dropout { .. } | Node::Head { .. } => 0,
+            Node::Dropout { .. } | Node::Double { .. } | Node::Head { .. } => 0,
         }
     }
 
@@ -120,15 +120,16 @@ impl<'a> Walk<'a> {
     /// What is kept in the end, and the most that was held.
     fn forward(&self, keep: bool) -> (u64, u64) {
         let mut held = Held::default();
-        let last_uses = self.program.last_uses();
-        for (index, node) in self.program.nodes.iter().enumerate() {
+        let needed = self.program.needed(!keep);
+        let last_uses = self.program.last_uses(&needed);
+        for (index, node) in self.program.nodes.iter().enumerate().filter(|(index, _)| needed[*index]) {
             match node {
                 Node::Input => held.add(self.kept(index)),
                 Node::Unit { x, conv, .. } => {
                     held.passing(self.bytes(index) + self.work(x.0, index, conv));
                     held.add(self.kept(index));
                 }
-                Node::Dropout { .. } | Node::Head { .. } => {}
+                Node::Dropout { .. } | Node::Double { .. } | Node::Head { .. } => {}
             }
             if !keep {
                 for value in node.reads().into_iter().filter(|value| last_uses[value.0] <= index) {
@@ -157,6 +158,11 @@ impl<'a> Walk<'a> {
                     give(&mut held, &mut there, x.0);
                 }
                 Node::Dropout { x, .. } => give(&mut held, &mut there, x.0),
+                Node::Double { x, .. } => {
+                    held.add(self.bytes(x.0));
+                    held.free(self.bytes(index));
+                    give(&mut held, &mut there, x.0);
+                }
                 Node::Unit { x, conv, sum, .. } => {
                     let own = self.kept(index);
                     let frame = if self.framed { self.in_frame(index, conv) } else { 0 };
@@ -196,7 +202,7 @@ mod tests {
     use super::super::{Mode, NormLayer, Value};
     use super::*;
     use crate::cpu::kernels::Kernels;
-    use crate::{Activation, Conv3dParams};
+    use crate::{Activation, Conv3dParams, Resize};
     use half::bf16;
 
     /// A convolution of 3x3x3 taps whose parameters begin at `at`.
@@ -221,20 +227,27 @@ mod tests {
 
     /// Two units, the second of which adds the first, dropout and a head; and how many weights they have.
     fn program() -> (Program, usize) {
+        with_head(|_, _, _| {})
+    }
+
+    /// The same with more, made of the second unit and the number of weights so far.
+    fn with_head(more: impl FnOnce(&mut Program, Value, &mut usize)) -> (Program, usize) {
         let (mut program, image) = Program::new();
         let mut count = 0;
         let first = unit(&mut program, image, [1, 4], &mut count, Sum::Nothing);
         let second = unit(&mut program, first, [4, 4], &mut count, Sum::Before(first));
         let dropped = program.dropout(second, 0.5, "head");
         program.head(dropped, count..count + 8, count + 8..count + 10);
-        (program, count + 10)
+        count += 10;
+        more(&mut program, second, &mut count);
+        (program, count)
     }
 
     fn held<S: Kernels>(tape: &Tape<S>) -> u64 {
         let values = tape.kept.iter().map(|kept| match kept {
             Kept::Image(image) => image.len(),
             Kept::Unit(unit) => unit.middle.len() + unit.output.as_ref().map_or(0, |output| output.len()),
-            Kept::Nothing | Kept::Scaled { .. } => 0,
+            Kept::Nothing | Kept::Scaled { .. } | Kept::Resampled { .. } => 0,
         });
         (values.sum::<usize>() * size_of::<S>()) as u64
     }
@@ -255,6 +268,28 @@ mod tests {
         assert_eq!(of(Precision::Bf16).kept, kept::<bf16>(image, train));
         let found = of(Precision::F32);
         assert!(found.inference < found.forward && found.forward < found.backward, "{found:?}");
+    }
+
+    #[test]
+    fn further_heads_cost_training_and_not_inference() {
+        let (larger, weights) = with_head(|program, x, count| {
+            let doubled = program.double(x, Resize::Nearest);
+            let last = unit(program, doubled, [4, 4], count, Sum::Nothing);
+            program.further_head("double", last, *count..*count + 8, *count + 8..*count + 10);
+            *count += 10;
+        });
+        let image = [2, 1, 6, 5, 7];
+        let of = |program: &Program| program.footprint(image, Precision::F32).unwrap();
+        let (small, large) = (of(&program().0), of(&larger));
+        assert_eq!(large.inference, small.inference);
+        // What lies on the doubled grid: the convolution, and the gradient of what it reads.
+        let doubled = 4 * 8 * 4 * (2 * 6 * 5 * 7);
+        assert_eq!(large.kept, small.kept + doubled);
+        assert!(large.backward >= large.kept + 2 * doubled, "{large:?}");
+        let voxels = vec![1.0; image.iter().product()];
+        let mode = Mode::Train { dropout: 1 };
+        let ran = forward::<f32>(&larger, (&voxels, image), &vec![0.1; weights], vec![1.0; 8], mode).unwrap();
+        assert_eq!(held(&ran.tape), large.kept);
     }
 
     #[test]

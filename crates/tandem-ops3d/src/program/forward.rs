@@ -1,6 +1,5 @@
 //! The forward pass.
 
-use super::read::for_rows;
 use super::tape::{Kept, KeptUnit, Tape};
 use super::{ConvLayer, Mode, Node, NormLayer, Program, Sum};
 use crate::Activation;
@@ -8,10 +7,11 @@ use crate::conv::Convolution;
 use crate::cpu::gather::Store;
 use crate::cpu::head::{self, Head};
 use crate::cpu::kernels::Kernels;
-use crate::cpu::rows;
+use crate::cpu::rows::{self, for_rows};
 use crate::cpu::scratch::Scratch;
 use crate::cpu::transpose::transpose;
 use crate::norm::{follow, normalisation};
+use crate::resize::Resampling;
 use crate::storage::filled;
 use candle_core::{Result, bail};
 use rayon::prelude::*;
@@ -20,9 +20,8 @@ use tandem_random::Draws;
 /// What a forward pass makes.
 pub(super) struct Forward<S: Kernels> {
     pub(super) tape: Tape<S>,
-    /// `(N, K, D, H, W)`.
-    pub(super) logits: Vec<f32>,
-    pub(super) logits_dims: [usize; 5],
+    /// Of each head that ran, by its node: `(N, K, D, H, W)` and these sides.
+    pub(super) heads: Vec<(usize, Vec<f32>, [usize; 5])>,
     /// The running statistics after it.
     pub(super) statistics: Vec<f32>,
 }
@@ -36,10 +35,12 @@ pub(super) fn forward<S: Kernels>(
     mode: Mode,
 ) -> Result<Forward<S>> {
     let mut tape = Tape { dims: Vec::new(), kept: Vec::new() };
-    let mut logits = None;
-    let last_uses = program.last_uses();
+    let mut heads = Vec::new();
+    let needed = program.needed(mode == Mode::Infer);
+    let last_uses = program.last_uses(&needed);
     for (index, node) in program.nodes.iter().enumerate() {
         let (dims, kept) = match node {
+            _ if !needed[index] => ([0; 5], Kept::Nothing),
             Node::Input => ([n, d, h, w, c], Kept::Image(enter(image, [n, d, h, w, c]))),
             Node::Unit { x, conv, norm, activation, sum } => {
                 let shape = convolution(conv, tape.dims[x.0])?;
@@ -62,19 +63,24 @@ pub(super) fn forward<S: Kernels>(
                 };
                 (dims, Kept::Scaled { x: x.0, factors })
             }
-            Node::Head { x, weight, bias } => {
+            Node::Double { x, mode } => {
+                let [n, d, h, w, channels] = tape.dims[x.0];
+                let map = Resampling::new([d, h, w], [2 * d, 2 * h, 2 * w], *mode);
+                ([n, 2 * d, 2 * h, 2 * w, channels], Kept::Resampled { x: x.0, map })
+            }
+            Node::Head { x, weight, bias, .. } => {
                 let head = Head { weight: &weights[weight.clone()], bias: &weights[bias.clone()] };
                 let [n, d, h, w, channels] = tape.dims[x.0];
                 if head.channels() != channels {
                     bail!("the head takes {} channels, its input has {channels}", head.channels())
                 }
-                logits = Some((run_head(&tape, x.0, head), [n, head.classes(), d, h, w]));
+                heads.push((index, run_head(&tape, x.0, head), [n, head.classes(), d, h, w]));
                 ([n, d, h, w, head.classes()], Kept::Nothing)
             }
         };
         tape.dims.push(dims);
         tape.kept.push(kept);
-        if mode == Mode::Infer {
+        if mode == Mode::Infer && needed[index] {
             for value in node.reads() {
                 if last_uses[value.0] <= index {
                     tape.kept[value.0] = Kept::Nothing;
@@ -82,8 +88,7 @@ pub(super) fn forward<S: Kernels>(
             }
         }
     }
-    let Some((logits, logits_dims)) = logits else { bail!("a program needs a head") };
-    Ok(Forward { tape, logits, logits_dims, statistics })
+    Ok(Forward { tape, heads, statistics })
 }
 
 /// The geometry of a layer on an input of these dimensions.
@@ -186,7 +191,7 @@ fn factors(mut draws: Draws, probability: f64, dims: [usize; 5]) -> Result<Vec<V
     Ok(factors.chunks(channels).map(|image| rows::repeat(channels, |c| image[c])).collect())
 }
 
-/// The logits `(n, k, d, h, w)`.
+/// What a head makes: `(n, k, d, h, w)`.
 pub(super) fn run_head<S: Kernels>(tape: &Tape<S>, x: usize, head: Head) -> Vec<f32> {
     let [n, d, h, w, _] = tape.dims[x];
     let (classes, plane) = (head.classes(), h * w);

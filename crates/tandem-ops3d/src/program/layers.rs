@@ -28,7 +28,7 @@ pub struct LayerShape {
     pub params: Conv3dParams,
     /// Whether it is a transposed convolution.
     pub transposed: bool,
-    /// Whether it is the program's head: its output is f32 and channels-first.
+    /// Whether it is a head: its output is f32 and channels-first.
     pub head: bool,
     /// Whether training needs the gradient of its input. That of the image is not needed.
     pub input_gradient: bool,
@@ -73,14 +73,14 @@ impl LayerShape {
 }
 
 impl Program {
-    /// Its convolutions in the order in which they run, the head last, for an image `(N, C, D, H, W)`.
+    /// Its convolutions in the order in which they run, for an image `(N, C, D, H, W)`.
     ///
     /// # Errors
     /// Where a kernel exceeds its padded input.
     pub fn layers(&self, image: [usize; 5]) -> Result<Vec<LayerShape>> {
         let dims = self.dims(image)?;
         let layer = |node: &Node| match node {
-            Node::Input | Node::Dropout { .. } => None,
+            Node::Input | Node::Dropout { .. } | Node::Double { .. } => None,
             Node::Unit { x, conv, .. } => Some(LayerShape {
                 input: dims[x.0],
                 to: conv.to,
@@ -114,6 +114,10 @@ impl Program {
                 Node::Input => [n, d, h, w, c],
                 Node::Unit { x, conv, .. } => convolution(conv, dims[x.0])?.output_dims(),
                 Node::Dropout { x, .. } => dims[x.0],
+                Node::Double { x, .. } => {
+                    let [n, d, h, w, c] = dims[x.0];
+                    [n, 2 * d, 2 * h, 2 * w, c]
+                }
                 Node::Head { x, bias, .. } => {
                     let [n, d, h, w, _] = dims[x.0];
                     [n, d, h, w, bias.len()]

@@ -2,17 +2,18 @@
 
 use super::backward::backward;
 use super::forward::{Forward, forward};
-use super::read::for_rows;
 use super::tape::{Kept, Tape};
-use super::{Mode, Precision, Program, Value, Weights};
+use super::{Mode, Node, Precision, Program, Value, Weights};
 use crate::cpu::element::Element;
 use crate::cpu::kernels::Kernels;
+use crate::cpu::rows::for_rows;
 use crate::cpu::scratch::Scratch;
 use crate::cpu::transpose::transpose;
 use crate::deferred::{Deferred, ReadRow, RowGradient, Source, add_row};
 use crate::storage::{filled, slice, with_slices};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Result, Shape, Tensor, Var, bail};
 use half::bf16;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What a run of a program returns.
@@ -20,6 +21,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub struct Outputs {
     /// `(N, K, D, H, W)`, before the softmax.
     pub logits: Tensor,
+    /// What the further heads make, `(N, K, D, H, W)` at their own resolution, by their names; empty in [`Mode::Infer`].
+    pub heads: BTreeMap<String, Tensor>,
+    run: Tensor,
     state: Arc<Mutex<State>>,
 }
 
@@ -38,16 +42,23 @@ impl Outputs {
 }
 
 /// What a run keeps, and what the graph tells it before its own turn in the backward pass comes.
+///
+/// To candle the run itself makes a zero. Heads and other values are operations on that zero: the graph then knows all of
+/// their gradients before it comes to the run's, and however many there are, there is one backward pass.
 #[derive(Default)]
 struct State {
     tape: Option<AnyTape>,
+    /// What the heads made, until they are tensors: by their nodes, with `(n, k, d, h, w)`.
+    made: Vec<(usize, Vec<f32>, [usize; 5])>,
+    /// Gradients of what the heads made, by their nodes.
+    heads: BTreeMap<usize, Tensor>,
     /// Gradients of values that left through [`Outputs::value`].
     gradients: Vec<OtherGradient>,
     /// Running statistics after the run.
     statistics: Vec<f32>,
 }
 
-/// A gradient that does not come by the logits.
+/// A gradient that does not come by a head.
 pub(super) struct OtherGradient {
     pub(super) value: Value,
     pub(super) factor: f32,
@@ -76,18 +87,32 @@ pub(super) fn run(
     if known != count {
         bail!("the layers of a network have {known} weights, its vector has {count}")
     }
+    let is_main = |node: &&Node| matches!(node, Node::Head { name: None, .. });
+    if program.nodes.iter().filter(is_main).count() != 1 {
+        bail!("a program needs one head without a name, which makes the logits")
+    }
     let state = State { statistics: statistics.to_vec1()?, ..State::default() };
     let state = Arc::new(Mutex::new(state));
     let op =
         Run { program: program.clone(), weights: weights.clone(), mode, precision, state: state.clone() };
     // Without gradients there is nothing to keep a graph for.
     let leaf = if mode == Mode::Infer { weights.leaf().detach() } else { weights.leaf().clone() };
-    let logits = x.contiguous()?.apply_op2(&leaf, op)?;
+    let run = x.contiguous()?.apply_op2(&leaf, op)?;
     if let Mode::Train { .. } = mode {
         let moved = std::mem::take(&mut lock(&state).statistics);
         statistics.set(&Tensor::from_vec(moved, statistics.shape(), &Device::Cpu)?)?;
     }
-    Ok(Outputs { logits, state })
+    let (mut logits, mut heads) = (None, BTreeMap::new());
+    for (index, values, dims) in std::mem::take(&mut lock(&state).made) {
+        let form = Form::Head(Mutex::new(values));
+        let made = run.apply_op1(Recall { value: Value(index), dims, form, state: state.clone() })?;
+        match &program.nodes[index] {
+            Node::Head { name: Some(name), .. } => drop(heads.insert(name.clone(), made)),
+            _ => logits = Some(made),
+        }
+    }
+    let Some(logits) = logits else { bail!("the head that makes the logits did not run") };
+    Ok(Outputs { logits, heads, run, state })
 }
 
 struct Run {
@@ -99,20 +124,20 @@ struct Run {
 }
 
 impl Run {
-    /// Runs forwards; returns the logits and what is kept.
+    /// Runs forwards; leaves what the heads make and what is kept in the state.
     fn forward<S: Kernels>(
         &self,
         image: (&[f32], [usize; 5]),
         weights: &[f32],
         keep: fn(Tape<S>) -> AnyTape,
-    ) -> Result<(Vec<f32>, [usize; 5])> {
+    ) -> Result<()> {
         let statistics = std::mem::take(&mut lock(&self.state).statistics);
-        let Forward { tape, logits, logits_dims, statistics } =
+        let Forward { tape, heads, statistics } =
             forward::<S>(&self.program, image, weights, statistics, self.mode)?;
         let mut state = lock(&self.state);
-        state.statistics = statistics;
+        (state.statistics, state.made) = (statistics, heads);
         state.tape = (self.mode != Mode::Infer).then(|| keep(tape));
-        Ok((logits, logits_dims))
+        Ok(())
     }
 }
 
@@ -133,11 +158,11 @@ impl CustomOp2 for Run {
         };
         let image = (slice(self.name(), x, xl)?, [n, c, d, h, width]);
         with_slices(self.name(), [self.weights.values()], |[weights]| {
-            let (logits, dims) = match self.precision {
+            match self.precision {
                 Precision::F32 => self.forward(image, weights, AnyTape::F32)?,
                 Precision::Bf16 => self.forward(image, weights, AnyTape::Bf16)?,
-            };
-            Ok((CpuStorage::F32(logits), Shape::from(&dims)))
+            }
+            Ok((CpuStorage::F32(vec![0.0]), Shape::from(())))
         })
     }
 
@@ -146,19 +171,16 @@ impl CustomOp2 for Run {
         x: &Tensor,
         _: &Tensor,
         _: &Tensor,
-        grad: &Tensor,
+        _: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (tape, others) = {
-            let mut state = lock(&self.state);
-            (state.tape.take(), std::mem::take(&mut state.gradients))
-        };
+        let State { tape, heads, gradients: others, .. } = std::mem::take(&mut *lock(&self.state));
         let Some(tape) = tape else {
             bail!("a network can be differentiated once only: its activations are used up")
         };
         let image = x.track_op();
-        let found = with_slices(self.name(), [self.weights.values(), grad], |[w, grad]| match tape {
-            AnyTape::F32(tape) => backward(&self.program, tape, w, grad, others, image),
-            AnyTape::Bf16(tape) => backward(&self.program, tape, w, grad, others, image),
+        let found = with_slices(self.name(), [self.weights.values()], |[w]| match tape {
+            AnyTape::F32(tape) => backward(&self.program, tape, w, heads, others, image),
+            AnyTape::Bf16(tape) => backward(&self.program, tape, w, heads, others, image),
         })?;
         let dx = found.image.map(|values| Tensor::from_vec(values, x.shape(), &Device::Cpu)).transpose()?;
         self.weights.give_gradient(found.weights);
@@ -166,7 +188,7 @@ impl CustomOp2 for Run {
     }
 }
 
-/// A value of a run. What is made of it hangs on the logits, so that its gradient is known before the run's backward pass.
+/// A value of a run that is made where somebody asks for it.
 struct Recalled {
     value: Value,
     outputs: Outputs,
@@ -185,7 +207,7 @@ impl Recalled {
 
     fn hang(&self, form: Form) -> Result<Tensor> {
         let state = self.outputs.state.clone();
-        self.outputs.logits.apply_op1(Recall { value: self.value, dims: self.dims()?, form, state })
+        self.outputs.run.apply_op1(Recall { value: self.value, dims: self.dims()?, form, state })
     }
 }
 
@@ -247,6 +269,8 @@ struct Recall {
 }
 
 enum Form {
+    /// What a head made, until it is a tensor.
+    Head(Mutex<Vec<f32>>),
     /// The value itself, until it is a tensor.
     Planes(Mutex<Vec<f32>>),
     /// A loss of it.
@@ -260,7 +284,7 @@ impl CustomOp1 for Recall {
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
         match &self.form {
-            Form::Planes(planes) => {
+            Form::Head(planes) | Form::Planes(planes) => {
                 let planes = std::mem::take(&mut *planes.lock().unwrap_or_else(|p| p.into_inner()));
                 Ok((CpuStorage::F32(planes), Shape::from(&self.dims)))
             }
@@ -268,8 +292,14 @@ impl CustomOp1 for Recall {
         }
     }
 
-    fn bwd(&self, logits: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+    fn bwd(&self, run: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        // candle wants a gradient for whatever a loss hangs on.
+        let nothing = Ok(Some(run.zeros_like()?));
         let (factor, gradient) = match &self.form {
+            Form::Head(_) => {
+                lock(&self.state).heads.insert(self.value.0, grad.clone());
+                return nothing;
+            }
             Form::Planes(_) => {
                 let dims = self.dims;
                 let planes = with_slices(self.name(), [grad], |[grad]| Ok(grad.to_vec()))?;
@@ -279,7 +309,6 @@ impl CustomOp1 for Recall {
             Form::Loss(_, gradient) => (grad.to_scalar::<f32>()?, gradient.clone()),
         };
         lock(&self.state).gradients.push(OtherGradient { value: self.value, factor, gradient });
-        // candle wants a gradient for whatever a loss hangs on.
-        Ok(Some(logits.zeros_like()?))
+        nothing
     }
 }

@@ -3,7 +3,6 @@
 use super::tape::{Kept, Tape};
 use crate::cpu::element::Element;
 use crate::cpu::rows;
-use rayon::prelude::*;
 
 impl<S: Element> Tape<S> {
     /// Values in a row `(w, c)` of a value.
@@ -28,6 +27,12 @@ impl<S: Element> Tape<S> {
                     rows::scale(&factors[row / (d * h)], to);
                 }
             }
+            Kept::Resampled { x, map } => {
+                // f32 until it is stored.
+                let mut sum = vec![0.0f32; to.len()];
+                map.row(row, |row, to| self.read_row(*x, row, to), &mut sum);
+                rows::convert(&sum, to);
+            }
         }
     }
 
@@ -51,17 +56,4 @@ impl<S: Element> Tape<S> {
             _ => None,
         }
     }
-}
-
-/// Runs `f` on every row, several rows a task.
-pub(super) fn for_rows<T: Element>(values: &mut [T], row: usize, f: impl Fn(usize, &mut [T]) + Sync) {
-    if row == 0 {
-        return;
-    }
-    let rows = (32 * 1024 / row).max(1);
-    values.par_chunks_mut(rows * row).enumerate().for_each(|(chunk, values)| {
-        for (index, values) in values.chunks_mut(row).enumerate() {
-            f(chunk * rows + index, values);
-        }
-    });
 }

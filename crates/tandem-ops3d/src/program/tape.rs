@@ -4,6 +4,7 @@ use crate::cpu::element::Element;
 use crate::cpu::norm::Normalisation;
 use crate::cpu::rows::Affine;
 use crate::cpu::scratch::Scratch;
+use crate::resize::Resampling;
 
 /// What is kept of each value.
 pub(super) struct Tape<S: Element> {
@@ -21,6 +22,8 @@ pub(super) enum Kept<S: Element> {
     Unit(Box<KeptUnit<S>>),
     /// Another value, whose channels are multiplied by factors, repeated over a tile, one tile an image; none in evaluation.
     Scaled { x: usize, factors: Option<Vec<Vec<f32>>> },
+    /// Another value, resized.
+    Resampled { x: usize, map: Resampling },
 }
 
 pub(super) struct KeptUnit<S: Element> {

@@ -1,3 +1,4 @@
+mod heads;
 mod one_node;
 
 use super::*;

@@ -32,9 +32,11 @@ fn unit(
     program.unit(x, conv, norm, activation, sum)
 }
 
-const NODES: [(&str, Build); 6] = [
+const NODES: [(&str, Build); 8] = [
     ("head", |_, x, _, _| x),
     ("dropout", |program, x, _, _| program.dropout(x, 0.4, "here")),
+    ("double, nearest", |program, x, _, _| program.double(x, Resize::Nearest)),
+    ("double, trilinear", |program, x, _, _| program.double(x, Resize::TrilinearAligned)),
     ("normalise", |program, x, flat, channels| {
         unit(program, x, flat, channels, (Activation::Identity, Sum::Nothing))
     }),
