@@ -32,7 +32,12 @@ pub use tandem_ops3d::{Deferred, RowGradient};
 
 pub use method::{Batch, Forward, Method, Network, Objective, Prediction, Role, Step, Term};
 pub use methods::{
-    Bcp, BcpOptions, CandidateRule, Cps, CpsOptions, Dtc, DtcOptions, DualNetworks, DualNetworksCce, DualNetworksCceOptions, DualNetworksOptions, EntropyOf, FeatureKind, Head, McNetPlus, McNetPlusOptions, Mcf, McfOptions, MeanTeacher, MeanTeacherOptions, NetworkName, Predictor, PseudoCrossEntropy, PseudoLabels, ReliableRule, Supervised, SupervisedEnsemble, SupervisedEnsembleOptions, SupervisedOptions, Tandem, TandemOptions, UaMt, UaMtOptions, UncertaintyDirection, UncertaintyRegion, Urpc, UrpcOptions, WinnerCriterion, build, names, preset,
+    Bcp, BcpOptions, CandidateRule, Cps, CpsOptions, Dtc, DtcOptions, DualNetworks, DualNetworksCce,
+    DualNetworksCceOptions, DualNetworksOptions, EntropyOf, FeatureKind, Head, McNetPlus, McNetPlusOptions,
+    Mcf, McfOptions, MeanTeacher, MeanTeacherOptions, NetworkName, Predictor, PseudoCrossEntropy,
+    PseudoLabels, ReliableRule, Supervised, SupervisedEnsemble, SupervisedEnsembleOptions, SupervisedOptions,
+    Tandem, TandemOptions, UaMt, UaMtOptions, UncertaintyDirection, UncertaintyRegion, Urpc, UrpcOptions,
+    WinnerCriterion, build, names, preset,
 };
 pub use scores::{Detached, Live, Scores, loss_of};
 
