@@ -133,8 +133,8 @@ fn settings_are_a_name_or_a_table_and_come_back_as_they_were() {
         assert_eq!(serde_json::from_str::<Augmentation>(&written).unwrap(), named, "{written}");
         assert_eq!(named.to_string(), name);
     }
-    let own = Augmentation { blur: Augmentation::strong().blur, ..Augmentation::flips_and_turns() };
-    assert_eq!(own.to_string(), "turn, flip, blur");
+    let own = Augmentation { noise: Augmentation::strong().noise, ..Augmentation::flips_and_turns() };
+    assert_eq!(own.to_string(), "turn, flip, noise");
     assert_eq!(serde_json::to_string(&Augmentation::default()).unwrap(), "{}");
 }
 
