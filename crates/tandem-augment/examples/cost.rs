@@ -1,6 +1,6 @@
 //! What each transform of a patch costs on one core.
 //!
-//! `cargo run --release -p tandem-augment --example cost [I J K [CHANNELS]]` prints the median of 15 in ms.
+//! `cargo run --release -p tandem-augment --example cost [I J K [CHANNELS]]` prints the best of 15 in ms.
 
 use ndarray::{Array3, Array4};
 use std::time::Instant;
@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The median of 15 applications, in ms.
+/// The best of 15 applications, in ms.
 fn cost(transform: &impl Transform, patch: &Patch) -> f64 {
     let once = || {
         let patch = patch.clone();
@@ -60,7 +60,5 @@ fn cost(transform: &impl Transform, patch: &Patch) -> f64 {
         std::hint::black_box(changed);
         taken
     };
-    let mut times: Vec<f64> = (0..15).map(|_| once()).collect();
-    times.sort_by(f64::total_cmp);
-    times[7]
+    (0..15).map(|_| once()).fold(f64::INFINITY, f64::min)
 }

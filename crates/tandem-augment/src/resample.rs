@@ -12,30 +12,28 @@ pub(crate) type Places<'a> = [&'a mut [f32]; 3];
 /// Images are interpolated linearly; a label is that of the nearest voxel, so that classes are never mixed. Beyond its border a
 /// patch goes on as at the border.
 pub(crate) fn resampled(patch: &Patch, mut places: impl FnMut([usize; 2], Places<'_>)) -> Patch {
-    let shape = patch.shape();
-    let grid = Grid::of(shape);
-    let (images, labels) =
-        (patch.image().as_standard_layout(), patch.label().map(|l| l.as_standard_layout()));
-    let mut image = Array4::zeros(images.dim());
-    let mut label = labels.as_ref().map(|labels| Array3::zeros(labels.dim()));
+    let (shape, grid) = (patch.shape(), Grid::of(patch.shape()));
+    let mut image = Array4::zeros(patch.image().dim());
+    let mut label = patch.label().map(|label| Array3::zeros(label.dim()));
+    // The arrays of a patch lie in order, as fresh ones do.
+    let images = (patch.image().as_slice().unwrap_or_default(), image.as_slice_mut().unwrap_or_default());
+    let mut labels = patch
+        .label()
+        .and_then(|label| label.as_slice())
+        .zip(label.as_mut().and_then(|label| label.as_slice_mut()));
+    let voxels = shape.iter().product::<usize>().max(1);
     let [mut at_i, mut at_j, mut at_k] = [0; 3].map(|_| vec![0f32; shape[2]]);
     let mut corners = vec![Corner::default(); shape[2]];
-    // Fresh arrays and those in standard layout are one slice.
-    let sources = images.as_slice().unwrap_or_default();
-    let targets = image.as_slice_mut().unwrap_or_default();
-    let voxels = shape.iter().product::<usize>().max(1);
     for row in 0..shape[0] * shape[1] {
         places([row / shape[1], row % shape[1]], [&mut at_i, &mut at_j, &mut at_k]);
         let at = at_i.iter().zip(&at_j).zip(&at_k).map(|((i, j), k)| [*i, *j, *k]);
-        corners.iter_mut().zip(at.clone()).for_each(|(corner, at)| *corner = grid.corner(at));
         let here = row * shape[2]..(row + 1) * shape[2];
-        for (source, target) in sources.chunks_exact(voxels).zip(targets.chunks_exact_mut(voxels)) {
-            target[here.clone()].iter_mut().zip(&corners).for_each(|(to, corner)| *to = corner.of(source));
+        if let Some((from, to)) = &mut labels {
+            to[here.clone()].iter_mut().zip(at.clone()).for_each(|(to, at)| *to = from[grid.nearest(at)]);
         }
-        let labels = labels.as_ref().and_then(|labels| labels.as_slice());
-        if let (Some(source), Some(target)) = (labels, label.as_mut().and_then(|label| label.as_slice_mut()))
-        {
-            target[here].iter_mut().zip(at).for_each(|(to, at)| *to = source[grid.nearest(at)]);
+        corners.iter_mut().zip(at).for_each(|(corner, at)| *corner = grid.corner(at));
+        for (from, to) in images.0.chunks_exact(voxels).zip(images.1.chunks_exact_mut(voxels)) {
+            to[here.clone()].iter_mut().zip(&corners).for_each(|(to, corner)| *to = corner.of(from));
         }
     }
     Patch::on_one_grid(image, label, patch.spacing())
