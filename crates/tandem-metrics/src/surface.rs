@@ -35,9 +35,11 @@ fn distances(from: &Bits, to: &Bits, spacing: [f64; 3]) -> Vec<f64> {
         let rows = (0..nj).filter_map(move |j| Some((j, from.row(i, j)?)));
         rows.flat_map(move |(j, row)| ones(row).map(move |k| [i, j, k]))
     };
-    let sample = (0..ni).flat_map(voxels).step_by(SAMPLED);
-    let rows_searched: usize = sample.map(|at| nearest(to, at, spacing, f64::INFINITY).1).sum();
-    let of_planes: Vec<Vec<f64>> = if rows_searched * SAMPLED < ROWS_FOR_A_VOXEL * ni * nj * nk {
+    let sample =
+        (0..ni).flat_map(voxels).step_by(SAMPLED).map(|at| nearest(to, at, spacing, f64::INFINITY).1);
+    let (sampled, rows) = sample.fold((0, 0), |(sampled, rows), of_one| (sampled + 1, rows + of_one));
+    let cost_of_search = rows * from.count() / sampled.max(1);
+    let of_planes: Vec<Vec<f64>> = if cost_of_search < ROWS_FOR_A_VOXEL * ni * nj * nk {
         (0..ni).into_par_iter().map(|i| search(voxels(i), to, spacing)).collect()
     } else {
         let field = Field::of(to, spacing);
