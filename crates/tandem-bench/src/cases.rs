@@ -1,6 +1,7 @@
 //! What is measured: the one list that both sides take their cases from.
 
 use crate::layers::{Layer, distinct};
+use crate::reading;
 use anyhow::{Result, bail};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -76,6 +77,10 @@ pub(crate) enum Kind {
     Scans { folder: PathBuf },
     /// A random patch of a prepared scan.
     Crops { patch: [usize; 3] },
+    /// All metrics of a pair of masks of a scan's size.
+    Metrics { sides: [usize; 3] },
+    /// The largest connected component of such a mask.
+    Component { sides: [usize; 3] },
     /// One convolution, forward, and forward and backward.
     Layer(Layer),
     /// What the machine can do at most.
@@ -148,9 +153,19 @@ pub(crate) fn all() -> Result<Vec<Case>> {
         found.push(Case::new("read-la80".to_owned(), Kind::Scans { folder }));
     }
     found.push(Case::new(format!("crop-{}", sides_name(FULL)), Kind::Crops { patch: FULL }));
+    let sides = reading::SCAN;
+    found.push(Case::new(format!("metrics-{}", sides_name(sides)), Kind::Metrics { sides }));
+    found.push(Case::new(format!("metrics-component-{}", sides_name(sides)), Kind::Component { sides }));
     let both = |case: Case| {
         let narrow = Case { precision: Precision::Bf16, ..case.clone() };
-        let measured_once = matches!(case.kind, Kind::Limits | Kind::Scans { .. } | Kind::Crops { .. });
+        let measured_once = matches!(
+            case.kind,
+            Kind::Limits
+                | Kind::Scans { .. }
+                | Kind::Crops { .. }
+                | Kind::Metrics { .. }
+                | Kind::Component { .. }
+        );
         std::iter::once(case).chain((!measured_once).then_some(narrow))
     };
     Ok(found.into_iter().flat_map(both).collect())

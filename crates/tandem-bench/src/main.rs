@@ -9,6 +9,7 @@ mod inference;
 mod layers;
 mod limits;
 mod measure;
+mod metrics;
 mod networks;
 mod reading;
 mod supervised;
@@ -63,6 +64,8 @@ fn measure(case: &Case) -> Result<()> {
         Kind::Inference(scan) => inference::run(scan, case.precision, &report),
         Kind::Scans { folder } => reading::scans(folder, &report),
         Kind::Crops { patch } => reading::crops(*patch, &report),
+        Kind::Metrics { sides } => metrics::all(*sides, &report),
+        Kind::Component { sides } => metrics::component(*sides, &report),
         Kind::Layer(layer) => layers::run(layer, case.precision, &report),
         Kind::Limits => limits::run(),
     }

@@ -13,7 +13,7 @@ use tandem_volume::prepared::{NewCase, Split, Writer};
 use tandem_volume::{Geometry, Subject, Volume, read_image};
 
 /// The median size of the scans of the left atrium, in voxels.
-const SCAN: [usize; 3] = [190, 142, 88];
+pub(crate) const SCAN: [usize; 3] = [190, 142, 88];
 
 /// Opens, decodes and z-scores every scan of a folder.
 pub(crate) fn scans(folder: &Path, report: &Report) -> Result<()> {

@@ -13,9 +13,14 @@ use safetensors::SafeTensors;
 use std::time::Instant;
 use tandem_metrics::{Asd, Comparison, Dice, Hd95, Jaccard, Metric, Nsd, metrics};
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> Outcome<()> {
+    // Inside the thread pool, as `tandem` runs: a call from outside waits for a thread to wake up.
+    rayon::scope(|_| run())
+}
+
+fn run() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [file, repeats, tolerances @ ..] = arguments.as_slice() else {
         return Err("give FILE REPEATS TOLERANCE...".into());

@@ -156,6 +156,23 @@ pub(crate) fn ones(row: &[u64]) -> impl Iterator<Item = usize> {
     })
 }
 
+/// How far it is from place `k` to the nearest bit of a row; none where the row has no bit.
+pub(crate) fn nearest_one(row: &[u64], k: usize) -> Option<usize> {
+    let (own, bit) = (k / 64, k % 64);
+    let from_here = row[own] >> bit << bit;
+    let to_here = row[own] << (63 - bit) >> (63 - bit);
+    let first = |word: usize, bits: u64| (bits != 0).then(|| 64 * word + bits.trailing_zeros() as usize);
+    let last = |word: usize, bits: u64| (bits != 0).then(|| 64 * word + 63 - bits.leading_zeros() as usize);
+    let after =
+        first(own, from_here).or_else(|| (own + 1..row.len()).find_map(|word| first(word, row[word])));
+    let before = last(own, to_here).or_else(|| (0..own).rev().find_map(|word| last(word, row[word])));
+    match (before, after) {
+        (Some(before), Some(after)) => Some((k - before).min(after - k)),
+        (Some(before), None) => Some(k - before),
+        (None, after) => after.map(|after| after - k),
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -190,6 +207,17 @@ pub(crate) mod tests {
                     let cut = bits.within(&bounds);
                     assert_eq!(cut, Bits::of(part), "{shape:?} {first}..{last}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_nearest_bit_is_found_on_either_side_and_in_any_word() {
+        for places in [&[][..], &[0], &[63], &[64], &[5, 130], &[0, 63, 64, 191], &[100]] {
+            let mut row = [0u64; 3];
+            places.iter().for_each(|place| row[place / 64] |= 1 << (place % 64));
+            for k in 0..192 {
+                assert_eq!(nearest_one(&row, k), places.iter().map(|place| place.abs_diff(k)).min());
             }
         }
     }

@@ -21,7 +21,8 @@ pub(super) fn markdown(machine: &Value, records: &[Value]) -> String {
     };
     let is_scaling = |case: &str| case.starts_with("threads") || case.starts_with("size-");
     let mut out = format!("{}\n\n", machine_line(machine));
-    let is_network = |kind: &str| !["layer", "scans", "crops"].contains(&kind);
+    const OF_SCANS: [&str; 4] = ["scans", "crops", "metrics", "component"];
+    let is_network = |kind: &str| kind != "layer" && !OF_SCANS.contains(&kind);
     out += &networks(&of(&|kind, case| is_network(kind) && !is_scaling(case)));
     out += &networks(&of(&|_, case| case.starts_with("threads")));
     out += &sizes(&of(&|_, case| case.starts_with("size-")));
@@ -30,7 +31,7 @@ pub(super) fn markdown(machine: &Value, records: &[Value]) -> String {
         layers.retain(|record| record["precision"] == precision);
         out += &layer_table(precision, &layers);
     }
-    out += &reading(&of(&|kind, _| ["scans", "crops"].contains(&kind)));
+    out += &reading(&of(&|kind, _| OF_SCANS.contains(&kind)));
     out += &limits(machine, &of(&|kind, _| kind == "layer"));
     out
 }
