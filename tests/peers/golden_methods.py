@@ -160,10 +160,10 @@ def contrast(h, z, labels, reliable):
 def of_ssl_contrastive(x):
     terms = {"lambda_c": 0.1 * RAMP}
     totals = dual_supervised(x, terms)
-    winner = 0 if terms["vnet_dice"] < terms["resnet34_dice"] else 1
+    quality = [terms[f"{network}_ce"] + terms[f"{network}_dice"] for network in ("vnet", "resnet34")]
+    winner = 0 if quality[0] <= quality[1] else 1
     z = [x["vnet"][LABELLED:], x["resnet34"][LABELLED:]]
-    own, other = z[winner].argmax(1), z[1 - winner].argmax(1)
-    labels = torch.where(own == 0, other, own)
+    labels = z[winner].argmax(1)
     high = [entropy(z) >= entropy(z).flatten().quantile(0.2) for z in z]
     reliable = ~(high[0] & high[1])
     rescale = reliable.numel() / reliable.sum()

@@ -114,6 +114,7 @@ fn memory(config: &Config, method: &dyn Method, networks: &[(Role, Sizes)], voxe
     let training = trained().map(of_passes).max().unwrap_or(0);
     let window = networks.iter().map(|(_, sizes)| sizes.window.passes.inference).max().unwrap_or(0);
     let scores = trained().map(|sizes| classes + sizes.training.further_channels as u64);
+    let averages = (networks.len() - trained().count()) as u64;
     let patches = batch(config, method) as u64;
     let patch = config.training.patch.iter().product::<usize>() as u64;
     let in_batch = patches * patch;
@@ -121,8 +122,9 @@ fn memory(config: &Config, method: &dyn Method, networks: &[(Role, Sizes)], voxe
     Memory {
         weights: weights.sum(),
         activations: (training.max(window) as f64 * KEPT_SHARE) as u64,
-        // Of each head the logits, the gradient of the losses, and its sums in the graph.
-        losses: scores.sum::<u64>() * 5 * 4 * in_batch,
+        // Of each head the logits, the gradient of the losses, and its sums in the graph; of an average the logits, and
+        // its softmax and logarithm.
+        losses: (scores.sum::<u64>() * 5 + averages * classes * 3) * 4 * in_batch,
         // Read ahead, being read, in a tensor; labels are one byte.
         batches: (AHEAD as u64 + 2) * (4 * channels * views + 1) * in_batch,
         validation: voxels.validation(method.predictors().len() as u64, channels, classes),
@@ -206,6 +208,15 @@ mod tests {
         for (index, change) in smaller.into_iter().enumerate() {
             assert!(full(change).total() < all, "{index}");
         }
+    }
+
+    #[test]
+    fn an_average_costs_its_weights_and_what_it_says_but_no_gradient() {
+        let of = |method: &str| full(|c| c.method.name = method.into());
+        let (alone, averaged) = (of("supervised"), of("mean-teacher"));
+        assert_eq!(averaged.weights - alone.weights, 4 * 9_448_866);
+        // Twice the patches; five vectors of the student's, three of the average's.
+        assert_eq!(averaged.losses * 5, alone.losses * 2 * 8);
     }
 
     #[test]

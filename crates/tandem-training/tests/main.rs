@@ -3,6 +3,7 @@
 mod exact;
 mod faults;
 mod guards;
+mod learning;
 mod reference;
 mod resume;
 mod run;

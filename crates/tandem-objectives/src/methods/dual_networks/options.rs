@@ -239,22 +239,20 @@ impl DualNetworksOptions {
         }
     }
 
-    /// The preset `ssl-contrastive`: the parent method, whose networks learn the reliable pseudo-labels of both.
+    /// The preset `ssl-contrastive`: the parent method, whose networks both learn the winner's reliable pseudo-labels.
     ///
-    /// `L_s + L_u + lambda_c L_c` without consistency and without weights by uncertainty. As in its released code, a pseudo-label is
-    /// foreground where either network says so, the fifth of the voxels with the lowest entropy by either network is reliable,
-    /// and both learn there by cross-entropy, rescaled, with weight 1 from the first step. Mended as in the default:
-    /// pseudo-labels and contrast have gradients; so that these do not undo the contrast, prototypes repel each other and
-    /// stand still under the pull.
+    /// `L_s + L_u + lambda_c L_c` without consistency and without weights by uncertainty. As in its released code, the fifth of
+    /// the voxels with the lowest entropy by either network is reliable, and both networks learn there by cross-entropy, rescaled,
+    /// with weight 1 from the first step. Mended as in the default: pseudo-labels and contrast have gradients; prototypes
+    /// stand still under the pull and repel each other, since the released attraction would undo it. The winner is the network
+    /// with the lower `CE + Dice`, as in the paper; the code takes foreground where either network says so, and with gradients that
+    /// runs away from the labels (`pseudo_labels` has both).
     ///
     /// # References
     /// "SSL-contrastive", arXiv 2311.12617, and its released code.
     pub fn ssl_contrastive() -> Self {
         DualNetworksOptions {
-            winner: WinnerCriterion::Dice,
-            winner_of_ties: NetworkName::Resnet34,
             lambda_reg: Weight::constant(0.0),
-            pseudo_labels: PseudoLabels::EitherForeground,
             reliable_share: 0.2,
             reliable_rule: ReliableRule::Either,
             lambda_u: Weight::constant(0.0),
