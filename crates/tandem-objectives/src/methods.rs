@@ -1,6 +1,7 @@
 //! The methods, by name.
 
 mod bcp;
+mod block;
 mod cps;
 mod dtc;
 mod dual_networks;

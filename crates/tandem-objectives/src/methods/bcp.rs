@@ -1,5 +1,6 @@
 //! Bidirectional copy-paste.
 
+use super::block::Block;
 use super::head::{Head, Log};
 use super::student::{self, Predictor, STUDENT, TEACHER};
 use crate::losses::{self, DiceForm, IGNORE};
@@ -10,7 +11,6 @@ use ndarray::ArrayView3;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use tandem_metrics::largest_component;
-use tandem_random::Draws;
 
 /// Options of [`Bcp`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,43 +133,6 @@ impl Method for Bcp {
         let (_, _, i, j, k) = batch.images.dims5()?;
         let block = Block::draw([i, j, k], self.options.block, step);
         self.objective_with(batch, step.progress(), networks, block)
-    }
-}
-
-/// A block of a patch's voxels.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Block {
-    /// The patch's sides.
-    pub(super) patch: [usize; 3],
-    pub(super) start: [usize; 3],
-    pub(super) sides: [usize; 3],
-}
-
-impl Block {
-    /// A block of a share of the patch's sides, anywhere in it.
-    fn draw(patch: [usize; 3], share: f64, step: Step) -> Self {
-        let mut draws = Draws::new(step.seed, "copy-paste", step.index, 0);
-        // A side that is a whole number of voxels stays one.
-        let sides = patch.map(|side| (side as f64 * share + 1e-9) as usize);
-        let start = [0, 1, 2].map(|axis| draws.below(patch[axis] - sides[axis] + 1));
-        Block { patch, start, sides }
-    }
-
-    /// Patches with this block of others in them.
-    fn paste<T: Copy>(&self, outside: &[T], inside: &[T]) -> Vec<T> {
-        let mut mixed = outside.to_vec();
-        let [d, h, w] = self.patch;
-        let range = |axis: usize| self.start[axis]..self.start[axis] + self.sides[axis];
-        for plane in 0..outside.len() / (d * h * w).max(1) {
-            for i in range(0) {
-                for j in range(1) {
-                    let row = ((plane * d + i) * h + j) * w;
-                    let run = row + range(2).start..row + range(2).end;
-                    mixed[run.clone()].copy_from_slice(&inside[run]);
-                }
-            }
-        }
-        mixed
     }
 }
 

@@ -42,7 +42,7 @@ fn objective(method: &str, inputs: &Inputs) -> Objective {
     if let Some(stage) = method.strip_prefix("bcp") {
         let pretraining = if stage == "-pretraining" { 1.0 } else { 0.0 };
         let method = Bcp::new(BcpOptions { pretraining, ..BcpOptions::default() }).unwrap();
-        let block = bcp::Block { patch: [4, 4, 3], start: [1, 2, 0], sides: [2, 2, 2] };
+        let block = block::Block { patch: [4, 4, 3], start: [1, 2, 0], sides: [2, 2, 2] };
         return method.objective_with(batch, STEP.progress(), forward, block).unwrap();
     }
     // All candidates, so that none are drawn.

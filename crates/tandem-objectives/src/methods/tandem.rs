@@ -1,12 +1,12 @@
 //! The method of this project: averages of both networks label what both networks learn from.
 
+use super::block::Block;
 use super::head::{Head, Log};
 use super::pair::{self, NAMES};
 use crate::losses::{self, IGNORE, Weight};
 use crate::method::{Batch, Forward, Method, Network, Objective, Role, Step};
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
-use tandem_random::Draws;
 
 /// The averages, in the order of the networks that they follow.
 const TEACHERS: [&str; 2] = ["vnet-average", "resnet34-average"];
@@ -35,9 +35,9 @@ pub struct TandemOptions {
     pub threshold: f64,
     /// Which patches both networks learn from their strong view; the averages always label the plain one.
     pub strong: StrongView,
-    /// Whether boxes change places between labelled and unlabelled patches.
+    /// Whether blocks change places between labelled and unlabelled patches.
     pub mix: bool,
-    /// Sides of such a box, as a share of the patch's.
+    /// Sides of such a block, as a share of the patch's.
     pub mix_share: f64,
 }
 
@@ -61,7 +61,7 @@ impl Default for TandemOptions {
 ///
 /// # References
 /// Averages as teachers: Tarvainen and Valpola, "Mean teachers are better role models", NIPS 2017. Labels of a weak view for
-/// a strong one: Sohn et al., "FixMatch", NeurIPS 2020. Boxes that change places: Bai et al., "Bidirectional copy-paste for
+/// a strong one: Sohn et al., "FixMatch", NeurIPS 2020. Blocks that change places: Bai et al., "Bidirectional copy-paste for
 /// semi-supervised medical image segmentation", CVPR 2023. That two networks of different kinds teach each other: Lu et al.,
 /// "Semi-supervised medical image segmentation via dual networks", ISBI 2025.
 #[derive(Clone, Debug)]
@@ -130,11 +130,12 @@ impl Method for Tandem {
         let mut known = [batch.classes()?, vec![IGNORE; pseudo.len()]].concat();
         let mut taught = [vec![IGNORE; known.len() - pseudo.len()], pseudo].concat();
         if self.options.mix {
-            let boxed = boxed(&images, self.options.mix_share, step)?;
-            images = swapped(&images, &boxed, labelled)?;
-            for targets in [&mut known, &mut taught] {
-                swap(targets, &boxed, labelled * boxed.len());
-            }
+            let (_, _, d, h, w) = images.dims5()?;
+            let block = Block::draw([d, h, w], self.options.mix_share, step);
+            let values = mixed(&images.flatten_all()?.to_vec1::<f32>()?, labelled, unlabelled, block)?;
+            images = Tensor::from_vec(values, images.shape(), images.device())?;
+            known = mixed(&known, labelled, unlabelled, block)?;
+            taught = mixed(&taught, labelled, unlabelled, block)?;
         }
 
         let lambda = self.options.lambda_u.at(step.progress());
@@ -166,37 +167,16 @@ impl Method for Tandem {
     }
 }
 
-/// Which voxels of a patch lie in the step's box.
-fn boxed(images: &Tensor, share: f64, step: Step) -> Result<Vec<bool>> {
-    let (_, _, d, h, w) = images.dims5()?;
-    let mut draws = Draws::new(step.seed, "tandem box", step.index, 0);
-    let sides = [d, h, w].map(|side| ((side as f64 * share).round() as usize).min(side));
-    let [i, j, k] = [0, 1, 2].map(|axis| {
-        let start = draws.below([d, h, w][axis] - sides[axis] + 1);
-        start..start + sides[axis]
-    });
-    let mut inside = Vec::with_capacity(d * h * w);
-    for a in 0..d {
-        for b in 0..h {
-            inside.extend((0..w).map(|c| i.contains(&a) && j.contains(&b) && k.contains(&c)));
-        }
+/// Labelled patches with a block of unlabelled ones in them, then the other way round.
+fn mixed<T: Copy>(values: &[T], labelled: usize, unlabelled: usize, block: Block) -> Result<Vec<T>> {
+    if labelled != unlabelled {
+        bail!(
+            "option mix pairs patches: a batch needs as many unlabelled ones as labelled ones, not {unlabelled} and {labelled} \
+             (training.batch_unlabelled and training.batch_labelled)"
+        );
     }
-    Ok(inside)
-}
-
-/// Images of which patch `n` and patch `n + half` have changed boxes.
-fn swapped(images: &Tensor, inside: &[bool], half: usize) -> Result<Tensor> {
-    let mut values = images.flatten_all()?.to_vec1::<f32>()?;
-    let channels = images.dim(1)?;
-    let inside = inside.repeat(channels);
-    swap(&mut values, &inside, half * inside.len());
-    Tensor::from_vec(values, images.shape(), images.device())
-}
-
-fn swap<T>(values: &mut [T], inside: &[bool], half: usize) {
-    let (first, second) = values.split_at_mut(half);
-    let pairs = first.iter_mut().zip(second).zip(inside.iter().cycle());
-    pairs.filter(|(_, inside)| **inside).for_each(|((a, b), _)| std::mem::swap(a, b));
+    let (first, second) = values.split_at(values.len() / 2);
+    Ok([block.paste(first, second), block.paste(second, first)].concat())
 }
 
 #[cfg(test)]
@@ -241,25 +221,16 @@ mod tests {
     }
 
     #[test]
-    fn boxes_change_places_in_images_and_targets_alike() {
-        let values: Vec<f32> = (0..4 * 2 * 6 * 4 * 8).map(|v| v as f32).collect();
-        let images = Tensor::from_vec(values.clone(), (4, 2, 6, 4, 8), &Device::Cpu).unwrap();
-        let inside = boxed(&images, 0.5, STEP).unwrap();
-        assert_eq!(inside.iter().filter(|inside| **inside).count(), 3 * 2 * 4);
-        let mixed = swapped(&images, &inside, 2).unwrap();
-        let again = swapped(&mixed, &inside, 2).unwrap();
-        assert_eq!(again.flatten_all().unwrap().to_vec1::<f32>().unwrap(), values);
-        // Both channels of a voxel, and its target, go to the patch that is half a batch away.
-        let mixed = mixed.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let mut targets: Vec<u8> = (0..4 * inside.len()).map(|voxel| (voxel / inside.len()) as u8).collect();
-        swap(&mut targets, &inside, 2 * inside.len());
-        for (voxel, target) in targets.iter().enumerate() {
-            let (patch, place) = (voxel / inside.len(), voxel % inside.len());
-            assert_eq!(usize::from(*target), if inside[place] { (patch + 2) % 4 } else { patch });
-            for channel in 0..2 {
-                let index = |patch: usize| (patch * 2 + channel) * inside.len() + place;
-                assert_eq!(mixed[index(patch)], values[index(usize::from(*target))]);
-            }
-        }
+    fn blocks_change_places_between_both_halves() {
+        let values: Vec<u32> = (0..4 * 6 * 4 * 8).collect();
+        let block = Block::draw([6, 4, 8], 0.5, STEP);
+        let mix = |values: &[u32]| mixed(values, 2, 2, block).unwrap();
+        let moved = mix(&values).iter().zip(&values).filter(|(a, b)| a != b).count();
+        assert_eq!(moved, 4 * 3 * 2 * 4);
+        let half = values.len() as u32 / 2;
+        let fits = |(mixed, value): (&u32, &u32)| mixed == value || mixed.abs_diff(*value) == half;
+        assert!(mix(&values).iter().zip(&values).all(fits));
+        assert_eq!(mix(&mix(&values)), values);
+        assert!(mixed(&values, 2, 1, block).unwrap_err().to_string().contains("batch_unlabelled"));
     }
 }
