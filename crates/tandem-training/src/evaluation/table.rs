@@ -3,8 +3,8 @@
 use super::{Component, ENSEMBLE, Grid, MEAN, SummaryRow};
 use tandem_metrics::Summary;
 
-/// The columns of every table: heading, metric, unit, and the factor to the heading's unit. The four metrics of the papers,
-/// distances in mm and in voxels.
+/// The columns of every table: heading, metric, unit, and the factor to the heading's unit. The four metrics of the
+/// papers, distances in mm and in voxels.
 pub const TABLE_COLUMNS: [(&str, &str, &str, f64); 6] = [
     ("Dice (%)", "dice", "", 100.0),
     ("Jaccard (%)", "jaccard", "", 100.0),
@@ -35,48 +35,48 @@ pub struct TableLine {
     pub cells: Vec<Option<Summary>>,
 }
 
+/// Heading, metric, unit, factor: those of [`TABLE_COLUMNS`], and of a surface Dice, whose name has its tolerance.
+type Column<'a> = (String, &'a str, &'a str, f64);
+
 impl Table {
     /// None where there are no scores on this grid.
     pub fn of(summary: &[SummaryRow], grid: Grid) -> Option<Self> {
         let rows: Vec<&SummaryRow> = summary.iter().filter(|row| row.grid == grid).collect();
-        let dice = || rows.iter().copied().filter(|row| row.metric == "dice");
-        let largest: Vec<&SummaryRow> = dice()
-            .filter(|row| (row.component, row.predictor.as_str()) == (Component::Largest, ENSEMBLE))
+        let mut columns: Vec<Column> = TABLE_COLUMNS
+            .iter()
+            .map(|(heading, metric, unit, factor)| ((*heading).to_owned(), *metric, *unit, *factor))
             .collect();
-        let last = largest.iter().find(|row| row.class == MEAN).or(largest.first());
-        let shown: Vec<&SummaryRow> =
-            dice().filter(|row| row.component == Component::All).chain(last.copied()).collect();
+        let surface_dice = rows.iter().find_map(|row| Some((&row.metric, row.metric.strip_prefix("nsd_")?)));
+        columns.extend(surface_dice.map(|(name, at)| (format!("NSD {at} (%)"), name.as_str(), "", 100.0)));
 
-        let mut columns: Vec<(String, &str, &str, f64)> = TABLE_COLUMNS
-            .map(|(heading, metric, unit, factor)| (heading.to_owned(), metric, unit, factor))
-            .into();
-        if let Some((row, tolerance)) =
-            rows.iter().find_map(|row| Some((row, row.metric.strip_prefix("nsd_")?)))
-        {
-            columns.push((format!("NSD {tolerance} (%)"), &row.metric, "", 100.0));
-        }
-        let line = |of: &SummaryRow| TableLine {
-            predictor: match of.component {
-                Component::All => of.predictor.clone(),
-                Component::Largest => format!("{} (largest)", of.predictor),
-            },
-            class: of.class.clone(),
-            cells: columns
-                .iter()
-                .map(|(_, metric, unit, factor)| {
-                    let same = |row: &&&SummaryRow| {
-                        (row.component, &row.predictor, &row.class)
-                            == (of.component, &of.predictor, &of.class)
-                            && (row.metric.as_str(), row.unit.as_str()) == (*metric, *unit)
-                    };
-                    rows.iter().find(same).map(|row| row.summary.times(*factor))
-                })
-                .collect(),
-        };
-        let lines: Vec<TableLine> = shown.into_iter().map(line).collect();
+        let lines: Vec<TableLine> = shown(&rows).into_iter().map(|row| line(&rows, row, &columns)).collect();
         let headings = columns.into_iter().map(|(heading, ..)| heading).collect();
         (!lines.is_empty()).then_some(Table { headings, lines })
     }
+}
+
+/// The rows of the Dice whose lines are shown.
+fn shown<'a>(rows: &[&'a SummaryRow]) -> Vec<&'a SummaryRow> {
+    let of = |component| {
+        rows.iter().copied().filter(move |row| row.metric == "dice" && row.component == component)
+    };
+    let ensemble: Vec<&SummaryRow> = of(Component::Largest).filter(|row| row.predictor == ENSEMBLE).collect();
+    let last = ensemble.iter().find(|row| row.class == MEAN).or(ensemble.first());
+    of(Component::All).chain(last.copied()).collect()
+}
+
+fn line(rows: &[&SummaryRow], of: &SummaryRow, columns: &[Column]) -> TableLine {
+    let key = |row: &SummaryRow| (row.component, row.predictor.clone(), row.class.clone());
+    let own: Vec<&&SummaryRow> = rows.iter().filter(|row| key(row) == key(of)).collect();
+    let cell = |(_, metric, unit, factor): &Column| {
+        let row = own.iter().find(|row| row.metric == *metric && row.unit == *unit)?;
+        Some(row.summary.times(*factor))
+    };
+    let predictor = match of.component {
+        Component::All => of.predictor.clone(),
+        Component::Largest => format!("{} (largest)", of.predictor),
+    };
+    TableLine { predictor, class: of.class.clone(), cells: columns.iter().map(cell).collect() }
 }
 
 #[cfg(test)]
