@@ -1,4 +1,4 @@
-//! Both networks against PyTorch in f64: outputs, running statistics and every gradient.
+//! V-Net and ResNet-34 against PyTorch in f64: outputs, running statistics and every gradient.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use std::collections::BTreeMap;

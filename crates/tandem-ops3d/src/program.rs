@@ -124,32 +124,14 @@ pub struct Program {
     nodes: Vec<Node>,
 }
 
+/// A layer. The head without a name makes the logits.
 #[derive(Clone, Debug)]
 enum Node {
     Input,
-    Unit {
-        x: Value,
-        conv: ConvLayer,
-        norm: NormLayer,
-        activation: Activation,
-        sum: Sum,
-    },
-    Dropout {
-        x: Value,
-        probability: f64,
-        place: String,
-    },
-    Double {
-        x: Value,
-        mode: Resize,
-    },
-    /// The head without a name makes the logits.
-    Head {
-        x: Value,
-        name: Option<String>,
-        weight: Range<usize>,
-        bias: Range<usize>,
-    },
+    Unit { x: Value, conv: ConvLayer, norm: NormLayer, activation: Activation, sum: Sum },
+    Dropout { x: Value, probability: f64, place: String },
+    Double { x: Value, mode: Resize },
+    Head { x: Value, name: Option<String>, weight: Range<usize>, bias: Range<usize> },
 }
 
 impl Program {
@@ -239,7 +221,7 @@ impl Program {
     /// the weights in [`Weights::take_gradient`]. In training, the running statistics in `statistics` are moved.
     ///
     /// # Errors
-    /// Where shapes disagree, a tensor is not f32, the program has no head, or its layers do not have all of the weights.
+    /// Where shapes disagree, a tensor is not f32, there is not one head for the logits, or the layers do not have all of the weights.
     pub fn run(
         self: &Arc<Self>,
         x: &Tensor,
