@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(named.augmentation.strong_view, Augmentation::strong());
         assert_ne!(named.digest().unwrap(), tiny().digest().unwrap());
         let written = serde_json::to_string(&named).unwrap();
-        assert!(written.contains("\"flip\"") && written.contains("\"zoom\":[0.5,1.0]"), "{written}");
+        assert!(written.contains("\"flip\"") && written.contains("\"exponent\":[0.7,1.5]"), "{written}");
         assert_eq!(serde_json::from_str::<Config>(&written).unwrap(), named);
     }
 
