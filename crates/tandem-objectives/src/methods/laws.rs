@@ -139,6 +139,30 @@ fn the_released_terms_without_gradient_are_the_known_ones() {
     assert!(with_consistency[0][1] > 0.);
 }
 
+/// The released code: whoever wins a batch, the gradients are the same. In the preset they are not.
+#[test]
+fn the_winner_changes_nothing_of_the_released_gradients() {
+    let by_winner = |name: &str| {
+        [[0.0, 9.0], [9.0, 0.0]].map(|criterion| {
+            let options = json!({ "winner_decay": 0.999 });
+            let mut method = build(name, &options).unwrap();
+            let criterion = candle_core::Tensor::new(&criterion, &candle_core::Device::Cpu).unwrap();
+            method.restore(&[("winner_criterion".to_owned(), criterion)].into()).unwrap();
+            let situation = Situation::random(11, &*method).unwrap();
+            let objective = situation.objective(&mut *method).unwrap();
+            let all = [&situation.logits, &situation.features];
+            let all = all.map(|vars| gradients(&objective, vars).unwrap()).concat();
+            (winner(&objective), all.iter().flat_map(crate::golden::numbers).collect::<Vec<f64>>())
+        })
+    };
+    let [first, second] = by_winner("dual-networks-released");
+    assert_eq!((first.0, second.0), (0, 1));
+    assert_eq!(first.1, second.1);
+    let [first, second] = by_winner("dual-networks");
+    assert_eq!((first.0, second.0), (0, 1));
+    assert_ne!(first.1, second.1);
+}
+
 /// A method gets no labels but those of the labelled half; these must fit the images and name known classes.
 #[test]
 fn wrong_labels_are_refused() {
