@@ -25,7 +25,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tandem_training::Scores;
+use tandem_training::{Component, ENSEMBLE, Grid, MEAN, Scores};
 use tandem_volume::write_whole;
 
 /// The method that the others are compared with where nothing else is said.
@@ -158,6 +158,23 @@ impl Comparison {
             }
         }
         found
+    }
+
+    /// Whether there is a mean over classes beside the classes themselves.
+    fn has_several_classes(&self) -> bool {
+        self.lines.iter().any(|line| line.class == MEAN)
+    }
+
+    /// A metric of the ensemble on the scans' own grids, of all that was predicted and of all classes: what methods are first
+    /// compared by.
+    fn headlines(&self, metric: &str, unit: &str) -> impl Iterator<Item = &Line> {
+        let several = self.has_several_classes();
+        self.lines.iter().filter(move |line| {
+            (line.grid, line.component) == (Grid::Own, Component::All)
+                && line.predictor == ENSEMBLE
+                && (line.metric.as_str(), line.unit.as_str()) == (metric, unit)
+                && (!several || line.class == MEAN)
+        })
     }
 
     /// The line of a method and metric beside another line, of the same scans and network.

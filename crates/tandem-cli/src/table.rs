@@ -17,21 +17,20 @@ pub(crate) fn scores(summary: &[SummaryRow]) -> String {
             row.extend(cells.into_iter().map(|score| score.map_or_else(|| "-".to_owned(), cell)));
             rows.push(row);
         }
-        text.extend(aligned(&rows));
+        text.extend(aligned(&rows, 1));
     }
     text.join("\n")
 }
 
-/// The rows of a table with columns as wide as their widest cell: the first to the left, the others to the right.
-fn aligned(rows: &[Vec<String>]) -> impl Iterator<Item = String> {
+/// The rows of a table with columns as wide as their widest cell: the first `left` to the left, the others to the right.
+pub(crate) fn aligned(rows: &[Vec<String>], left: usize) -> impl Iterator<Item = String> {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+    let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len)).map(width).collect();
     rows.iter().map(move |row| {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column {
-            0 => format!("{cell:<width$}"),
-            _ => format!("{cell:>width$}"),
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            if column < left { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
         });
-        cells.collect::<Vec<_>>().join("  ")
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     })
 }
 

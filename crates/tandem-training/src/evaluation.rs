@@ -3,6 +3,7 @@
 mod csv;
 mod table;
 
+pub use csv::csv_cell;
 pub use table::{TABLE_COLUMNS, Table, TableLine};
 
 use crate::{Error, Predictor, Result};

@@ -52,7 +52,7 @@ pub use error::{Error, Result};
 pub use estimate::{Bytes, Estimate, Memory};
 pub use evaluation::{
     Component, ENSEMBLE, Grid, MEAN, Measure, Row, Scores, SummaryRow, TABLE_COLUMNS, Table, TableLine,
-    ensemble_dice, evaluate, subjects,
+    csv_cell, ensemble_dice, evaluate, subjects,
 };
 pub use guard::{Breakdown, NonFinite, Quantity};
 pub use lists::Lists;

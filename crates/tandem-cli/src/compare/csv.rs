@@ -1,6 +1,7 @@
 //! `comparison.csv`: every number, one line for each method and metric. What does not exist is an empty cell.
 
 use super::{Against, Line};
+use tandem_training::csv_cell;
 
 const COLUMNS: [&str; 29] = [
     "labelled",
@@ -37,7 +38,7 @@ const COLUMNS: [&str; 29] = [
 pub(super) fn text(lines: &[Line]) -> String {
     let mut text = COLUMNS.join(",") + "\n";
     for line in lines {
-        text += &cells(line).map(|cell| quoted(&cell)).join(",");
+        text += &cells(line).map(|cell| csv_cell(&cell)).join(",");
         text.push('\n');
     }
     text
@@ -81,12 +82,4 @@ fn cells(line: &Line) -> [String; 29] {
         of(|found| found.rank_biserial),
         of(|found| found.cohen_dz),
     ]
-}
-
-fn quoted(cell: &str) -> String {
-    if cell.contains([',', '"', '\n']) {
-        format!("\"{}\"", cell.replace('"', "\"\""))
-    } else {
-        cell.to_owned()
-    }
 }

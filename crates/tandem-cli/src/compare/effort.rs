@@ -3,7 +3,6 @@
 use super::shown::factor;
 use super::{Comparison, Line};
 use std::fmt::Write;
-use tandem_training::{Component, ENSEMBLE, Grid, MEAN};
 
 /// Colours that people with any colour vision tell apart (Okabe and Ito), and dark enough on white.
 const COLOURS: [&str; 6] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A6D00", "#000000"];
@@ -23,16 +22,9 @@ pub(super) fn curves<'a>(
     metric: &str,
     unit: &str,
 ) -> Vec<(&'a str, Vec<&'a Line>)> {
-    let several = comparison.lines.iter().any(|line| line.class == MEAN);
     let of = |method: &str| {
-        let is = |line: &&Line| {
-            (line.grid, line.component) == (Grid::Own, Component::All)
-                && (line.method.as_str(), line.predictor.as_str()) == (method, ENSEMBLE)
-                && (line.metric.as_str(), line.unit.as_str()) == (metric, unit)
-                && (!several || line.class == MEAN)
-                && line.mean.is_some()
-        };
-        let mut lines: Vec<&Line> = comparison.lines.iter().filter(is).collect();
+        let is = |line: &&Line| line.method == method && line.mean.is_some();
+        let mut lines: Vec<&Line> = comparison.headlines(metric, unit).filter(is).collect();
         lines.sort_by_key(|line| line.labelled);
         lines
     };

@@ -1,7 +1,8 @@
 //! How numbers of a comparison are shown to people, and the short table for a terminal.
 
 use super::{Comparison, Line};
-use tandem_training::{Component, ENSEMBLE, Grid, MEAN, TABLE_COLUMNS};
+use crate::table::aligned;
+use tandem_training::{Component, Grid, MEAN, TABLE_COLUMNS};
 
 /// The factor to the unit of the tables: ratios are in per cent.
 pub(super) fn factor(line: &Line) -> f64 {
@@ -46,7 +47,7 @@ pub(super) fn heading(comparison: &Comparison, line: &Line) -> String {
         Grid::Own => "on the scans' own grids",
         Grid::Working => "on the working grid",
     };
-    let several = comparison.lines.iter().any(|line| line.class == MEAN);
+    let several = comparison.has_several_classes();
     let class = match line.class.as_str() {
         _ if !several => String::new(),
         MEAN => ", mean over classes".to_owned(),
@@ -71,12 +72,6 @@ pub(super) fn tables(comparison: &Comparison) -> Vec<Vec<&Line>> {
 
 /// The ensemble's Dice and HD95 on the scans' own grids, of every method.
 pub(super) fn terminal(comparison: &Comparison) -> String {
-    let several = comparison.lines.iter().any(|line| line.class == MEAN);
-    let is_shown = |line: &&Line| {
-        (line.grid, line.component) == (Grid::Own, Component::All)
-            && (line.predictor.as_str(), line.metric.as_str()) == (ENSEMBLE, "dice")
-            && (!several || line.class == MEAN)
-    };
     let heads = [
         "labelled",
         "method",
@@ -87,8 +82,8 @@ pub(super) fn terminal(comparison: &Comparison) -> String {
         "p (Holm)",
         "HD95 (mm)",
     ];
-    let mut rows = vec![heads.map(str::to_owned)];
-    for line in comparison.lines.iter().filter(is_shown) {
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    for line in comparison.headlines("dice", "") {
         let against = line.against.as_ref();
         let difference = against.map_or_else(String::new, |found| {
             let mean =
@@ -98,7 +93,7 @@ pub(super) fn terminal(comparison: &Comparison) -> String {
         let hd95 = comparison.beside(line, &line.method, "hd95", "mm");
         let runs = comparison.methods.iter().find(|runs| runs.method == line.method);
         let failed = runs.map_or(0, |runs| runs.failed.len());
-        rows.push([
+        rows.push(vec![
             line.labelled.to_string(),
             line.method.clone(),
             if failed > 0 { format!("{} ({failed} failed)", line.runs) } else { line.runs.to_string() },
@@ -111,26 +106,9 @@ pub(super) fn terminal(comparison: &Comparison) -> String {
     }
     for runs in comparison.methods.iter().filter(|runs| runs.done == 0) {
         let state = format!("none ({} failed)", runs.failed.len());
-        let [empty, dash] = ["", "-"].map(str::to_owned);
-        rows.push([
-            empty.clone(),
-            runs.method.clone(),
-            state,
-            dash,
-            empty.clone(),
-            empty.clone(),
-            empty.clone(),
-            empty,
-        ]);
+        rows.push(["", &runs.method, &state, "-", "", "", "", ""].map(str::to_owned).to_vec());
     }
-    let widths: Vec<usize> = (0..heads.len())
-        .map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0))
-        .collect();
-    let text = rows.iter().map(|row| {
-        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    });
     let scans = if comparison.evaluation.is_some() { "evaluated scans" } else { "validation scans" };
     let title = format!("\nensemble on the {scans}, own grids; control: {}\n", comparison.control);
-    title + &text.collect::<Vec<_>>().join("\n")
+    title + &aligned(&rows, heads.len()).collect::<Vec<_>>().join("\n")
 }

@@ -3,8 +3,10 @@
 use super::block::Block;
 use super::head::{Head, Log};
 use super::pair::{self, NAMES};
+use super::student;
 use crate::losses::{self, IGNORE, Weight};
 use crate::method::{Batch, Forward, Method, Network, Objective, Role, Step};
+use crate::scores::Scores;
 use candle_core::{Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
 
@@ -84,12 +86,10 @@ impl Tandem {
 
     /// Labels the unlabelled patches by both averages.
     fn pseudo_labels(&self, images: &Tensor, networks: &dyn Forward) -> Result<Vec<u8>> {
-        let heads = [
-            Head::new(&networks.train(TEACHERS[0], images, 0)?.logits)?,
-            Head::new(&networks.train(TEACHERS[1], images, 0)?.logits)?,
-        ];
-        let scores = heads.each_ref().map(|head| head.detached(0..head.scores.patches()));
-        losses::pseudo_labels(&scores, self.options.threshold)
+        let said = |name| Scores::new(&networks.train(name, images, 0)?.logits);
+        let [vnet, resnet34] = [said(TEACHERS[0])?, said(TEACHERS[1])?];
+        let all = 0..vnet.patches();
+        losses::pseudo_labels(&[vnet.detached(all.clone()), resnet34.detached(all)], self.options.threshold)
     }
 }
 
@@ -113,8 +113,8 @@ impl Method for Tandem {
 
     fn objective(&mut self, batch: &Batch, step: Step, networks: &dyn Forward) -> Result<Objective> {
         let labelled = batch.labelled()?;
-        let unlabelled = batch.images.dim(0)? - labelled;
-        let plain = batch.images.narrow(0, labelled, unlabelled)?;
+        let plain = student::unlabelled(batch)?;
+        let unlabelled = plain.dim(0)?;
         let pseudo = self.pseudo_labels(&plain, networks)?;
         let strong = batch.strong.as_ref().unwrap_or(&batch.images);
         let mut images = match self.options.strong {

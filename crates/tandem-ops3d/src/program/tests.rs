@@ -39,6 +39,16 @@ impl Flat {
         ConvLayer { weight, bias: Some(self.drawn(to, 0.0, 0.5)), from, to, kernel, params, transposed }
     }
 
+    fn layer(
+        &mut self,
+        channels: [usize; 2],
+        kernel: usize,
+        params: Conv3dParams,
+        transposed: bool,
+    ) -> (ConvLayer, NormLayer) {
+        (self.conv(channels, kernel, params, transposed), self.norm(channels[1]))
+    }
+
     fn finish(self) -> (Weights, Var) {
         let count = self.statistics.len();
         let statistics = Var::from_vec(self.statistics, count, &Device::Cpu).unwrap();
@@ -79,16 +89,13 @@ fn sample() -> Sample {
     let mut flat = Flat::default();
     let same = Conv3dParams::uniform(1, 1);
     let half = Conv3dParams::uniform(2, 0);
-    let mut layer = |channels, kernel, params, transposed| {
-        (flat.conv(channels, kernel, params, transposed), flat.norm(channels[1]))
-    };
     let layers = vec![
-        layer([2, 5], 3, same, false),
-        layer([5, 7], 2, half, false),
-        layer([7, 7], 3, same, false),
-        layer([7, 7], 1, Conv3dParams::uniform(1, 0), false),
-        layer([7, 5], 2, half, true),
-        layer([5, 5], 3, same, false),
+        flat.layer([2, 5], 3, same, false),
+        flat.layer([5, 7], 2, half, false),
+        flat.layer([7, 7], 3, same, false),
+        flat.layer([7, 7], 1, Conv3dParams::uniform(1, 0), false),
+        flat.layer([7, 5], 2, half, true),
+        flat.layer([5, 5], 3, same, false),
     ];
     let head = [flat.drawn(3 * 5, 0.0, 0.5), flat.drawn(3, 0.0, 0.5)];
     let (mut program, image) = Program::new();

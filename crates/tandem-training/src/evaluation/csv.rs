@@ -32,7 +32,7 @@ impl Scores {
         }
         let _ = writeln!(text, ",{UNDEFINED}");
         for row in &self.rows {
-            let (case, class) = (quoted(&row.case), quoted(&row.class));
+            let (case, class) = (csv_cell(&row.case), csv_cell(&row.class));
             let _ =
                 write!(text, "{case},{},{},{},{class}", row.grid.name(), row.predictor, row.component.name());
             let mut reasons = Vec::new();
@@ -167,7 +167,8 @@ fn cells(line: &str) -> Vec<String> {
 }
 
 /// A cell of CSV.
-fn quoted(cell: &str) -> String {
+/// A cell of a CSV file: in quotes where it has to be (RFC 4180).
+pub fn csv_cell(cell: &str) -> String {
     if cell.contains([',', '"', '\n']) {
         format!("\"{}\"", cell.replace('"', "\"\""))
     } else {

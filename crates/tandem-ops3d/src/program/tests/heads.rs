@@ -18,15 +18,12 @@ fn heads() -> Heads {
     let mut flat = Flat::default();
     let same = Conv3dParams::uniform(1, 1);
     let half = Conv3dParams::uniform(2, 0);
-    let mut layer = |channels, kernel, params, transposed| {
-        (flat.conv(channels, kernel, params, transposed), flat.norm(channels[1]))
-    };
     let layers = vec![
-        layer([2, 5], 3, same, false),
-        layer([5, 7], 2, half, false),
-        layer([7, 5], 2, half, true),
-        layer([7, 5], 3, same, false),
-        layer([7, 5], 3, same, false),
+        flat.layer([2, 5], 3, same, false),
+        flat.layer([5, 7], 2, half, false),
+        flat.layer([7, 5], 2, half, true),
+        flat.layer([7, 5], 3, same, false),
+        flat.layer([7, 5], 3, same, false),
     ];
     let mut part =
         |classes: usize, from: usize| [flat.drawn(classes * from, 0.0, 0.5), flat.drawn(classes, 0.0, 0.5)];
