@@ -101,6 +101,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Says why the arguments are wrong.
+pub(crate) fn check(arguments: &[String]) -> Result<()> {
+    Options::parse(arguments).map(drop)
+}
+
 impl Options {
     /// None where help is asked for.
     fn parse(arguments: &[String]) -> Result<Option<Self>> {

@@ -22,9 +22,23 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     for name in crate::tidy::crate_names(root)? {
         cargo(root, &["check", "--package", &name, "--no-default-features", "--quiet"], &[])?;
     }
+    println!("==> cargo xtask docs, without the tutorial");
+    crate::docs::pages(root)?;
+    downstream(root)?;
     test(root)?;
     println!("all gates passed");
     Ok(())
+}
+
+/// Builds and tests a program outside of the workspace that embeds crates of it, of the versions that the workspace has.
+fn downstream(root: &Path) -> Result<()> {
+    let folder = root.join("tests/downstream");
+    std::fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock"))
+        .context("tests/downstream/Cargo.lock")?;
+    let own = std::env::current_exe()?;
+    let target = own.ancestors().nth(2).context("xtask lies in no target folder")?.display().to_string();
+    let manifest = "tests/downstream/Cargo.toml";
+    cargo(root, &["test", "--offline", "--quiet", "--manifest-path", manifest, "--target-dir", &target], &[])
 }
 
 /// All tests on the widest path of this processor, and those that depend on it on every narrower one.

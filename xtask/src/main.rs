@@ -1,12 +1,14 @@
 //! Every `cargo xtask VERB`.
 //!
-//! `bench`, `ci`, `soak` and `tidy` are its own; any other verb is one of `tandem`, which is built in release mode and then
+//! `bench`, `ci`, `docs`, `soak` and `tidy` are its own; any other verb is one of `tandem`, which is built in release mode and then
 //! takes this process over, so that signals such as Ctrl-C reach the run itself. It depends on no crate of the workspace
 //! and so builds in seconds.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod ci;
+mod docs;
+mod markdown;
 mod soak;
 mod tandem;
 mod tidy;
@@ -19,7 +21,9 @@ const OWN_VERBS: &str = "\
 Verbs of xtask itself:
   ci        every gate, cheapest first: format, tidy, clippy, docs, each crate alone, tests
   bench     times and memory beside PyTorch's: bench [--peer PYTHON] [--readers PYTHON] [--only REGEX]
-  tidy      the rules of the house: who may import whom, file sizes and names, links in the docs
+  docs      whether the pages are true: links, commands, settings, and the tutorial, which it runs
+            docs --renew writes docs/settings.md anew
+  tidy      the rules of the house: who may import whom, file sizes and names
   soak      the long version of a test: soak NAME, of hostile, steps, kill, faults; soak alone says what each does
 
 Every other verb is one of tandem:
@@ -41,6 +45,7 @@ fn run() -> Result<()> {
     match arguments.first().map(String::as_str) {
         Some("bench") => bench::run(&root, &arguments[1..]),
         Some("ci") => ci::run(&root),
+        Some("docs") => docs::run(&root, &arguments[1..]),
         Some("tidy") => tidy::run(&root),
         Some("soak") => soak::run(&root, &arguments[1..]),
         None | Some("help" | "--help" | "-h") => {
@@ -49,6 +54,17 @@ fn run() -> Result<()> {
         }
         Some(_) => tandem::become_it(&root, &arguments),
     }
+}
+
+/// Says why the arguments of one of xtask's own verbs are wrong; none where it is not one of them.
+fn check_own(verb: &str, arguments: &[String]) -> Option<Result<()>> {
+    Some(match verb {
+        "bench" => bench::check(arguments),
+        "docs" => docs::check(arguments),
+        "soak" => soak::check(arguments),
+        "ci" | "tidy" => Ok(()),
+        _ => return None,
+    })
 }
 
 /// The folder of the workspace: that of this crate's manifest, one up.

@@ -69,12 +69,20 @@ impl Transform for Affine {
 #[serde(deny_unknown_fields)]
 pub struct RandomAffine {
     /// How often a patch is changed.
+    ///
+    /// Range: 0 to 1.
     pub probability: f64,
     /// The largest angle about i, j, k; each is uniform between it and its negative.
+    ///
+    /// Unit: degrees. Range: 0 to 180.
     pub rotation_degrees: [f64; 3],
     /// Range of the scale, whose logarithm is uniform in it: half and double are equally likely.
+    ///
+    /// Range: 0.1 to 10, rising.
     pub scale: [f64; 2],
     /// The longest shift along i, j, k; each is uniform between it and its negative.
+    ///
+    /// Unit: mm. Range: 0 to 1000.
     pub shift_mm: [f64; 3],
 }
 

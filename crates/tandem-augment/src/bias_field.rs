@@ -88,8 +88,12 @@ impl Transform for BiasField {
 #[serde(deny_unknown_fields)]
 pub struct RandomBiasField {
     /// How often a patch gets one.
+    ///
+    /// Range: 0 to 1.
     pub probability: f64,
     /// The largest coefficient; each is uniform between it and its negative.
+    ///
+    /// Range: 0 to 2.
     pub coefficient: f64,
 }
 

@@ -17,7 +17,7 @@ const REACH: f64 = 3.0;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Blur {
-    /// Standard deviation of the kernel along every axis.
+    /// Standard deviation of the kernel along every axis, in voxels.
     pub sigma_voxels: f64,
 }
 
@@ -62,8 +62,12 @@ impl Transform for Blur {
 #[serde(deny_unknown_fields)]
 pub struct RandomBlur {
     /// How often a patch is blurred.
+    ///
+    /// Range: 0 to 1.
     pub probability: f64,
     /// Range of the kernel's standard deviation; uniform.
+    ///
+    /// Unit: voxels. Range: 0 to 10, rising.
     pub sigma_voxels: [f64; 2],
 }
 

@@ -36,10 +36,16 @@ impl Transform for Brightness {
 #[serde(deny_unknown_fields)]
 pub struct RandomBrightness {
     /// How often a patch is changed.
+    ///
+    /// Range: 0 to 1.
     pub probability: f64,
     /// Range of the factor, whose logarithm is uniform.
+    ///
+    /// Range: 0.1 to 10, rising.
     pub factor: [f64; 2],
     /// Range of the offset; uniform.
+    ///
+    /// Range: -1000 to 1000, rising.
     pub offset: [f64; 2],
 }
 

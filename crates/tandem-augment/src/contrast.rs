@@ -38,8 +38,12 @@ impl Transform for Contrast {
 #[serde(deny_unknown_fields)]
 pub struct RandomContrast {
     /// How often a patch is changed.
+    ///
+    /// Range: 0 to 1.
     pub probability: f64,
     /// Range of the factor, whose logarithm is uniform.
+    ///
+    /// Range: 0.1 to 10, rising.
     pub factor: [f64; 2],
 }
 

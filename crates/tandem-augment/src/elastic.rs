@@ -23,9 +23,9 @@ const FOLD_FREE: f64 = 1.0 / 2.48;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Elastic {
-    /// From one knot to the next.
+    /// From one knot to the next, in mm.
     pub knots_mm: f64,
-    /// The most that a knot moves along each axis; it is uniform between this and its negative.
+    /// The most that a knot moves along each axis, in mm; it is uniform between this and its negative.
     pub displacement_mm: f64,
     /// What the displacements are keyed by.
     pub key: u64,
@@ -124,10 +124,16 @@ fn weights(t: f64) -> [f64; 4] {
 #[serde(deny_unknown_fields)]
 pub struct RandomElastic {
     /// How often a patch is deformed.
+    ///
+    /// Range: 0 to 1.
     pub probability: f64,
     /// From one knot to the next: the size of what moves together.
+    ///
+    /// Unit: mm. Range: 1 to 1000.
     pub knots_mm: f64,
     /// Range of the most that a knot moves; uniform. At most 0.4 of the knots' distance, so that nothing folds.
+    ///
+    /// Unit: mm. Range: 0 to 0.4 `knots_mm`, rising.
     pub displacement_mm: [f64; 2],
 }
 

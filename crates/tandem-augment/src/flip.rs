@@ -43,6 +43,8 @@ fn flipped<T, D: Dimension>(
 #[serde(deny_unknown_fields)]
 pub struct RandomFlip {
     /// How often i, j, k are mirrored, each for itself.
+    ///
+    /// Range: 0 to 1.
     pub probability: [f64; 3],
 }
 

@@ -50,10 +50,16 @@ impl Transform for Gamma {
 #[serde(deny_unknown_fields)]
 pub struct RandomGamma {
     /// How often a patch is changed.
+    ///
+    /// Range: 0 to 1.
     pub probability: f64,
     /// Range of the power, whose logarithm is uniform.
+    ///
+    /// Range: 0.1 to 10, rising.
     pub exponent: [f64; 2],
     /// The share of changed patches whose scale is inverted.
+    ///
+    /// Range: 0 to 1.
     pub inverted: f64,
 }
 

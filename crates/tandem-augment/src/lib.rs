@@ -1,21 +1,32 @@
 //! Preprocessing, augmentation and synthetic subjects: transforms drawn first and applied after.
 //!
-//! A [`RandomTransform`] looks at the shape of a volume, takes what it needs from a [`Draws`](tandem_random::Draws)
-//! and returns a [`Transform`]: plain data that can be logged, stored and applied again. Nothing random happens while a
-//! transform is applied. A crop is drawn before any voxel is read, so that a dataset reads no more than the patch:
-//!
 //! ```
-//! use tandem_augment::{RandomCrop, RandomTransform};
+//! use tandem_augment::phantom::{self, PhantomParams};
+//! use tandem_augment::{Augmentation, Drawn, Patch, RandomCrop, RandomTransform, Transform};
 //! use tandem_random::Draws;
 //!
-//! let random_crop = RandomCrop::new([112, 112, 80])?;
-//! let crop = random_crop.draw([190, 142, 88], &mut Draws::new(1337, "crop", 12, 3));
-//! assert!((0..78).contains(&crop.start[0]));
-//! // Now read `crop.size` voxels from `crop.start`, zeros where the crop leaves the volume.
-//! # Ok::<(), tandem_augment::AugmentError>(())
+//! // A labelled subject, here a synthetic one.
+//! let subject = phantom::generate(&PhantomParams { spacing_mm: [4.0; 3], ..PhantomParams::new(1337, 0) })?;
+//! let mut draws = Draws::new(1337, "augmentation", 12, 3); // seed, purpose, step, slot
+//! let crop = RandomCrop::new([32, 32, 16])?.draw(subject.image().shape(), &mut draws);
+//! let patch = crop.apply(Patch::from(subject));
+//!
+//! // A preset, or a table of transforms with their probabilities and ranges, as in an experiment's settings.
+//! let augmentation = Augmentation::weak();
+//! augmentation.check(patch.shape())?;
+//! let drawn: Vec<Drawn> = augmentation.draw(patch.shape(), &mut draws);
+//! let augmented = drawn.apply(patch.clone());
+//! assert_eq!(augmented.image().dim(), (1, 32, 32, 16)); // (C, i, j, k); its label map is (i, j, k)
+//!
+//! // What was drawn is plain data: written to a log and read back, it gives the same bits.
+//! let again: Vec<Drawn> = serde_json::from_str(&serde_json::to_string(&drawn)?)?;
+//! assert_eq!(again.apply(patch), augmented);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What is read goes through an [`Augmentation`], which draws a list of transforms: the log of what was done to the patch.
+//! A [`RandomTransform`] looks at the shape of a volume, takes what it needs from a [`Draws`](tandem_random::Draws)
+//! and returns a [`Transform`]: plain data that can be logged, stored and applied again. Nothing random happens while a
+//! transform is applied. A [`RandomCrop`] is drawn before any voxel is read, so that a dataset reads no more than the patch.
 //!
 //! What this crate does not do: it reads and writes no files, and it knows nothing of tensors or networks.
 #![forbid(unsafe_code)]

@@ -53,8 +53,12 @@ impl Transform for LowResolution {
 #[serde(deny_unknown_fields)]
 pub struct RandomLowResolution {
     /// How often a patch is changed.
+    ///
+    /// Range: 0 to 1.
     pub probability: f64,
     /// Range of the zoom; uniform.
+    ///
+    /// Range: 0.05 to 1, rising.
     pub zoom: [f64; 2],
 }
 

@@ -65,8 +65,12 @@ impl Normals {
 #[serde(deny_unknown_fields)]
 pub struct RandomNoise {
     /// How often a patch gets any.
+    ///
+    /// Range: 0 to 1.
     pub probability: f64,
     /// Range of the standard deviation, which is uniform in it.
+    ///
+    /// Range: 0 to 1000, rising.
     pub deviation: [f64; 2],
 }
 

@@ -3,6 +3,7 @@
 use ndarray::{Array, Array3, Array4, ArrayView3, ArrayView4, Dimension};
 use serde::{Serialize, de::DeserializeOwned};
 use tandem_random::Draws;
+use tandem_volume::Subject;
 
 use crate::{AugmentError, Result};
 
@@ -87,6 +88,18 @@ impl Patch {
     }
 }
 
+/// The whole subject: its channels as `(C, i, j, k)`, and its label map, at its spacing.
+impl From<Subject> for Patch {
+    fn from(subject: Subject) -> Self {
+        let (_, image, label) = subject.into_parts();
+        let ([i, j, k], spacing) = (image.shape(), image.geometry().spacing());
+        let mut voxels = Array4::zeros((image.channels().len(), i, j, k));
+        voxels.outer_iter_mut().zip(image.channels()).for_each(|(mut to, from)| to.assign(from.array()));
+        // A subject's parts share one grid.
+        Patch::on_one_grid(voxels, label.map(|label| in_order(label.into_parts().0)), spacing)
+    }
+}
+
 fn in_order<T: Clone, D: Dimension>(array: Array<T, D>) -> Array<T, D> {
     if array.is_standard_layout() { array } else { array.as_standard_layout().into_owned() }
 }
@@ -114,6 +127,7 @@ pub trait RandomTransform {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tandem_volume::{Geometry, Image, Volume};
 
     #[test]
     fn a_patch_has_one_grid() {
@@ -122,5 +136,19 @@ mod tests {
         assert!(error.to_string().contains("[2, 3, 5]"), "{error}");
         assert!(Patch::new(image.clone(), Some(Array3::zeros((2, 3, 4)))).is_ok());
         assert_eq!(Patch::new(image, None).unwrap().shape(), [2, 3, 4]);
+    }
+
+    #[test]
+    fn a_subject_is_a_patch() {
+        let grid = Geometry::with_spacing([1.0, 2.0, 3.0]).unwrap();
+        let channel = |first: f32| {
+            let voxels = Array3::from_shape_fn((2, 3, 4), |(i, j, k)| first + (100 * i + 10 * j + k) as f32);
+            Volume::new(voxels, grid.clone())
+        };
+        let label = Volume::new(channel(0.0).array().mapv(|value| value as u8), grid.clone());
+        let image = Image::new(vec![channel(0.0), channel(0.5)]).unwrap();
+        let patch = Patch::from(Subject::new("a", image, Some(label)).unwrap());
+        assert_eq!((patch.shape(), patch.spacing()), ([2, 3, 4], [1.0, 2.0, 3.0]));
+        assert_eq!((patch.image()[[1, 1, 2, 3]], patch.label().unwrap()[[1, 2, 3]]), (123.5, 123));
     }
 }

@@ -60,6 +60,8 @@ fn turned<T, D: Dimension>(
 #[serde(deny_unknown_fields)]
 pub struct RandomTurn {
     /// How often a number of quarters is drawn for i, j, k, each for itself.
+    ///
+    /// Range: 0 to 1.
     pub probability: [f64; 3],
 }
 

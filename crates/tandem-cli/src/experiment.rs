@@ -153,6 +153,15 @@ fn start(
     Ok((run, folder))
 }
 
+/// Checks the settings of every run that is asked for, as far as they can be without data.
+pub(crate) fn check(arguments: &Arguments, home: &Home) -> Result<()> {
+    match arguments.grid(home)? {
+        Some((definition, axes)) => grid::cells(arguments, &definition, &axes).map(drop),
+        None if arguments.definition.is_some() => arguments.config(home).map(drop),
+        None => Ok(()),
+    }
+}
+
 impl Arguments {
     /// The grid that is asked for: by the command line, or by the definition where the command line names no single run.
     fn grid(&self, home: &Home) -> Result<Option<(Definition, Axes)>> {
@@ -166,6 +175,19 @@ impl Arguments {
         let definition = Definition::open(name, &home.experiments())?;
         let axes = self.grid.axes(&definition)?;
         Ok(axes.map(|axes| (definition, axes)))
+    }
+
+    /// The settings of the single run that is asked for.
+    fn config(&self, home: &Home) -> Result<Config> {
+        let definition =
+            Definition::open(self.definition.as_deref().unwrap_or_default(), &home.experiments())?;
+        let changes = Changes {
+            profile: self.profile().name(),
+            method: self.method.as_deref(),
+            seed: self.seed,
+            set: &self.set,
+        };
+        resolve(&definition, &changes, self.device)
     }
 
     /// The profile that is asked for, else the one that suits the machine.
@@ -185,15 +207,7 @@ struct Asked {
 impl Asked {
     fn of(arguments: &Arguments, home: &Home) -> Result<Self> {
         let profile = arguments.profile();
-        let definition =
-            Definition::open(arguments.definition.as_deref().unwrap_or_default(), &home.experiments())?;
-        let changes = Changes {
-            profile: profile.name(),
-            method: arguments.method.as_deref(),
-            seed: arguments.seed,
-            set: &arguments.set,
-        };
-        let config = resolve(&definition, &changes, arguments.device)?;
+        let config = arguments.config(home)?;
         let data = choose_data(&config, home)?;
         let folder = arguments.out.clone().unwrap_or_else(|| {
             let (name, seed) = (&config.name, config.training.seed);

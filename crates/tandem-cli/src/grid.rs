@@ -42,7 +42,7 @@ pub(crate) fn run(
 ) -> Result<ExitCode> {
     let stop = interrupt::watch()?;
     let profile = arguments.profile().name();
-    let cells = cell::all(definition, &axes, profile, &arguments.set, arguments.device)?;
+    let cells = cells(arguments, definition, &axes)?;
     let first = &cells.first().context("the grid is empty; name a method with --methods")?.config;
     let data = choose_data(first, home)?;
     say(format!("{} on {}; profile {profile}", first.name, data.describe()));
@@ -102,6 +102,15 @@ pub(crate) fn run(
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Every run of a grid, with its settings, which are checked as far as they can be without data.
+pub(crate) fn cells(
+    arguments: &experiment::Arguments,
+    definition: &Definition,
+    axes: &Axes,
+) -> Result<Vec<Cell>> {
+    cell::all(definition, axes, arguments.profile().name(), &arguments.set, arguments.device)
 }
 
 /// What is there, and what will be done.

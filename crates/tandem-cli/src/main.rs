@@ -45,6 +45,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct CommandLine {
     #[command(subcommand)]
     verb: Verb,
+    /// Reads the command line, and of an experiment its settings, and does nothing: how `cargo xtask docs` checks commands.
+    #[arg(long, global = true, hide = true)]
+    dry_run: bool,
 }
 
 #[derive(Subcommand)]
@@ -61,9 +64,9 @@ enum Verb {
 
 fn main() -> ExitCode {
     let home = Home::find();
-    let verb = CommandLine::parse().verb;
+    let CommandLine { verb, dry_run } = CommandLine::parse();
     // Inside the thread pool, so that this thread works on parallel loops instead of sleeping until they are done.
-    let ended = rayon::scope(|_| run(verb, &home));
+    let ended = rayon::scope(|_| if dry_run { check(&verb, &home) } else { run(verb, &home) });
     ended.unwrap_or_else(|error| {
         eprintln!("error: {}", sentence(&error));
         ExitCode::FAILURE
@@ -81,6 +84,14 @@ fn sentence(error: &anyhow::Error) -> String {
         }
     }
     told
+}
+
+/// What can be wrong with a command that is not carried out.
+fn check(verb: &Verb, home: &Home) -> Result<ExitCode> {
+    if let Verb::Experiment(arguments) = verb {
+        experiment::check(arguments, home)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run(verb: Verb, home: &Home) -> Result<ExitCode> {

@@ -30,7 +30,7 @@ pub struct Segmentation {
 pub struct Prediction {
     /// `(K, i, j, k)` by each network, in the order they were given.
     pub networks: Vec<Array4<f32>>,
-    /// Their mean.
+    /// Their mean, `(K, i, j, k)`.
     pub ensemble: Array4<f32>,
     /// Where the voxels lie.
     pub geometry: Geometry,
@@ -42,14 +42,18 @@ impl Prediction {
         Ok(Prediction { networks, ensemble, geometry })
     }
 
-    /// The label map of the ensemble.
+    /// The label map of the ensemble: the likeliest class of each voxel.
     pub fn label(&self) -> Volume<u8> {
         Volume::new(label_map(&self.ensemble), self.geometry.clone())
     }
 }
 
 /// Segments a scan: resampled to the protocol's spacing, predicted by sliding window, and the probabilities brought
-/// back to the scan's own grid. Intensities must be normalised already, as those of the training data were.
+/// back to the scan's own grid. Intensities must be normalised already, as those of the training data were. `progress` is told how many
+/// windows of how many are done, and may end the work. An example is on the [front page](crate).
+///
+/// # Shapes
+/// Channels `(i, j, k)` on the scan's grid to probabilities `(K, i, j, k)` there, and on the working grid where that is another one.
 ///
 /// # Errors
 /// As [`predict`]; where there is no network or the networks differ in their classes; where the spacing cannot be used.

@@ -5,24 +5,45 @@ use std::borrow::Cow;
 
 /// The 95th percentile of both directed lists of surface distances taken together, with linear interpolation between
 /// ranks (numpy's and medpy's rule).
+///
+/// A surface are the voxels of a mask that have a neighbour outside of it, of six, or lie at the border of the array; a directed list
+/// holds the distance from each surface voxel of one mask to the nearest one of the other.
+///
+/// # Units
+/// That of the comparison's spacing: mm, or voxels in [`Comparison::in_voxels`]. Undefined where a mask is empty.
+///
+/// # References
+/// Huttenlocher, Klanderman and Rucklidge, "Comparing images using the Hausdorff distance", IEEE TPAMI 15 (1993); as `hd95` of medpy.
 #[derive(Clone, Copy, Debug)]
 pub struct Hd95;
 
 /// The larger of the two directed 95th percentiles, each with linear interpolation between ranks. Where one direction is
 /// worse than the other, it is larger than [`Hd95`]; MONAI and others call this one HD95.
+///
+/// # Units
+/// That of the comparison's spacing: mm, or voxels in [`Comparison::in_voxels`]. Undefined where a mask is empty.
 #[derive(Clone, Copy, Debug)]
 pub struct Hd95Max;
 
-/// Hausdorff distance: the largest of both directed lists of surface distances.
+/// Hausdorff distance: the largest of both directed lists of surface distances (see [`Hd95`]).
+///
+/// # Units
+/// That of the comparison's spacing: mm, or voxels in [`Comparison::in_voxels`]. Undefined where a mask is empty.
 #[derive(Clone, Copy, Debug)]
 pub struct Hd;
 
 /// Average surface distance, in one direction: the mean distance from the predicted surface to the reference's. It
-/// does not see what the prediction leaves out; [`Assd`] does.
+/// does not see what the prediction leaves out; [`Assd`] does. As `asd` of medpy.
+///
+/// # Units
+/// That of the comparison's spacing: mm, or voxels in [`Comparison::in_voxels`]. Undefined where a mask is empty.
 #[derive(Clone, Copy, Debug)]
 pub struct Asd;
 
-/// Average symmetric surface distance: the mean of both directed lists of surface distances taken together.
+/// Average symmetric surface distance: the mean of both directed lists of surface distances (see [`Hd95`]) taken together.
+///
+/// # Units
+/// That of the comparison's spacing: mm, or voxels in [`Comparison::in_voxels`]. Undefined where a mask is empty.
 #[derive(Clone, Copy, Debug)]
 pub struct Assd;
 

@@ -56,7 +56,7 @@ impl Comparison {
         self.counts
     }
 
-    /// Distance between voxel centres along each axis.
+    /// Distance between voxel centres along each axis, in mm; 1 in [`Self::in_voxels`].
     pub fn spacing(&self) -> [f64; 3] {
         self.spacing
     }

@@ -17,13 +17,13 @@ use tandem_ops3d::program::{Footprint, LayerShape, Precision, Program, Value};
 /// What a network's size depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkConfig {
-    /// Channels of the scan: 1 for MRI and CT.
+    /// Channels of the scan, at least 1: 1 for CT or one MRI contrast.
     pub in_channels: usize,
-    /// Classes, background included.
+    /// Classes, at least 2, background included.
     pub num_classes: usize,
-    /// Channels at full resolution; doubled with every halving. 16 in the published networks.
+    /// Channels at full resolution, at least 1; doubled with every halving. 16 in the published networks.
     pub filters: usize,
-    /// Share of channels dropped in training; 0.5 in the published networks.
+    /// Share of channels dropped in training, from 0 to below 1; 0.5 in the published networks.
     pub dropout: f64,
     /// How activations and their gradients are stored.
     pub precision: Precision,
@@ -49,29 +49,23 @@ const ARCHITECTURES: &[(&str, Declare)] = &[
 ];
 
 /// The names that [`build`] knows.
+///
+/// | Name | Network | Further heads |
+/// |---|---|---|
+/// | `vnet` | V-Net (Milletari, Navab and Ahmadi, 3DV 2016) with batch normalisation and added skips | - |
+/// | `resnet34` | 3-D ResNet-34 (He et al., CVPR 2016) with the V-Net's decoder | - |
+/// | `vnet-dtc` | V-Net of DTC (Luo et al., AAAI 2021) | `distance` |
+/// | `vnet-mcnet` | V-Net of MC-Net+ (Wu et al., Medical Image Analysis 2022) | `trilinear`, `nearest` |
+/// | `vnet-urpc` | V-Net of URPC (Luo et al., MICCAI 2021) | `half`, `quarter`, `eighth` |
 pub fn architectures() -> impl Iterator<Item = &'static str> {
     ARCHITECTURES.iter().map(|(name, _)| *name)
 }
 
-/// Builds a network with initial weights drawn from `seed`.
+/// Builds a network with initial weights drawn from `seed`: convolutions by Kaiming's normal distribution, as in the published
+/// networks. An example is on the [front page](crate).
 ///
 /// # Errors
 /// Where the architecture is unknown or a size is 0.
-///
-/// # Example
-/// ```
-/// use candle_core::{DType, Device, Tensor};
-/// use tandem_networks::{NetworkConfig, Pass, build};
-/// # fn main() -> candle_core::Result<()> {
-/// let config = NetworkConfig { filters: 2, ..Default::default() };
-/// let (network, parameters) = build("vnet", &config, 1337, &Device::Cpu)?;
-/// let scan = Tensor::zeros((1, 1, 16, 16, 16), DType::F32, &Device::Cpu)?;
-/// let output = network.forward(&scan, Pass::Evaluate)?;
-/// assert_eq!(output.logits.dims(), [1, 2, 16, 16, 16]);
-/// assert!(parameters.get("block_one.conv.0.weight").is_some());
-/// # Ok(())
-/// # }
-/// ```
 pub fn build(
     architecture: &str,
     config: &NetworkConfig,

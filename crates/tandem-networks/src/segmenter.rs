@@ -21,7 +21,8 @@ pub struct Output {
 
 /// A segmentation network.
 pub trait Segmenter: Send + Sync {
-    /// Runs the network on `(N, in_channels, D, H, W)`; each side must be a multiple of [`Self::size_divisor`].
+    /// Runs the network on f32 images `(N, in_channels, D, H, W)`; each side must be a multiple of [`Self::size_divisor`]. The logits are
+    /// `(N, num_classes, D, H, W)`.
     ///
     /// Its output can be differentiated once: the backward pass uses up what this pass kept.
     ///

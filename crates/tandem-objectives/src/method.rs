@@ -68,7 +68,7 @@ pub struct Prediction {
     pub features: Deferred,
     /// The same after dropout.
     pub features_dropped: Deferred,
-    /// What further heads make, by name.
+    /// What further heads make, `(N, C, D, H, W)`, by name.
     pub extra: BTreeMap<String, Tensor>,
 }
 
@@ -107,7 +107,7 @@ pub enum Role {
 /// A network that a method asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
-    /// The method's name for it: `v`, `r`, `teacher`.
+    /// The method's name for it, such as `vnet` or `teacher`: in logs, checkpoints and scores.
     pub name: &'static str,
     /// Which backbone: a name that `build` of the networks' crate knows, such as `vnet`.
     pub architecture: &'static str,

@@ -44,10 +44,12 @@ pub use tandem::{Tandem, TandemOptions};
 pub use ua_mt::{UaMt, UaMtOptions};
 pub use urpc::{Urpc, UrpcOptions};
 
+use crate::losses::Weight;
 use crate::method::Method;
 use candle_core::{Result, bail};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::ops::RangeInclusive;
 
 /// A method that [`build`] knows.
 struct Entry {
@@ -104,6 +106,14 @@ pub fn preset(name: &str) -> Result<Value> {
 ///
 /// # Errors
 /// Where the name is unknown, or an option is unknown or has an impossible value; the message lists what is possible.
+///
+/// # Examples
+/// ```
+/// let options = serde_json::json!({ "lambda_u": { "peak": 1.0 } });
+/// let method = tandem_objectives::build("dual-networks", &options)?;
+/// assert_eq!(method.predictors(), ["vnet", "resnet34"]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub fn build(name: &str, options: &Value) -> Result<Box<dyn Method>> {
     (entry(name)?.build)(resolve(name, options)?)
 }
@@ -144,11 +154,18 @@ fn replace(value: &mut Value, change: &Value) {
 }
 
 /// Refuses a number outside of a range.
-fn check_range(option: &str, value: f64, range: std::ops::RangeInclusive<f64>) -> Result<()> {
-    if !range.contains(&value) {
-        bail!("option {option} is {value}; it must lie between {} and {}", range.start(), range.end());
+fn check_range(option: &str, value: f64, range: RangeInclusive<f64>) -> Result<()> {
+    match (range.start(), *range.end()) {
+        _ if range.contains(&value) => Ok(()),
+        (least, f64::MAX) => bail!("option {option} is {value}; it must be at least {least}"),
+        (least, most) => bail!("option {option} is {value}; it must lie between {least} and {most}"),
     }
-    Ok(())
+}
+
+/// Refuses a weight below 0, or one that grows for longer than a run.
+fn check_weight(option: &str, weight: Weight) -> Result<()> {
+    check_range(&format!("{option}.peak"), weight.peak, 0.0..=f64::MAX)?;
+    check_range(&format!("{option}.ramp"), weight.ramp, 0.0..=1.0)
 }
 
 #[cfg(test)]
@@ -182,6 +199,8 @@ mod tests {
         assert!(message.contains("cross-entropy-and-dice"), "{message}");
         assert!(error("dual-networks", json!({ "lambda_u": { "peek": 1.0 } })).contains("peek"));
         assert!(error("dual-networks", json!({ "reliable_share": 80.0 })).contains("reliable_share"));
+        let message = error("cps", json!({ "lambda_u": { "peak": -1.0 } }));
+        assert_eq!(message, "option lambda_u.peak is -1; it must be at least 0");
         assert!(error("mcf", json!([1])).contains("table"));
     }
 

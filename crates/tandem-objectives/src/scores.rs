@@ -156,7 +156,7 @@ impl<'a> Detached<'a> {
         self.log_probabilities
     }
 
-    /// The likeliest class of every voxel; the lowest one of several.
+    /// The likeliest class of every voxel, `(patch, i, j, k)`; the lowest one of several.
     pub fn labels(&self) -> Vec<u8> {
         self.per_voxel(|span, labels| self.likeliest(span, labels, &mut [0.0; SPAN]))
     }

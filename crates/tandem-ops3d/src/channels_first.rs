@@ -7,7 +7,10 @@ use crate::{BatchNorm3d, Conv3dParams, Resize, Statistics, to_channels_first, to
 use candle_core::{Result, Tensor};
 use tandem_random::Draws;
 
-/// [`crate::conv3d`].
+/// [`crate::conv3d`], channels first.
+///
+/// # Shapes
+/// `x` `(N, Ci, D, H, W)`, `weight` `(Co, Ci, kd, kh, kw)`, `bias` `(Co)`; returns `(N, Co, D', H', W')`.
 ///
 /// # Errors
 /// As there.
@@ -15,7 +18,10 @@ pub fn conv3d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Conv3d
     to_channels_first(&crate::conv3d(&to_channels_last(x)?, weight, bias, params)?)
 }
 
-/// [`crate::conv_transpose3d`].
+/// [`crate::conv_transpose3d`], channels first.
+///
+/// # Shapes
+/// `x` `(N, Ci, D, H, W)`, `weight` `(Ci, Co, kd, kh, kw)`, `bias` `(Co)`; returns `(N, Co, D', H', W')`.
 ///
 /// # Errors
 /// As there.
@@ -28,7 +34,10 @@ pub fn conv_transpose3d(
     to_channels_first(&crate::conv_transpose3d(&to_channels_last(x)?, weight, bias, params)?)
 }
 
-/// [`crate::batch_norm3d`].
+/// [`crate::batch_norm3d`], channels first.
+///
+/// # Shapes
+/// `(N, C, D, H, W)`; returns the same.
 ///
 /// # Errors
 /// As there.
@@ -41,7 +50,10 @@ pub fn batch_norm3d(
     to_channels_first(&crate::batch_norm3d(&to_channels_last(x)?, norm, statistics, activation)?)
 }
 
-/// [`crate::dropout3d`].
+/// [`crate::dropout3d`], channels first.
+///
+/// # Shapes
+/// `(N, C, D, H, W)`; returns the same.
 ///
 /// # Errors
 /// As there.
@@ -49,7 +61,10 @@ pub fn dropout3d(x: &Tensor, probability: f64, draws: &mut Draws) -> Result<Tens
     to_channels_first(&crate::dropout3d(&to_channels_last(x)?, probability, draws)?)
 }
 
-/// [`crate::max_pool3d`].
+/// [`crate::max_pool3d`], channels first.
+///
+/// # Shapes
+/// `(N, C, D, H, W)`; returns `(N, C, D', H', W')`.
 ///
 /// # Errors
 /// As there.
@@ -57,7 +72,10 @@ pub fn max_pool3d(x: &Tensor, kernel: [usize; 3], params: Conv3dParams) -> Resul
     to_channels_first(&crate::max_pool3d(&to_channels_last(x)?, kernel, params)?)
 }
 
-/// [`crate::resize3d`].
+/// [`crate::resize3d`], channels first.
+///
+/// # Shapes
+/// `(N, C, D, H, W)` to `(N, C, sides[0], sides[1], sides[2])`.
 ///
 /// # Errors
 /// As there.

@@ -5,12 +5,21 @@
 //!
 //! ```
 //! use tandem_random::Draws;
-//! let mut crop = Draws::new(1337, "crop", 12, 3); // seed, purpose, step, slot
-//! let start = crop.below(33);
-//! assert_eq!(start, Draws::new(1337, "crop", 12, 3).below(33));
+//!
+//! // Seed of the run, purpose, step, slot: here patch 3 of step 12.
+//! let mut draws = Draws::new(1337, "crop", 12, 3);
+//! let start = [draws.below(33), draws.below(17), draws.below(9)];
+//! let (noise, flipped) = (draws.normal(), draws.chance(0.5));
+//! println!("from {start:?}, noise {noise:.3}, flipped: {flipped}");
+//!
+//! // Asked again, in another process too, the stream is the same; another slot has another one.
+//! assert_eq!(Draws::new(1337, "crop", 12, 3).below(33), start[0]);
+//! assert_ne!(Draws::new(1337, "crop", 12, 4).next_u64(), Draws::new(1337, "crop", 12, 3).next_u64());
 //! ```
 //!
 //! The generator is Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+//!
+//! The crate imports nothing. It is not for cryptography.
 #![forbid(unsafe_code)]
 
 mod philox;

@@ -11,7 +11,7 @@ pub struct Resampling {
     /// How many samples are drawn. With 10,000 an end of a 95 % interval moves by about 2 % of the interval's width from
     /// one seed to another.
     pub samples: usize,
-    /// The share of such intervals that hold the true mean: 0.95.
+    /// The share of such intervals that hold the true mean, between 0 and 1: 0.95.
     pub level: f64,
 }
 

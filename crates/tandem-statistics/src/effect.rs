@@ -13,7 +13,7 @@ pub fn cohen_dz(differences: &[f64]) -> Option<f64> {
 }
 
 /// Hodges and Lehmann's estimate of the median difference: the median of the means of all pairs of differences, each with itself
-/// too. It belongs to the signed-rank test as the mean belongs to the t test. None of no differences.
+/// too. It belongs to the signed-rank test as the mean belongs to the t test. In the unit of the differences; none of no differences.
 ///
 /// # References
 /// Hodges and Lehmann, "Estimates of location based on rank tests", Annals of Mathematical Statistics 34 (1963).

@@ -5,6 +5,7 @@ use tandem_networks::Parameters;
 
 /// The decay of step `step`: `min(1 - 1 / (step + 2), largest)`, so that the first step (0) copies half.
 ///
+/// # References
 /// Tarvainen and Valpola, "Mean teachers are better role models", NIPS 2017; the growing decay is that of their code.
 pub fn decay(step: u64, largest: f64) -> f64 {
     (1.0 - 1.0 / (step as f64 + 2.0)).min(largest)

@@ -23,6 +23,8 @@ pub const CONFIG_VERSION: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Version of the schema: 1.
+    ///
+    /// Range: 1.
     pub version: u32,
     /// What the experiment is called in tables and folders.
     pub name: String,
@@ -82,31 +84,45 @@ pub struct DataConfig {
     /// Names of prepared sets in order of preference; a run uses the first that is prepared.
     pub dataset: Vec<String>,
     /// How many scans are labelled, of those of the training list that have a label and do not validate.
+    ///
+    /// Unit: scans. Range: at least 1.
     pub labelled: usize,
-    /// Which ones: 0 for the first of the list, as in the benchmarks, else the number of a draw. A draw depends on nothing else
+    /// Which scans are labelled: 0 for the first of the list, as in the benchmarks, else the number of a draw. A draw depends on nothing else
     /// but dataset and fold, so that all methods and seeds share it; of the same number, fewer scans are among the more.
+    ///
+    /// Range: at least 0.
     #[serde(default, skip_serializing_if = "is_default")]
     pub labelled_set: u64,
     /// Which scans of the training list validate. They leave the unlabelled pool.
     pub validation: CaseList,
     /// Into how many folds the labelled scans of the training list are divided by a draw, for cross-validation; 0 for none. Then
     /// one fold validates in place of `validation`, and the labelled scans are drawn for each fold, of set 0 too.
+    ///
+    /// Range: 0, or at least 2.
     #[serde(default, skip_serializing_if = "is_default")]
     pub folds: usize,
     /// The fold that validates, from 1; 0 where there are none.
+    ///
+    /// Range: 1 to `folds`; 0 where there are none.
     #[serde(default, skip_serializing_if = "is_default")]
     pub fold: usize,
     /// The test list, where it is not the prepared set's own. A run never opens it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<Vec<String>>,
-    /// Spacing of the working grid in mm, where it is not the scans' own.
+    /// Spacing of the working grid along i, j, k, where it is not the scans' own.
+    ///
+    /// Unit: mm. Range: above 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spacing_mm: Option<[f64; 3]>,
     /// Channels of the scans: how many, or their names. A run takes them from its prepared set where nothing is said.
+    ///
+    /// Range: at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<Names>,
     /// Classes of the label maps, background included: how many, or their names. A run takes them from its prepared set
     /// where nothing is said.
+    ///
+    /// Range: 2 to 254.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<Names>,
 }
@@ -174,9 +190,13 @@ pub enum CaseList {
 #[serde(deny_unknown_fields)]
 pub struct NetworkSize {
     /// Channels of the first stage; deeper stages have multiples of it. The paper: 16.
+    ///
+    /// Unit: channels. Range: at least 1.
     #[serde(default = "default_filters")]
     pub filters: usize,
     /// Share of channels that training drops before the head (V-Net: after the bottleneck too). The paper: 0.5.
+    ///
+    /// Range: 0 to below 1.
     #[serde(default = "default_dropout")]
     pub dropout: f64,
 }
@@ -192,49 +212,75 @@ impl Default for NetworkSize {
 #[serde(deny_unknown_fields)]
 pub struct TrainingConfig {
     /// Steps of the run. Every schedule is a function of step / iterations.
+    ///
+    /// Unit: steps. Range: at least 1.
     pub iterations: u64,
     /// Labelled patches of a batch.
+    ///
+    /// Unit: patches. Range: at least 1.
     #[serde(default = "two")]
     pub batch_labelled: usize,
     /// Unlabelled patches of a batch.
+    ///
+    /// Unit: patches. Range: at least 0.
     #[serde(default = "two")]
     pub batch_unlabelled: usize,
-    /// Sides of a patch in voxels of the working grid, along i, j, k.
+    /// Sides of a patch on the working grid, along i, j, k.
+    ///
+    /// Unit: voxels. Range: at least 16, multiples of 16.
     pub patch: [usize; 3],
     /// Learning rate of the first step.
+    ///
+    /// Range: above 0.
     #[serde(default = "default_learning_rate")]
     pub learning_rate: f64,
     /// Momentum of the gradient.
+    ///
+    /// Range: 0 to below 1.
     #[serde(default = "default_momentum")]
     pub momentum: f64,
     /// Whether the momentum is Nesterov's.
     #[serde(default)]
     pub nesterov: bool,
     /// L2 penalty, added to the gradient of every weight.
+    ///
+    /// Range: at least 0.
     #[serde(default = "default_weight_decay")]
     pub weight_decay: f64,
     /// Shares of the run at which the learning rate falls to a tenth. The default is the paper's 2500 and 5000 of
     /// 6000 steps: step 2500 (counted from 0) is the first at the lower rate. The released code lowers the rate one
     /// step later, because it compares before it counts; for that reading give 2501/6000 and 5001/6000.
+    ///
+    /// Range: 0 to 1, rising.
     #[serde(default = "default_learning_rate_steps")]
     pub learning_rate_steps: Vec<f64>,
     /// The most that the gradient of a network may measure (its Euclidean norm): a longer one is scaled down to it. None is
     /// scaled where this is not set, as in the paper.
+    ///
+    /// Range: above 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
-    /// What is done about a loss or gradient that is not finite: `stop` or `skip`.
+    /// What is done about a loss or gradient that is not finite.
     #[serde(default, skip_serializing_if = "is_default")]
     pub non_finite: NonFinite,
-    /// Steps that may be skipped for it before the run stops.
+    /// Steps that may be skipped, because they are not finite, before the run stops.
+    ///
+    /// Unit: steps. Range: at least 0.
     #[serde(default = "default_max_skipped", skip_serializing_if = "is_default_max_skipped")]
     pub max_skipped: u64,
     /// Steps between two validations; 0 validates at the end only.
+    ///
+    /// Unit: steps. Range: at least 0.
     #[serde(default)]
     pub validate_every: u64,
     /// Steps between two checkpoints; 0 writes one at the end (and where the run is interrupted) only.
+    ///
+    /// Unit: steps. Range: at least 0.
     #[serde(default)]
     pub checkpoint_every: u64,
     /// What every random number of the run is keyed by.
+    ///
+    /// Range: at least 0.
     #[serde(default = "default_seed")]
     pub seed: u64,
 }
@@ -243,9 +289,13 @@ pub struct TrainingConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InferenceConfig {
-    /// Steps of the window in voxels, along i, j, k.
+    /// From one window to the next, along i, j, k.
+    ///
+    /// Unit: voxels. Range: 1 to `training.patch`.
     pub stride: [usize; 3],
     /// Windows that pass a network at once.
+    ///
+    /// Unit: windows. Range: at least 1.
     #[serde(default = "default_window_batch")]
     pub batch: usize,
 }
@@ -365,8 +415,9 @@ impl Config {
         let fold = if data.folds == 0 { data.fold == 0 } else { (1..=data.folds).contains(&data.fold) };
         require(fold, "data.fold", "must be 1 to data.folds, or 0 where that is 0")?;
         require(data.channel_count() > 0, "data.channels", "must be at least 1")?;
-        let classes = (2..=256).contains(&data.class_count());
-        require(classes, "data.classes", "must be 2 to 256, background included")?;
+        // The losses keep a byte for voxels that do not count.
+        let classes = (2..=254).contains(&data.class_count());
+        require(classes, "data.classes", "must be 2 to 254, background included")?;
         for (field, names) in [("data.channels", &data.channels), ("data.classes", &data.classes)] {
             let checked = names.as_ref().map_or(Ok(()), Names::check);
             checked.map_err(|error| Error::config(field, format!("is wrong: {error}")))?;

@@ -1,8 +1,55 @@
 //! The training loop: dataset, two-stream sampler, batch, optimiser, schedule, checkpoint, run log, validation.
 //!
 //! [`Run`] is the whole of it: it checks a [`Config`] against a folder of prepared scans, trains, and leaves a run
-//! folder. [`TrainedRun`] opens such a folder and segments or scores any scan. The parts can be used alone:
-//! [`Trainer::step`] is one step of a method on one batch.
+//! folder. [`Scores`] reads the scores of such a folder back, and [`TrainedRun`] its networks, which segment or score any scan:
+//!
+//! ```
+//! use candle_core::Device;
+//! use std::ops::ControlFlow;
+//! use std::sync::atomic::AtomicBool;
+//! use tandem_training::{Config, Run, Scores, Setup, TrainedRun};
+//! use tandem_volume::prepared::PreparedSet;
+//! # use tandem_augment::phantom::{self, PhantomParams};
+//! # use tandem_volume::prepared::{NewCase, Split, Writer};
+//! #
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let home = tempfile::tempdir()?;
+//! # let (prepared, folder) = (home.path().join("prepared"), home.path().join("run"));
+//! # let mut writer = Writer::create(&prepared, "phantom", "Synthetic scans.")?;
+//! # for index in 0..3 {
+//! #     let subject = phantom::generate(&PhantomParams { spacing_mm: [5.0; 3], ..PhantomParams::new(1337, index) })?;
+//! #     writer.add(NewCase { subject: &subject, split: Split::Train, sources: vec![], note: None })?;
+//! # }
+//! # writer.finish()?;
+//!
+//! // The settings of docs/settings.md; those that are left out have their defaults.
+//! let config: Config = serde_json::from_value(serde_json::json!({
+//!     "version": 1,
+//!     "name": "example",
+//!     "method": { "name": "dual-networks" },
+//!     "data": { "dataset": ["phantom"], "labelled": 1, "validation": 1 },
+//!     "network": { "filters": 1 },
+//!     "training": { "iterations": 2, "patch": [16, 16, 16] },
+//!     "inference": { "stride": [16, 16, 16] },
+//! }))?;
+//! let setup = Setup { config, prepared: &prepared, folder: &folder, device: Device::Cpu };
+//! let stop = AtomicBool::new(false); // true, say from a signal, ends the run with a checkpoint
+//! Run::create(setup, &stop, &mut |_event| {})?.train(&stop, &mut |_event| {})?;
+//!
+//! // At any later time:
+//! for row in Scores::read_csv(&folder.join("metrics.csv"))?.summary() {
+//!     let (mean, n) = (row.summary.mean, row.summary.n);
+//!     println!("{} of {}: {mean:?} {} over {n} scans", row.metric, row.predictor, row.unit);
+//! }
+//! let run = TrainedRun::open(&folder, &Device::Cpu)?;
+//! let scan = PreparedSet::open(&prepared)?.subject("phantom-001")?; // or any scan, normalised as these are
+//! let found = run.predictor()?.segment(scan.id(), scan.image(), &mut |_, _| ControlFlow::Continue(()))?;
+//! assert_eq!(found.own.label().shape(), scan.image().shape());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The parts can be used alone: [`Trainer::step`] is one step of a method on one batch.
 //!
 //! What the crate does not do: it reads no configuration files, prints nothing, and knows no loss by name.
 #![forbid(unsafe_code)]

@@ -29,7 +29,7 @@ pub struct Sgd {
 }
 
 impl Sgd {
-    /// An optimiser without history.
+    /// An optimiser without history: momentum from 0 to below 1, and an L2 penalty of 0 or more.
     pub fn new(momentum: f64, weight_decay: f64, nesterov: bool) -> Self {
         Sgd { momentum, weight_decay, nesterov, buffer: None }
     }

@@ -44,12 +44,20 @@ pub(crate) struct Axes {
     /// Methods, or variants of the definition; where there is none, the definition's method.
     pub(crate) methods: Vec<String>,
     /// Seeds 1 to this; where there is none, the definition's seed.
+    ///
+    /// Range: at least 1.
     pub(crate) seeds: Option<u64>,
     /// Labelled sets 1 to this; where there is none, the definition's.
+    ///
+    /// Range: at least 1.
     pub(crate) labelled_sets: Option<u64>,
     /// Numbers of labelled scans; where there is none, the definition's.
+    ///
+    /// Unit: scans. Range: at least 1.
     pub(crate) labelled: Vec<usize>,
     /// Folds of a cross-validation; where there is none, the definition's division.
+    ///
+    /// Range: at least 2.
     pub(crate) folds: Option<usize>,
     /// The method that the others are compared with.
     pub(crate) control: Option<String>,

@@ -10,6 +10,9 @@ use candle_core::Result;
 /// A network says its likeliest class where that has at least `threshold` probability, else background. The released
 /// code of Dual Networks uses 0.6; 0 means no threshold, which is the rule of MCF.
 ///
+/// # Shapes
+/// One value for each voxel, in the order (patch, i, j, k).
+///
 /// # Errors
 /// Where the two cover different numbers of voxels.
 ///

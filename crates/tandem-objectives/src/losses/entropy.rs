@@ -9,6 +9,9 @@ use tandem_ops3d::elementary::ln;
 const FLOOR: f32 = 1e-10;
 
 /// Entropy of every voxel in nats: `-sum_c p_c ln(p_c + 1e-10)`.
+///
+/// # Shapes
+/// One value for each voxel, in the order (patch, i, j, k).
 pub fn entropy(scores: Detached<'_>) -> Vec<f32> {
     scores.per_voxel(|span, entropies| {
         for class in 0..scores.classes() {

@@ -8,8 +8,15 @@ use candle_core::{Result, bail};
 /// The likeliest class of each voxel by the mean softmax of some networks; [`IGNORE`] where its mean probability is below
 /// `threshold`. The lowest class of several.
 ///
+/// # Shapes
+/// One label for each voxel, in the order (patch, i, j, k).
+///
 /// # Errors
 /// Where there is no network, or they cover different voxels or classes.
+///
+/// # References
+/// Lee, "Pseudo-label", ICML 2013 workshop on challenges in representation learning; the threshold is FixMatch's (Sohn et al., NeurIPS
+/// 2020).
 pub fn pseudo_labels(teachers: &[Detached<'_>], threshold: f64) -> Result<Vec<u8>> {
     let Some(first) = teachers.first() else { bail!("pseudo-labels need a network to be made by") };
     for teacher in teachers {

@@ -15,9 +15,13 @@ pub fn ramp(progress: f64) -> f64 {
 #[serde(deny_unknown_fields)]
 pub struct Weight {
     /// Its largest value.
+    ///
+    /// Range: at least 0.
     pub peak: f64,
     /// The share of the run over which it grows to the peak along [`ramp`]: 1 for all of it; 0 where it has that value from
     /// the first step.
+    ///
+    /// Range: 0 to 1.
     pub ramp: f64,
 }
 

@@ -17,12 +17,20 @@ use tandem_metrics::largest_component;
 #[serde(deny_unknown_fields)]
 pub struct BcpOptions {
     /// The share of the run that learns from labelled patches alone. Released: 2000 of 17,000 steps.
+    ///
+    /// Range: 0 to 1.
     pub pretraining: f64,
     /// The sides of the block that is pasted, as a share of the patch's.
+    ///
+    /// Range: 0 to 1.
     pub block: f64,
     /// Weight of what is learnt from pseudo-labels; what is learnt from labels has 1.
+    ///
+    /// Range: at least 0.
     pub unlabelled_weight: f64,
     /// The largest decay of the teacher's average.
+    ///
+    /// Range: 0 to 1.
     pub decay: f64,
     /// Who predicts at test time.
     pub predictor: Predictor,

@@ -47,7 +47,7 @@ impl Cps {
     /// # Errors
     /// Where an option lies outside of its range.
     pub fn new(options: CpsOptions) -> Result<Self> {
-        super::check_range("lambda_u.peak", options.lambda_u.peak, 0.0..=f64::MAX)?;
+        super::check_weight("lambda_u", options.lambda_u)?;
         Ok(Cps { options })
     }
 }

@@ -16,8 +16,12 @@ pub struct DtcOptions {
     /// Weight of the two tasks' consistency. The released ramp of 6,000 steps of a run of 6,000 is that of a whole run.
     pub lambda_u: Weight,
     /// Weight of the signed distances' error beside Dice.
+    ///
+    /// Range: at least 0.
     pub distance_weight: f64,
     /// How steeply a signed distance becomes a mask.
+    ///
+    /// Range: 1 to 1000000.
     pub steepness: f64,
 }
 
@@ -52,7 +56,7 @@ impl Dtc {
     /// # Errors
     /// Where an option lies outside of its range.
     pub fn new(options: DtcOptions) -> Result<Self> {
-        super::check_range("lambda_u.peak", options.lambda_u.peak, 0.0..=f64::MAX)?;
+        super::check_weight("lambda_u", options.lambda_u)?;
         super::check_range("distance_weight", options.distance_weight, 0.0..=f64::MAX)?;
         super::check_range("steepness", options.steepness, 1.0..=1e6)?;
         Ok(Dtc { options })

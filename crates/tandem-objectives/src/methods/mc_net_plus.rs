@@ -14,8 +14,12 @@ pub struct McNetPlusOptions {
     /// Weight of the mutual consistency. The released ramp ends after 6,000 of 15,000 steps.
     pub lambda_u: Weight,
     /// Weight of each decoder's Dice loss.
+    ///
+    /// Range: at least 0.
     pub dice_weight: f64,
     /// Temperature of the sharpening.
+    ///
+    /// Range: 0.001 to 1.
     pub temperature: f64,
 }
 
@@ -52,7 +56,7 @@ impl McNetPlus {
     /// # Errors
     /// Where an option lies outside of its range.
     pub fn new(options: McNetPlusOptions) -> Result<Self> {
-        super::check_range("lambda_u.peak", options.lambda_u.peak, 0.0..=f64::MAX)?;
+        super::check_weight("lambda_u", options.lambda_u)?;
         super::check_range("dice_weight", options.dice_weight, 0.0..=f64::MAX)?;
         super::check_range("temperature", options.temperature, 1e-3..=1.0)?;
         Ok(McNetPlus { options })

@@ -11,12 +11,18 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct McfOptions {
     /// Weight of the conflict term beside cross-entropy and Dice.
+    ///
+    /// Range: at least 0.
     pub conflict_weight: f64,
     /// The probability from which on a network's class counts in the conflict term; 0 for any.
+    ///
+    /// Range: 0 to 1.
     pub conflict_threshold: f64,
     /// Weight of the squared error to the winner's sharpened prediction.
     pub lambda_u: Weight,
     /// Temperature of the sharpening.
+    ///
+    /// Range: 0.01 to 1.
     pub temperature: f64,
 }
 
@@ -52,7 +58,7 @@ impl Mcf {
     pub fn new(options: McfOptions) -> Result<Self> {
         super::check_range("conflict_weight", options.conflict_weight, 0.0..=f64::MAX)?;
         super::check_range("conflict_threshold", options.conflict_threshold, 0.0..=1.0)?;
-        super::check_range("lambda_u.peak", options.lambda_u.peak, 0.0..=f64::MAX)?;
+        super::check_weight("lambda_u", options.lambda_u)?;
         super::check_range("temperature", options.temperature, 0.01..=1.0)?;
         Ok(Mcf { options })
     }

@@ -16,8 +16,12 @@ pub struct MeanTeacherOptions {
     /// a whole run.
     pub lambda_u: Weight,
     /// The largest decay of the teacher's average.
+    ///
+    /// Range: 0 to 1.
     pub decay: f64,
     /// Standard deviation of the noise on the teacher's input, clipped at twice of it.
+    ///
+    /// Range: at least 0.
     pub noise: f64,
     /// Who predicts at test time.
     pub predictor: Predictor,
@@ -55,7 +59,7 @@ impl MeanTeacher {
     /// # Errors
     /// Where an option lies outside of its range.
     pub fn new(options: MeanTeacherOptions) -> Result<Self> {
-        super::check_range("lambda_u.peak", options.lambda_u.peak, 0.0..=f64::MAX)?;
+        super::check_weight("lambda_u", options.lambda_u)?;
         super::check_range("decay", options.decay, 0.0..=1.0)?;
         super::check_range("noise", options.noise, 0.0..=f64::MAX)?;
         Ok(MeanTeacher { options })

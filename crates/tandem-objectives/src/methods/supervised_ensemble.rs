@@ -10,8 +10,12 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct SupervisedEnsembleOptions {
     /// Weight of the conflict term beside cross-entropy and Dice; 0 leaves it out.
+    ///
+    /// Range: at least 0.
     pub conflict_weight: f64,
     /// The probability from which on a network's class counts in the conflict term; 0 for any.
+    ///
+    /// Range: 0 to 1.
     pub conflict_threshold: f64,
 }
 

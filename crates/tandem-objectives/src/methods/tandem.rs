@@ -32,14 +32,20 @@ pub struct TandemOptions {
     /// Weight of pseudo-labelled voxels beside labelled ones.
     pub lambda_u: Weight,
     /// The largest decay of the averages.
+    ///
+    /// Range: 0 to 1.
     pub decay: f64,
     /// The mean probability below which a pseudo-label does not count; 0 for none.
+    ///
+    /// Range: 0 to 1.
     pub threshold: f64,
     /// Which patches both networks learn from their strong view; the averages always label the plain one.
     pub strong: StrongView,
     /// Whether blocks change places between labelled and unlabelled patches.
     pub mix: bool,
     /// Sides of such a block, as a share of the patch's.
+    ///
+    /// Range: 0 to 1.
     pub mix_share: f64,
 }
 
@@ -77,7 +83,7 @@ impl Tandem {
     /// # Errors
     /// Where an option lies outside of its range.
     pub fn new(options: TandemOptions) -> Result<Self> {
-        super::check_range("lambda_u.peak", options.lambda_u.peak, 0.0..=f64::MAX)?;
+        super::check_weight("lambda_u", options.lambda_u)?;
         super::check_range("decay", options.decay, 0.0..=1.0)?;
         super::check_range("threshold", options.threshold, 0.0..=1.0)?;
         super::check_range("mix_share", options.mix_share, 0.0..=1.0)?;

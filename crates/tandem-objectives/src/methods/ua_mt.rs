@@ -16,13 +16,21 @@ pub struct UaMtOptions {
     /// whole run.
     pub lambda_u: Weight,
     /// The largest decay of the teacher's average.
+    ///
+    /// Range: 0 to 1.
     pub decay: f64,
     /// Standard deviation of the noise on the teacher's input, clipped at twice of it.
+    ///
+    /// Range: at least 0.
     pub noise: f64,
     /// Passes of the teacher whose mean decides where it is certain.
+    ///
+    /// Range: at least 1.
     pub passes: usize,
     /// The entropy up to which it is certain, as a share of the largest one that so many classes can have; it grows along the
     /// ramp from here to 1.
+    ///
+    /// Range: 0 to 1.
     pub certainty: f64,
     /// Who predicts at test time.
     pub predictor: Predictor,
@@ -67,7 +75,7 @@ impl UaMt {
     /// # Errors
     /// Where an option lies outside of its range.
     pub fn new(options: UaMtOptions) -> Result<Self> {
-        super::check_range("lambda_u.peak", options.lambda_u.peak, 0.0..=f64::MAX)?;
+        super::check_weight("lambda_u", options.lambda_u)?;
         super::check_range("decay", options.decay, 0.0..=1.0)?;
         super::check_range("noise", options.noise, 0.0..=f64::MAX)?;
         super::check_range("certainty", options.certainty, 0.0..=1.0)?;

@@ -48,7 +48,7 @@ impl Urpc {
     /// # Errors
     /// Where an option lies outside of its range.
     pub fn new(options: UrpcOptions) -> Result<Self> {
-        super::check_range("lambda_u.peak", options.lambda_u.peak, 0.0..=f64::MAX)?;
+        super::check_weight("lambda_u", options.lambda_u)?;
         Ok(Urpc { options })
     }
 }

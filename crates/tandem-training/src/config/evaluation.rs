@@ -9,6 +9,8 @@ use tandem_metrics::Nsd;
 #[serde(deny_unknown_fields)]
 pub struct EvaluationConfig {
     /// Tolerance of the surface Dice in mm.
+    ///
+    /// Unit: mm. Range: at least 0.
     #[serde(default = "default_nsd_tolerance")]
     pub nsd_tolerance_mm: f64,
 }

@@ -166,7 +166,6 @@ fn cells(line: &str) -> Vec<String> {
     cells
 }
 
-/// A cell of CSV.
 /// A cell of a CSV file: in quotes where it has to be (RFC 4180).
 pub fn csv_cell(cell: &str) -> String {
     if cell.contains([',', '"', '\n']) {

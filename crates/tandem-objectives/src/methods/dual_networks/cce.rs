@@ -1,6 +1,6 @@
 //! Cross consistency enhancement: Dual Networks in which both networks teach.
 
-use super::super::{check_range, pair};
+use super::super::{check_weight, pair};
 use super::reliable::Selection;
 use super::{DualNetworks, DualNetworksOptions, NAMES, Pair, Supervision};
 use crate::losses::{ContrastInput, UncertaintyOptions, Weight, contrast, uncertainty};
@@ -13,16 +13,24 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct DualNetworksCceOptions {
     /// Weight of the conflict term beside cross-entropy and Dice.
+    ///
+    /// Range: at least 0.
     pub conflict_weight: f64,
     /// The probability from which on a network's class counts in the conflict term; 0 for any.
+    ///
+    /// Range: 0 to 1.
     pub conflict_threshold: f64,
     /// The share of voxels below the entropy threshold, 0 to 1.
+    ///
+    /// Range: 0 to 1.
     pub reliable_share: f64,
     /// Weight of the uncertainty-weighted pseudo-label loss.
     pub lambda_u: Weight,
     /// Weight of the contrastive term.
     pub lambda_c: Weight,
     /// One candidate of the contrast in this many is drawn; 1 takes all.
+    ///
+    /// Range: at least 1.
     pub candidates_one_in: usize,
 }
 
@@ -68,8 +76,8 @@ impl DualNetworksCce {
     /// # Errors
     /// Where an option lies outside of its range.
     pub fn new(options: DualNetworksCceOptions) -> Result<Self> {
-        check_range("lambda_u.peak", options.lambda_u.peak, 0.0..=f64::MAX)?;
-        check_range("lambda_c.peak", options.lambda_c.peak, 0.0..=f64::MAX)?;
+        check_weight("lambda_u", options.lambda_u)?;
+        check_weight("lambda_c", options.lambda_c)?;
         let dual = DualNetworks::new(DualNetworksOptions {
             conflict_weight: options.conflict_weight,
             conflict_threshold: options.conflict_threshold,

@@ -1,6 +1,6 @@
 //! Everything in which Dual Networks can be read in more than one way.
 
-use super::super::{check_range, pair::NetworkName};
+use super::super::{check_range, check_weight, pair::NetworkName};
 use crate::losses::{ContrastOptions, PrototypeTerm, Weight};
 use candle_core::{Result, bail};
 use serde::{Deserialize, Serialize};
@@ -14,8 +14,12 @@ use serde::{Deserialize, Serialize};
 pub struct DualNetworksOptions {
     /// Weight of the conflict term beside cross-entropy and Dice. The released code has it, summaries of the paper do
     /// not.
+    ///
+    /// Range: at least 0.
     pub conflict_weight: f64,
     /// The probability from which on a network's class counts in the conflict term; 0 for any.
+    ///
+    /// Range: 0 to 1.
     pub conflict_threshold: f64,
 
     /// What the networks are compared by. Released: Dice alone.
@@ -23,6 +27,8 @@ pub struct DualNetworksOptions {
     /// Who wins a tie. Released: the ResNet.
     pub winner_of_ties: NetworkName,
     /// Averages the criterion over batches: `s <- decay s + (1 - decay) x`; 0 judges each batch alone.
+    ///
+    /// Range: 0 to 1.
     pub winner_decay: f64,
 
     /// Weight of the cosine consistency, on all patches.
@@ -37,6 +43,8 @@ pub struct DualNetworksOptions {
     /// filtered.
     pub entropy: EntropyOf,
     /// The share of voxels below the entropy threshold, 0 to 1. Released: 0.2.
+    ///
+    /// Range: 0 to 1.
     pub reliable_share: f64,
     /// Whose entropies decide. Released: either network's.
     pub reliable_rule: ReliableRule,
@@ -45,9 +53,9 @@ pub struct DualNetworksOptions {
 
     /// Weight of the uncertainty-weighted pseudo-label loss. Released: 1 from the first step.
     pub lambda_u: Weight,
-    /// Who teaches whom in it. Released: always the V-Net the ResNet.
+    /// Who teaches whom in the uncertainty-weighted loss. Released: always the V-Net the ResNet.
     pub uncertainty_direction: UncertaintyDirection,
-    /// Where it applies. Released: all voxels of all patches.
+    /// Where the uncertainty-weighted loss applies. Released: all voxels of all patches.
     pub uncertainty_region: UncertaintyRegion,
     /// Weighs the cross-entropy to the pseudo-labels by `exp(-D)`; without it every voxel counts alike.
     pub weigh_by_uncertainty: bool,
@@ -57,26 +65,30 @@ pub struct DualNetworksOptions {
     /// Cross-entropy of both networks to the reliable pseudo-labels, beside the uncertainty-weighted one. Released: on
     /// a detached softmax, so without effect.
     pub pseudo_cross_entropy: PseudoCrossEntropy,
-    /// Its weight.
+    /// Weight of `pseudo_cross_entropy`.
     pub lambda_pseudo: Weight,
-    /// Multiplies its mean with all voxels over reliable ones. Released: yes.
+    /// Multiplies the mean of `pseudo_cross_entropy` with all voxels over reliable ones. Released: yes.
     pub rescale_pseudo: bool,
 
     /// Weight of the contrastive term.
     pub lambda_c: Weight,
-    /// Whether it moves the network. Released: no; it is logged only, as undefined where a class has no candidates.
+    /// Whether the contrastive term moves the network. Released: no; it is logged only, as undefined where a class has no candidates.
     pub contrast_gradient: bool,
-    /// Which features it sees. Released: after dropout.
+    /// Which features the contrastive term sees. Released: after dropout.
     pub features: FeatureKind,
-    /// Whether the pull moves the prototypes too.
+    /// Whether the contrastive term's pull moves the prototypes too.
     pub live_prototypes: bool,
-    /// What happens between prototypes. Released: they attract each other.
+    /// What happens between prototypes of two classes. Released: they attract each other.
     pub prototype_term: PrototypeTerm,
-    /// The margin up to which they repel, as a distance of unit vectors.
+    /// The margin up to which prototypes repel each other, as a distance of unit vectors.
+    ///
+    /// Range: 0 to 2.
     pub margin: f64,
-    /// How many candidates each class gets. Released: as many as the foreground.
+    /// How many candidates of the contrastive term each class gets. Released: as many as the foreground.
     pub candidates: CandidateRule,
-    /// One candidate in this many is drawn; 1 takes all.
+    /// One candidate of the contrastive term in this many is drawn; 1 takes all.
+    ///
+    /// Range: at least 1.
     pub candidates_one_in: usize,
 }
 
@@ -275,14 +287,14 @@ impl DualNetworksOptions {
 
     /// Refuses impossible values.
     pub(super) fn check(&self) -> Result<()> {
-        for (option, value) in [
-            ("conflict_weight", self.conflict_weight),
-            ("lambda_reg.peak", self.lambda_reg.peak),
-            ("lambda_u.peak", self.lambda_u.peak),
-            ("lambda_pseudo.peak", self.lambda_pseudo.peak),
-            ("lambda_c.peak", self.lambda_c.peak),
+        check_range("conflict_weight", self.conflict_weight, 0.0..=f64::MAX)?;
+        for (option, weight) in [
+            ("lambda_reg", self.lambda_reg),
+            ("lambda_u", self.lambda_u),
+            ("lambda_pseudo", self.lambda_pseudo),
+            ("lambda_c", self.lambda_c),
         ] {
-            check_range(option, value, 0.0..=f64::MAX)?;
+            check_weight(option, weight)?;
         }
         for (option, value) in [
             ("conflict_threshold", self.conflict_threshold),
