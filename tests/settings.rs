@@ -128,7 +128,7 @@ fn settings(source: Source, structure: &str, prefix: &str) -> Vec<Setting> {
         }
         for mut part in WEIGHT.fields("Weight") {
             if part.name == "peak" {
-                part.doc = format!("{} {}", field.doc, part.doc);
+                part.doc.clone_from(&field.doc);
             }
             found.push(Setting { path: format!("{path}.{}", part.name), field: part });
         }
@@ -234,14 +234,14 @@ fn choices(kind: &Kind) -> Vec<(String, String)> {
 
 /// The row of a setting, without its end: name, type and unit, range, defaults, what it is.
 fn row(page: &mut String, name: &str, field: &Field, defaults: &[String]) {
-    let choices = choices(&field.kind);
-    let kind = match field.kind.described() {
-        Some(kind) => kind.to_owned(),
-        None if choices.is_empty() => {
-            panic!("{name}: say in tests/settings/source.rs what {} is", field.kind.0)
-        }
-        None => "one of several".to_owned(),
-    };
+    let described = field.kind.described();
+    let choices = if described.is_some() { Vec::new() } else { choices(&field.kind) };
+    assert!(
+        described.is_some() || !choices.is_empty(),
+        "{name}: say in tests/settings/source.rs what {} is",
+        field.kind.0
+    );
+    let kind = described.unwrap_or("one of several").to_owned();
     let unit = field.unit.as_ref().map_or(String::new(), |unit| format!(", {unit}"));
     let names = choices.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let range = field.range.clone().unwrap_or(names);
@@ -286,7 +286,7 @@ fn page() -> String {
 fn methods(page: &mut String) {
     page.push_str(
         "\n## `[method.options]`\n\nThe options that a method has, with the defaults of each method of this kind. [method.md](method.md) says what they \
-         do. A weight has a `peak` and a `ramp`.\n",
+         do. A weight of a term grows to its `peak` over a share of the run, its `ramp`.\n",
     );
     for (source, structure, names) in METHODS {
         writeln!(page, "\n### {}", names.map_to(|name| format!("`{name}`")).join(", ")).unwrap();

@@ -70,9 +70,9 @@ pub enum DeviceChoice {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MethodConfig {
-    /// A name that the registry of `tandem-objectives` knows.
+    /// Its name, such as `dual-networks`: one that `tandem-objectives` knows.
     pub name: String,
-    /// Options of the method; the registry refuses those it does not know.
+    /// Its options. Those that it does not know are refused.
     #[serde(default)]
     pub options: serde_json::Map<String, serde_json::Value>,
 }
@@ -93,7 +93,7 @@ pub struct DataConfig {
     /// Range: at least 0.
     #[serde(default, skip_serializing_if = "is_default")]
     pub labelled_set: u64,
-    /// Which scans of the training list validate. They leave the unlabelled pool.
+    /// Which scans of the training list validate: the last so many that have a label, or these, by id. They leave the unlabelled pool.
     pub validation: CaseList,
     /// Into how many folds the labelled scans of the training list are divided by a draw, for cross-validation; 0 for none. Then
     /// one fold validates in place of `validation`, and the labelled scans are drawn for each fold, of set 0 too.

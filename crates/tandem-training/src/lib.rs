@@ -29,7 +29,7 @@
 //!     "method": { "name": "dual-networks" },
 //!     "data": { "dataset": ["phantom"], "labelled": 1, "validation": 1 },
 //!     "network": { "filters": 1 },
-//!     "training": { "iterations": 2, "patch": [16, 16, 16] },
+//!     "training": { "iterations": 2, "patch": [16, 16, 16], "batch_labelled": 1, "batch_unlabelled": 1 },
 //!     "inference": { "stride": [16, 16, 16] },
 //! }))?;
 //! let setup = Setup { config, prepared: &prepared, folder: &folder, device: Device::Cpu };

@@ -8,8 +8,8 @@ use tandem_ops3d::CpuPath;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// [`Precision::Bf16`] where this process has matrix tiles for it, else [`Precision::F32`]. A run decides when it is
-    /// made: its folder never says `auto`.
+    /// `bf16` where this process has matrix tiles for it, else `f32`. A run decides when it is made: its folder never says
+    /// `auto`.
     Auto,
     /// 32-bit floating point throughout.
     #[default]

@@ -59,7 +59,7 @@ pub(crate) struct Axes {
     ///
     /// Range: at least 2.
     pub(crate) folds: Option<usize>,
-    /// The method that the others are compared with.
+    /// The method that the others are compared with; where there is none, `supervised-ensemble`.
     pub(crate) control: Option<String>,
 }
 
