@@ -62,7 +62,7 @@ fn check_own(verb: &str, arguments: &[String]) -> Option<Result<()>> {
         "bench" => bench::check(arguments),
         "docs" => docs::check(arguments),
         "soak" => soak::check(arguments),
-        "ci" | "tidy" => Ok(()),
+        "ci" | "tidy" | "help" => Ok(()),
         _ => return None,
     })
 }

@@ -41,7 +41,8 @@ fn of_page(page: &Page) -> Vec<Command> {
         }
     }
     for (line, text) in prose(&page.text) {
-        for words in spans(text).flat_map(commands) {
+        // `VERB` stands for any.
+        for words in spans(text).flat_map(commands).filter(|words| words[0] != "VERB") {
             found.push(Command { place: place(line), words, in_text: true });
         }
     }
@@ -134,10 +135,13 @@ pub(super) fn complaints(root: &Path, program: &Path, commands: &[Command]) -> R
     let mut found = Vec::new();
     for command in commands {
         let [verb, arguments @ ..] = command.words.as_slice() else { continue };
-        let problem = match crate::check_own(verb, arguments) {
-            Some(checked) => checked.err().map(|error| format!("{error:#}")),
-            None if command.in_text => refusal(root, program, &[verb.clone(), "--help".to_owned()])?,
-            None => refusal(root, program, &[&["--dry-run".to_owned()], command.words.as_slice()].concat())?,
+        let problem = match (crate::check_own(verb, arguments), command.in_text) {
+            (Some(_), true) => None,
+            (Some(checked), false) => checked.err().map(|error| format!("{error:#}")),
+            (None, true) => refusal(root, program, &[verb.clone(), "--help".to_owned()])?,
+            (None, false) => {
+                refusal(root, program, &[&["--dry-run".to_owned()], command.words.as_slice()].concat())?
+            }
         };
         if let Some(problem) = problem {
             found.push(format!("{}: {}: {problem}", command.place, command.words.join(" ")));
