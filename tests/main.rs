@@ -23,3 +23,4 @@ mod predict;
 mod prepare_data;
 mod steady;
 mod verify;
+mod watching;

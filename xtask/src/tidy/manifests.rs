@@ -8,12 +8,13 @@ use toml::{Table, Value};
 const ANYWHERE: [&str; 2] = ["tandem-random", "tandem-reference"];
 
 /// Who else may import whom.
-const IMPORTS: [(&str, &[&str]); 16] = [
+const IMPORTS: [(&str, &[&str]); 17] = [
     ("tandem-random", &[]),
     ("tandem-reference", &[]),
     ("tandem-volume", &[]),
     ("tandem-metrics", &[]),
     ("tandem-statistics", &[]),
+    ("tandem-tensorboard", &[]),
     ("tandem-report", &["tandem-metrics"]),
     ("tandem-ops3d", &[]),
     ("tandem-augment", &["tandem-volume"]),
@@ -40,16 +41,18 @@ const ALL: &[&str] = &[
     "tandem-objectives",
     "tandem-inference",
     "tandem-statistics",
+    "tandem-tensorboard",
 ];
 
 /// Crates that do arithmetic on plain arrays and must stay free of the tensor library.
-const WITHOUT_CANDLE: [&str; 8] = [
+const WITHOUT_CANDLE: [&str; 9] = [
     "tandem-random",
     "tandem-reference",
     "tandem-volume",
     "tandem-metrics",
     "tandem-augment",
     "tandem-statistics",
+    "tandem-tensorboard",
     "tandem-report",
     "xtask",
 ];
