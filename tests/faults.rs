@@ -2,6 +2,7 @@
 
 use crate::experiment::{read, tiny};
 use crate::program::{Ended, Program, built};
+use crate::watching::events;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -89,12 +90,18 @@ fn a_disk_that_fails_at_any_operation_is_named_and_costs_nothing_but_time() {
         for turn in 0.. {
             let (at, (errno, says)) = (1 + turn * stride, FAULTS[(turn + kind) % FAULTS.len()]);
             let ended = broken(&program, &out, &arguments(&out), at, errno);
-            if ended.code == Some(0) {
+            if ended.code == Some(0) && !ended.stderr.contains("warning: ") {
                 // Past the last operation.
                 break;
             }
             broken_off += 1;
-            if errno == 0 {
+            if ended.code == Some(0) {
+                // What only shows a run does not end it.
+                assert!(
+                    ended.stderr.contains("log.tfevents: ") && ended.stderr.contains("the run goes on"),
+                    "{ended:#?}"
+                );
+            } else if errno == 0 {
                 assert_eq!(ended.code, None, "{ended:#?}");
             } else {
                 ended.refused(&[&out.display().to_string(), says]);
@@ -109,6 +116,7 @@ fn a_disk_that_fails_at_any_operation_is_named_and_costs_nothing_but_time() {
                     let bytes = |run: &Path| std::fs::read(run.join(name)).unwrap();
                     assert!(bytes(&whole) == bytes(&out), "{name} differs after error {errno} at {at}");
                 }
+                assert!(events(&whole) == events(&out), "log.tfevents differs after error {errno} at {at}");
             }
             // What broke in its first moments has left nothing.
             if out.exists() {

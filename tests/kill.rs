@@ -2,6 +2,7 @@
 
 use crate::experiment::{read, tiny};
 use crate::program::Program;
+use crate::watching::events;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -101,6 +102,7 @@ fn a_run_that_is_killed_again_and_again_ends_as_one_that_never_was() {
             let bytes = |run: &Path| std::fs::read(run.join(name)).unwrap();
             assert!(bytes(&whole) == bytes(&killed), "{method}: {name}");
         }
+        assert!(events(&whole) == events(&killed), "{method}: log.tfevents");
         let steps = read(killed.join("log.jsonl")).lines().filter(|line| line.contains("\"losses\"")).count();
         assert_eq!(steps as u64, iterations());
         assert!(!writing(&killed.join("checkpoints")));

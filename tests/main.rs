@@ -24,3 +24,4 @@ mod prepare_data;
 mod settings;
 mod steady;
 mod verify;
+mod watching;

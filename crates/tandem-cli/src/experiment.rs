@@ -6,16 +6,15 @@ use crate::definition::{Changes, Definition};
 use crate::device::{self, DeviceName};
 use crate::grid::{self, Axes};
 use crate::home::Home;
-use crate::output::say;
-use crate::progress::{CaseProgress, Progress, duration};
+use crate::live::Live;
+use crate::output::{self, say};
 use crate::{interrupt, needs, prepare_data, run_folder, table};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
-use tandem_training::{Bytes, Config, Error, Event, Kernels, Run, RunRecord, Setup};
+use tandem_training::{Config, Error, Kernels, Run, RunRecord, Scores, Setup};
 use tandem_volume::prepared::PreparedSet;
 use toml::Value;
 
@@ -53,6 +52,9 @@ pub(crate) struct Arguments {
     resume: Option<Option<PathBuf>>,
     #[command(flatten)]
     pub(crate) grid: grid::Arguments,
+    /// Tells programs how far it is, in lines of JSON on standard output; what people are told goes to standard error.
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Stops when standard input ends: when the grid that began the run stops, or is no more.
     #[arg(long, hide = true)]
     tied: bool,
@@ -77,6 +79,9 @@ impl Profile {
 }
 
 pub(crate) fn run(arguments: &Arguments, home: &Home) -> Result<ExitCode> {
+    if arguments.json {
+        output::is_for_programs();
+    }
     if let Some((definition, axes)) = arguments.grid(home)? {
         return grid::run(arguments, &definition, axes, home);
     }
@@ -84,44 +89,39 @@ pub(crate) fn run(arguments: &Arguments, home: &Home) -> Result<ExitCode> {
     if arguments.tied {
         interrupt::watch_standard_input();
     }
-    let started = Instant::now();
-    let mut display = Display::default();
-    let opened = match &arguments.resume {
-        Some(run) => resume(run.as_deref(), arguments, home, stop, &mut display),
-        None => start(arguments, home, stop, &mut display),
-    };
-    let (mut run, folder) = match opened {
-        Err(error) if matches!(error.downcast_ref(), Some(Error::Stopped)) => {
-            return Ok(interrupt::exit_code());
-        }
-        opened => opened?,
-    };
-    display.validation_cases = run.record().lists.validation.len();
-    let trained = run.train(stop, &mut |event| display.show(event));
-    display.clear();
-    match trained {
+    let mut live = Live::new(arguments.json);
+    let ended = train(arguments, home, stop, &mut live);
+    live.end(&ended);
+    match ended {
         Ok(scores) => {
             say(table::scores(&scores.summary()));
-            let took = duration(started.elapsed().as_secs_f64());
-            say(format!("{}: report.md, metrics.csv, summary.json, predictions ({took})", folder.display()));
+            say(live.files());
             Ok(ExitCode::SUCCESS)
         }
-        Err(Error::Interrupted { steps, checkpoint }) => {
-            say(format!("stopped after {steps} steps; the state is in {}", checkpoint.display()));
-            say(format!("to go on: experiment --resume {}", folder.display()));
-            Ok(interrupt::exit_code())
-        }
-        Err(error) => Err(error.into()),
+        Err(error) => match error.downcast_ref() {
+            Some(Error::Interrupted { steps, checkpoint }) => {
+                say(format!("stopped after {steps} steps; the state is in {}", checkpoint.display()));
+                say(format!("to go on: experiment --resume {}", live.folder().display()));
+                Ok(interrupt::exit_code())
+            }
+            Some(Error::Stopped) => Ok(interrupt::exit_code()),
+            _ => Err(error),
+        },
     }
 }
 
+/// Opens a run and trains it.
+fn train(arguments: &Arguments, home: &Home, stop: &AtomicBool, live: &mut Live) -> Result<Scores> {
+    let (mut run, folder) = match &arguments.resume {
+        Some(run) => resume(run.as_deref(), arguments, home, stop, live)?,
+        None => start(arguments, home, stop, live)?,
+    };
+    live.begin(&run, &folder);
+    Ok(run.train(stop, &mut |event| live.show(event))?)
+}
+
 /// Resolves the definition, finds or makes its data, and makes the run folder.
-fn start(
-    arguments: &Arguments,
-    home: &Home,
-    stop: &AtomicBool,
-    display: &mut Display,
-) -> Result<(Run, PathBuf)> {
+fn start(arguments: &Arguments, home: &Home, stop: &AtomicBool, live: &mut Live) -> Result<(Run, PathBuf)> {
     let Asked { config, profile, data, folder } = Asked::of(arguments, home)?;
     let device = device::open(config.device)?;
     say(format!("{} on {}", config.name, data.describe()));
@@ -147,8 +147,7 @@ fn start(
     let scans = PreparedSet::open(&data.folder)?;
     needs::check(&config, Some(scans.manifest()), &folder, arguments.anyway)?;
     let setup = Setup { config, prepared: &data.folder, folder: &folder, device };
-    let run = Run::create(setup, stop, &mut |event| display.show(event))?;
-    display.clear();
+    let run = Run::create(setup, stop, &mut |event| live.show(event))?;
     say(describe_lists(run.config(), run.record()));
     Ok((run, folder))
 }
@@ -224,7 +223,7 @@ fn resume(
     arguments: &Arguments,
     home: &Home,
     stop: &AtomicBool,
-    display: &mut Display,
+    live: &mut Live,
 ) -> Result<(Run, PathBuf)> {
     if let (Some(run), Some(out)) = (run, &arguments.out) {
         bail!("--resume {} and --out {} name two run folders; give one", run.display(), out.display());
@@ -243,8 +242,7 @@ fn resume(
         same::check(&asked.config, &config, folder)?;
     }
     let device = device::open(config.device)?;
-    let run = Run::resume(folder, &record.prepared, device, stop, &mut |event| display.show(event))?;
-    display.clear();
+    let run = Run::resume(folder, &record.prepared, device, stop, &mut |event| live.show(event))?;
     let now = &run.record().kernels;
     say(describe_kernels(now));
     if *now != record.kernels {
@@ -345,79 +343,4 @@ fn describe_lists(config: &Config, record: &RunRecord) -> String {
         lists.unlabelled.len(),
         lists.validation.len()
     )
-}
-
-/// What is shown of a run while it works.
-#[derive(Default)]
-struct Display {
-    validation_cases: usize,
-    work: Option<Work>,
-}
-
-enum Work {
-    Resampling(Progress),
-    Training(Progress),
-    Validating(CaseProgress),
-}
-
-impl Display {
-    fn show(&mut self, event: Event) {
-        match event {
-            Event::Resampling { done, total } => {
-                if !matches!(self.work, Some(Work::Resampling(_))) {
-                    self.work = Some(Work::Resampling(Progress::new("resampling", total as u64)));
-                }
-                if let Some(Work::Resampling(progress)) = &mut self.work {
-                    progress.at(done as u64, "");
-                }
-            }
-            Event::Step { record, iterations } => {
-                if !matches!(self.work, Some(Work::Training(_))) {
-                    self.work =
-                        Some(Work::Training(Progress::new("training", iterations).resumed_at(record.step)));
-                }
-                if let Some(Work::Training(progress)) = &mut self.work {
-                    let losses = record.losses.iter().map(|(network, loss)| format!("{network} {loss:.3}"));
-                    progress.at(record.step + 1, &losses.collect::<Vec<_>>().join("  "));
-                }
-            }
-            Event::Damaged { problem } => {
-                self.clear();
-                eprintln!("warning: {problem}; the newest checkpoint before it that is whole is used");
-            }
-            Event::Validating { case, done, total } => {
-                if !matches!(self.work, Some(Work::Validating(_))) {
-                    self.work =
-                        Some(Work::Validating(CaseProgress::new("validating", self.validation_cases)));
-                }
-                if let Some(Work::Validating(progress)) = &mut self.work {
-                    progress.at(case, done, total);
-                }
-            }
-            Event::Validated { steps, scores, collapse } => {
-                self.clear();
-                say(format!("after {steps} steps: {}", table::headline(&scores.summary())));
-                if let Some(why) = collapse {
-                    say(format!("COLLAPSE: {why}"));
-                }
-            }
-            Event::Skipped { breakdown, folder } => {
-                self.clear();
-                say(format!("SKIPPED: {breakdown}; its batch and the networks are in {}", folder.display()));
-            }
-            Event::LowDisk { free } => {
-                self.clear();
-                say(format!(
-                    "LOW DISK: {} are free, not enough for three more checkpoints; make room",
-                    Bytes(free)
-                ));
-            }
-            // The newest state is on disk: nothing to tell.
-            Event::Saved { .. } => {}
-        }
-    }
-
-    fn clear(&mut self) {
-        self.work = None;
-    }
 }

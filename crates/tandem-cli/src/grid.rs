@@ -15,6 +15,7 @@ mod arguments;
 mod cell;
 mod jobs;
 mod record;
+mod view;
 
 pub(crate) use arguments::{Arguments, Axes};
 pub(crate) use record::{CellRecord, GridRecord};
@@ -27,11 +28,13 @@ use crate::output::say;
 use crate::{interrupt, prepare_data};
 use anyhow::{Context, Result, bail};
 use cell::{Cell, State};
-use jobs::{Command, Outcome, Progress};
+use jobs::{Command, Ear, Outcome, Progress};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use tandem_training::{Bytes, Estimate, RunLock, host};
 use tandem_volume::prepared::PreparedSet;
+use view::{Message, View};
 
 /// Fills a grid, or goes on with it, and compares its methods.
 pub(crate) fn run(
@@ -72,22 +75,43 @@ pub(crate) fn run(
     let command = Command { definition: definition.path(), profile, arguments, threads: threads(jobs) };
     let mut failed = 0;
     let mut progress = Progress::of(&cells, &states, &folder, jobs);
-    jobs::run(&todo, &command, &folder, jobs, stop, &mut |cell, outcome| {
+    let view = View::new(cells.len(), cells.len() - todo.len(), arguments.json);
+    let runs = cells.iter().map(|cell| cell.name.as_str()).collect();
+    view.tell(&Message::GridStarted { folder: &folder, runs, done: cells.len() - todo.len() });
+    let ear: Ear = {
+        let view = Arc::clone(&view);
+        Arc::new(move |run: &str, line: &str| view.hear(run, line))
+    };
+    let ended = jobs::run(&todo, &command, &folder, jobs, stop, &ear, &mut |cell, outcome| {
         match &outcome {
-            Outcome::Begins => say(format!("{} begins", cell.name)),
-            Outcome::Done => say(format!("{} is done{}", cell.name, progress.done(cell))),
-            Outcome::Stopped => say(format!("{} stopped", cell.name)),
+            Outcome::Begins => {
+                view.begins(&cell.name);
+                say(format!("{} begins", cell.name));
+            }
+            Outcome::Done => {
+                view.ends(&cell.name, true, false);
+                say(format!("{} is done{}", cell.name, progress.done(cell)));
+            }
+            Outcome::Stopped => {
+                view.ends(&cell.name, false, false);
+                say(format!("{} stopped", cell.name));
+            }
             Outcome::Failed(reason) => {
                 failed += 1;
                 progress.failed(cell);
+                view.ends(&cell.name, false, true);
+                view.tell(&Message::Failed { run: &cell.name, error: reason });
                 say(format!("{} FAILED: {reason}", cell.name));
                 record.fail(&cell.name, reason);
                 record.write(&folder)?;
             }
         }
         Ok(())
-    })?;
+    });
+    view.end();
+    ended?;
     let (done, all) = (cells.iter().filter(|cell| cell.is_done(&folder)).count(), cells.len());
+    view.tell(&Message::GridFinished { folder: &folder, done, failed, all });
     if interrupt::asked().is_break() {
         say(format!("stopped; {done} of {all} runs are done. To go on, give the same command again"));
         return Ok(interrupt::exit_code());

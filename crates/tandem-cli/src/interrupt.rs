@@ -1,5 +1,7 @@
 //! Ctrl-C and SIGTERM, as a flag that long work looks at.
 
+use crate::output::note;
+use crate::screen;
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -22,7 +24,10 @@ pub(crate) fn watch() -> Result<&'static AtomicBool> {
             if ASKED.swap(true, Ordering::SeqCst) {
                 std::process::exit(code.into());
             }
-            eprintln!("\nstopping after this step (again: at once) ...");
+            // On a terminal it stands where the terminal has written ^C. Another thread says it: this one must hear of the second
+            // signal even where nobody reads what is said.
+            let start = if screen::is_terminal() { '\r' } else { '\n' };
+            std::thread::spawn(move || note(format!("{start}stopping after this step (again: at once) ...")));
         }
     });
     Ok(&ASKED)

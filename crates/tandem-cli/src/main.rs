@@ -12,6 +12,7 @@ mod experiment;
 mod inspect;
 mod predict;
 mod prepare_data;
+mod tensorboard;
 mod verify;
 
 mod definition;
@@ -20,10 +21,12 @@ mod grid;
 mod home;
 mod intensities;
 mod interrupt;
+mod live;
 mod needs;
 mod output;
 mod progress;
 mod run_folder;
+mod screen;
 mod survey;
 mod table;
 mod test_list;
@@ -58,6 +61,7 @@ enum Verb {
     Compare(compare::Arguments),
     Evaluate(evaluate::Arguments),
     Predict(predict::Arguments),
+    Tensorboard(tensorboard::Arguments),
     Verify(verify::Arguments),
     Inspect(inspect::Arguments),
 }
@@ -74,7 +78,7 @@ fn main() -> ExitCode {
 }
 
 /// An error and its causes; a cause that the error before it has told already is not told again.
-fn sentence(error: &anyhow::Error) -> String {
+pub(crate) fn sentence(error: &anyhow::Error) -> String {
     let mut told = String::new();
     for cause in error.chain().map(ToString::to_string) {
         match told.is_empty() {
@@ -104,6 +108,7 @@ fn run(verb: Verb, home: &Home) -> Result<ExitCode> {
         Verb::Compare(arguments) => compare::run(&arguments),
         Verb::Evaluate(arguments) => evaluate::run(&arguments),
         Verb::Predict(arguments) => predict::run(&arguments),
+        Verb::Tensorboard(arguments) => tensorboard::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
         Verb::Inspect(arguments) => inspect::run(&arguments),
     }

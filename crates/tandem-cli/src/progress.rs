@@ -1,113 +1,186 @@
 //! How far long work is: a bar on a terminal, one line every few seconds elsewhere.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
+use crate::screen::{self, Line, Look, Style};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Between two lines where there is no terminal.
 const PERIOD: Duration = Duration::from_secs(5);
 
+/// Characters of the shortest bar that is drawn, and of the longest.
+const BAR: [usize; 2] = [5, 40];
+
 /// The progress of one piece of work.
 pub(crate) struct Progress {
-    what: String,
-    total: u64,
-    started: Instant,
-    first: u64,
+    work: Arc<Mutex<Work>>,
     shown: Shown,
 }
 
+struct Work {
+    what: String,
+    total: u64,
+    done: u64,
+    started: Instant,
+    note: String,
+}
+
 enum Shown {
-    Bar(ProgressBar),
-    Lines { last: Instant },
+    Bar,
+    Lines(Pacer),
 }
 
 impl Progress {
     /// Work of `total` steps, called `what`.
     pub(crate) fn new(what: &str, total: u64) -> Self {
-        let shown = if std::io::stderr().is_terminal() {
-            Shown::Bar(bar(what, total))
+        let (what, started, note) = (what.to_owned(), Instant::now(), String::new());
+        let work = Arc::new(Mutex::new(Work { what, total, done: 0, started, note }));
+        let shown = if screen::is_terminal() {
+            let work = Arc::clone(&work);
+            screen::show(move |look| {
+                let work = work.lock().unwrap_or_else(PoisonError::into_inner);
+                let (rate, left) = work.pace();
+                let (counted, note) = (format!("{}/{}", work.done, work.total), work.note.as_str());
+                let parts = [counted, left, rate, note.to_owned()];
+                vec![bar_line(&work.what, share(work.done, work.total), &parts, look)]
+            });
+            Shown::Bar
         } else {
-            Shown::Lines { last: Instant::now() }
+            Shown::Lines(Pacer::new(PERIOD))
         };
-        Progress { what: what.to_owned(), total, started: Instant::now(), first: 0, shown }
-    }
-
-    /// The same, of which `done` steps were there before: they do not count in the rate.
-    pub(crate) fn resumed_at(mut self, done: u64) -> Self {
-        self.first = done;
-        if let Shown::Bar(bar) = &self.shown {
-            bar.set_position(done);
-            bar.reset_eta();
-        }
-        self
+        Progress { work, shown }
     }
 
     /// `done` steps are there; `note` says how they look.
     pub(crate) fn at(&mut self, done: u64, note: &str) {
-        match &mut self.shown {
-            Shown::Bar(bar) => {
-                bar.set_message(note.to_owned());
-                bar.set_position(done);
-            }
-            Shown::Lines { last } if last.elapsed() >= PERIOD => {
-                *last = Instant::now();
-                let elapsed = self.started.elapsed().as_secs_f64();
-                eprintln!("{}", line(&self.what, [self.first, done, self.total], elapsed, note));
-            }
-            Shown::Lines { .. } => {}
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        work.done = done;
+        note.clone_into(&mut work.note);
+        if let Shown::Lines(pacer) = &mut self.shown
+            && pacer.is_due()
+        {
+            let (rate, left) = work.pace();
+            let line = format!("{} {done}/{}  {rate}  {left}  {note}", work.what, work.total);
+            eprintln!("{}", line.trim_end());
         }
-    }
-}
-
-/// The progress of work on cases, each of which is a number of windows.
-pub(crate) struct CaseProgress {
-    progress: Progress,
-    /// The case at hand and how many there were before it.
-    current: Option<(String, u64)>,
-}
-
-impl CaseProgress {
-    /// Work on so many cases.
-    pub(crate) fn new(what: &str, cases: usize) -> Self {
-        CaseProgress { progress: Progress::new(what, cases as u64), current: None }
-    }
-
-    /// `done` of the `total` windows of `case` are there.
-    pub(crate) fn at(&mut self, case: &str, done: usize, total: usize) {
-        let before = match &self.current {
-            Some((current, before)) if current == case => *before,
-            Some((_, before)) => before + 1,
-            None => 0,
-        };
-        self.current = Some((case.to_owned(), before));
-        self.progress.at(before, &format!("{case}: window {done} of {total}"));
     }
 }
 
 impl Drop for Progress {
     /// Leaves the terminal clean, however the work ended.
     fn drop(&mut self) {
-        if let Shown::Bar(bar) = &self.shown {
-            bar.finish_and_clear();
+        if let Shown::Bar = self.shown {
+            screen::clear();
         }
     }
 }
 
-fn bar(what: &str, total: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-    let template = "{prefix} [{bar:30}] {pos}/{len} {per_sec} {eta} left  {wide_msg}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
+impl Work {
+    /// Its rate and remaining time.
+    fn pace(&self) -> (String, String) {
+        let rate = self.done as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
+        let left = (rate > 0.0).then(|| self.total.saturating_sub(self.done) as f64 / rate);
+        (per_second(rate), remaining(left))
     }
-    bar.set_prefix(what.to_owned());
-    bar
 }
 
-fn line(what: &str, [first, done, total]: [u64; 3], elapsed: f64, note: &str) -> String {
-    let rate = done.saturating_sub(first) as f64 / elapsed.max(1e-9);
-    let left = total.saturating_sub(done) as f64 / rate.max(1e-9);
-    let left = if rate > 0.0 { duration(left) } else { "?".to_owned() };
-    format!("{what} {done}/{total}  {rate:.2}/s  {left} left  {note}").trim_end().to_owned()
+/// Lets one line through every so often.
+pub(crate) struct Pacer {
+    period: Duration,
+    last: Instant,
+}
+
+impl Pacer {
+    /// The first one after the first period.
+    pub(crate) fn new(period: Duration) -> Self {
+        Pacer { period, last: Instant::now() }
+    }
+
+    /// Whether it is time for the next one.
+    pub(crate) fn is_due(&mut self) -> bool {
+        let due = self.last.elapsed() >= self.period;
+        if due {
+            self.last = Instant::now();
+        }
+        due
+    }
+}
+
+/// The progress of work on cases, each of which is a number of windows.
+pub(crate) struct CaseProgress {
+    progress: Progress,
+    cases: CaseCount,
+}
+
+impl CaseProgress {
+    /// Work on so many cases.
+    pub(crate) fn new(what: &str, cases: usize) -> Self {
+        CaseProgress { progress: Progress::new(what, cases as u64), cases: CaseCount::default() }
+    }
+
+    /// `done` of the `total` windows of `case` are there.
+    pub(crate) fn at(&mut self, case: &str, done: usize, total: usize) {
+        self.progress.at(self.cases.before(case), &format!("{case}: window {done} of {total}"));
+    }
+}
+
+/// Counts cases that are named again and again while they are worked on.
+#[derive(Default)]
+pub(crate) struct CaseCount {
+    current: Option<(String, u64)>,
+}
+
+impl CaseCount {
+    /// How many there were before `case`.
+    pub(crate) fn before(&mut self, case: &str) -> u64 {
+        let before = match &self.current {
+            Some((current, before)) if current == case => return *before,
+            Some((_, before)) => before + 1,
+            None => 0,
+        };
+        self.current = Some((case.to_owned(), before));
+        before
+    }
+}
+
+/// Characters of the names that lines begin with.
+pub(crate) const NAMES: usize = 11;
+
+/// What a line begins with.
+pub(crate) fn named(name: &str) -> Line {
+    Line::default().then(Style::Faint, format!("{name:<NAMES$}"))
+}
+
+/// A line with a bar and, beside it, as many of the parts as there is room for, the first ones first.
+pub(crate) fn bar_line(name: &str, share: f64, parts: &[String], look: Look) -> Line {
+    let line = named(name);
+    let room = look.width.saturating_sub(line.width() + 1);
+    let parts: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+    let text = |count: usize| parts[..count].iter().map(|part| format!("  {part}")).collect::<String>();
+    let fits = |count: &usize| BAR[0] + text(*count).chars().count() <= room;
+    let text = text((1..=parts.len()).rev().find(fits).unwrap_or(parts.len().min(1)));
+    let width = room.saturating_sub(text.chars().count()).min(BAR[1]);
+    if width < BAR[0] {
+        return line.then(Style::Plain, text.trim_start());
+    }
+    let done = ((share.clamp(0.0, 1.0) * width as f64).round() as usize).min(width);
+    let [full, empty] = if look.unicode { ["━", "─"] } else { ["=", "-"] };
+    let line = line.then(Style::Done, full.repeat(done)).then(Style::Faint, empty.repeat(width - done));
+    line.then(Style::Plain, text)
+}
+
+/// How much of `total` is done.
+pub(crate) fn share(done: u64, total: u64) -> f64 {
+    done as f64 / total.max(1) as f64
+}
+
+/// A rate as people say it: what is slow by the seconds that it takes.
+pub(crate) fn per_second(rate: f64) -> String {
+    if rate > 0.0 && rate < 0.5 { format!("{:.1} s each", rate.recip()) } else { format!("{rate:.2}/s") }
+}
+
+/// What of the time is left, as far as that is known.
+pub(crate) fn remaining(left: Option<f64>) -> String {
+    format!("{} left", left.map_or_else(|| "?".to_owned(), duration))
 }
 
 /// Seconds as people say them: `9s`, `3m 20s`, `1h 05m`.
@@ -125,17 +198,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_rate_and_remaining_time() {
-        assert_eq!(
-            line("training", [0, 50, 200], 25.0, "loss 0.5"),
-            "training 50/200  2.00/s  1m 15s left  loss 0.5"
-        );
-        assert_eq!(line("training", [40, 50, 200], 10.0, ""), "training 50/200  1.00/s  2m 30s left");
-        assert_eq!(line("training", [0, 0, 200], 10.0, ""), "training 0/200  0.00/s  ? left");
+    fn a_line_has_as_many_parts_as_there_is_room_for_and_a_bar_for_the_rest() {
+        let parts = ["50/200", "1m 15s left", "2.00/s", "vnet 0.5"].map(str::to_owned);
+        let at = |width: usize| {
+            let look = Look { width, height: 9, unicode: false, colours: false };
+            bar_line("training", 0.25, &parts, look).text()
+        };
+        let bar = "=======---------------------";
+        assert_eq!(at(79), format!("training   {bar}  50/200  1m 15s left  2.00/s  vnet 0.5"));
+        assert_eq!(at(40), "training   ==-----  50/200  1m 15s left");
+        assert_eq!(at(20), "training   50/200");
+        for width in 1..200 {
+            assert!(at(width).chars().count() < width.max(18), "{width}: {}", at(width));
+        }
+    }
+
+    #[test]
+    fn a_rate_reads_well() {
+        assert_eq!([2.0, 0.5, 0.25, 0.0].map(per_second), ["2.00/s", "0.50/s", "4.0 s each", "0.00/s"]);
+        assert_eq!([Some(75.0), None].map(remaining), ["1m 15s left", "? left"]);
     }
 
     #[test]
     fn durations_read_well() {
         assert_eq!([9.4, 200.0, 3900.0].map(duration), ["9s", "3m 20s", "1h 05m"]);
+    }
+
+    #[test]
+    fn cases_are_counted_once_however_often_they_are_named() {
+        let mut cases = CaseCount::default();
+        assert_eq!(["a", "a", "b", "c", "c"].map(|case| cases.before(case)), [0, 0, 1, 2, 2]);
     }
 }

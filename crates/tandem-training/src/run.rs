@@ -22,7 +22,7 @@ use crate::lock::RunLock;
 use crate::reader::read_ahead;
 use crate::{
     Breakdown, Config, Error, Kernels, Lists, Result, ScoreSummary, Scores, Selection, StepRecord, Trainer,
-    report,
+    ValidationRecord, report,
 };
 use candle_core::Device;
 use plan::Plan;
@@ -257,6 +257,21 @@ impl Run {
     /// The networks, as they are now.
     pub fn trainer(&self) -> &Trainer {
         &self.state.trainer
+    }
+
+    /// Steps done, those that were skipped included.
+    pub fn steps(&self) -> u64 {
+        self.state.steps
+    }
+
+    /// How many of them were skipped.
+    pub fn skipped(&self) -> u64 {
+        self.state.skipped.len() as u64
+    }
+
+    /// What its validations found so far.
+    pub fn validations(&self) -> &[ValidationRecord] {
+        &self.state.validations
     }
 
     /// Trains to the last step, then scores the validation cases with the final weights and writes predictions,

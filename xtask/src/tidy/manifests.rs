@@ -8,28 +8,31 @@ use toml::{Table, Value};
 const ANYWHERE: [&str; 2] = ["tandem-random", "tandem-reference"];
 
 /// Who else may import whom.
-const IMPORTS: [(&str, &[&str]); 15] = [
+const IMPORTS: [(&str, &[&str]); 17] = [
     ("tandem-random", &[]),
     ("tandem-reference", &[]),
     ("tandem-volume", &[]),
     ("tandem-metrics", &[]),
     ("tandem-statistics", &[]),
+    ("tandem-tensorboard", &[]),
+    ("tandem-report", &["tandem-metrics"]),
     ("tandem-ops3d", &[]),
     ("tandem-augment", &["tandem-volume"]),
     ("tandem-networks", &["tandem-ops3d"]),
     ("tandem-objectives", &["tandem-ops3d", "tandem-metrics"]),
     ("tandem-inference", &["tandem-networks", "tandem-ops3d", "tandem-volume"]),
-    ("tandem-training", EMBEDDABLE),
+    ("tandem-training", BELOW_TRAINING),
     ("tandem-cli", ALL),
     ("tandem-bench", ALL),
     ("tandem-tests", ALL),
     ("xtask", &[]),
 ];
 
-/// The crates that can be embedded alone.
-const EMBEDDABLE: &[&str] = ALL.split_first().expect("not empty").1;
+/// What training may import: not itself, and no crate that shows what it did.
+const BELOW_TRAINING: &[&str] = ALL.split_at(2).1;
 const ALL: &[&str] = &[
     "tandem-training",
+    "tandem-report",
     "tandem-volume",
     "tandem-metrics",
     "tandem-ops3d",
@@ -38,16 +41,19 @@ const ALL: &[&str] = &[
     "tandem-objectives",
     "tandem-inference",
     "tandem-statistics",
+    "tandem-tensorboard",
 ];
 
 /// Crates that do arithmetic on plain arrays and must stay free of the tensor library.
-const WITHOUT_CANDLE: [&str; 7] = [
+const WITHOUT_CANDLE: [&str; 9] = [
     "tandem-random",
     "tandem-reference",
     "tandem-volume",
     "tandem-metrics",
     "tandem-augment",
     "tandem-statistics",
+    "tandem-tensorboard",
+    "tandem-report",
     "xtask",
 ];
 

@@ -6,9 +6,12 @@ use crate::progress::duration;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tandem_training::Provenance;
 
@@ -23,6 +26,17 @@ pub(super) enum Outcome {
     Stopped,
     /// With the reason.
     Failed(String),
+}
+
+/// Who hears what a run tells: its name, and a line of JSON.
+pub(super) type Ear = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
+/// A run at work.
+struct Working<'a> {
+    cell: &'a Cell,
+    process: Child,
+    /// Hears what it tells.
+    ear: JoinHandle<()>,
 }
 
 /// What the command lines of all runs share.
@@ -44,23 +58,26 @@ pub(super) fn run<'a>(
     grid: &Path,
     jobs: usize,
     stop: &AtomicBool,
+    ear: &Ear,
     tell: &mut dyn FnMut(&'a Cell, Outcome) -> Result<()>,
 ) -> Result<()> {
     let mut waiting = cells.iter();
-    let mut working: Vec<(&'a Cell, Child)> = Vec::new();
+    let mut working: Vec<Working> = Vec::new();
     loop {
         if stop.load(Ordering::Relaxed) {
-            for (_, child) in &mut working {
+            for run in &mut working {
                 // The end of its input is what it stops at. A signal to this process does not reach it.
-                drop(child.stdin.take());
+                drop(run.process.stdin.take());
             }
         }
         let mut at = 0;
         while at < working.len() {
-            match working[at].1.try_wait()? {
+            match working[at].process.try_wait()? {
                 None => at += 1,
                 Some(status) => {
-                    let (cell, _) = working.remove(at);
+                    let Working { cell, ear, .. } = working.remove(at);
+                    // All that it told is heard before its end is; a panic there has been said.
+                    let _ = ear.join();
                     tell(cell, outcome(cell, grid, status))?;
                 }
             }
@@ -68,7 +85,9 @@ pub(super) fn run<'a>(
         while working.len() < jobs && !stop.load(Ordering::Relaxed) {
             let Some(cell) = waiting.next() else { break };
             tell(cell, Outcome::Begins)?;
-            working.push((cell, command.start(cell, grid)?));
+            let mut process = command.start(cell, grid)?;
+            let ear = listen(cell, &mut process, ear);
+            working.push(Working { cell, process, ear });
         }
         if working.is_empty() {
             return Ok(());
@@ -84,7 +103,7 @@ impl Command<'_> {
         let said = OpenOptions::new().create(true).append(true).open(&log);
         let said = said.with_context(|| format!("cannot write {}", log.display()))?;
         let mut command = std::process::Command::new(this_program()?);
-        command.arg("experiment").arg("--tied");
+        command.args(["experiment", "--tied", "--json"]);
         if folder.exists() {
             command.arg("--resume").arg(&folder);
         } else {
@@ -102,10 +121,20 @@ impl Command<'_> {
             }
         }
         command.env("RAYON_NUM_THREADS", self.threads.to_string());
-        command.stdin(Stdio::piped()).stdout(said.try_clone()?).stderr(said);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(said);
         apart(&mut command);
         command.spawn().with_context(|| format!("cannot start {}", cell.name))
     }
+}
+
+/// Passes on what a run tells until it ends.
+fn listen(cell: &Cell, process: &mut Child, ear: &Ear) -> JoinHandle<()> {
+    let (name, told, ear) = (cell.name.clone(), process.stdout.take(), Arc::clone(ear));
+    std::thread::spawn(move || {
+        for line in told.into_iter().flat_map(|told| BufReader::new(told).lines().map_while(Result::ok)) {
+            ear(&name, &line);
+        }
+    })
 }
 
 /// Keeps Ctrl-C of a terminal from a process: the grid passes it on.
