@@ -1,7 +1,8 @@
 //! The training loop: dataset, two-stream sampler, batch, optimiser, schedule, checkpoint, run log, validation.
 //!
 //! [`Run`] is the whole of it: it checks a [`Config`] against a folder of prepared scans, trains, and leaves a run
-//! folder. [`TrainedRun`] opens such a folder and segments or scores any scan. The parts can be used alone:
+//! folder. [`TrainedRun`] opens such a folder and scores any scan. [`Model`] is what segments scans, of a run folder or of the
+//! model folder that it writes. The parts can be used alone:
 //! [`Trainer::step`] is one step of a method on one batch.
 //!
 //! What the crate does not do: it reads no configuration files, prints nothing, and knows no loss by name.
@@ -24,6 +25,7 @@ mod guard;
 pub mod host;
 mod lists;
 mod lock;
+mod model;
 mod networks;
 mod optimiser;
 mod precision;
@@ -57,6 +59,10 @@ pub use evaluation::{
 pub use guard::{Breakdown, NonFinite, Quantity};
 pub use lists::Lists;
 pub use lock::RunLock;
+pub use model::{
+    Import, ImportRecord, MODEL_VERSION, Model, ModelRecord, ModelScore, NetworkRecord, OnnxRecord, Origin,
+    TrainingRecord, ValidationScores,
+};
 pub use networks::{Member, Networks};
 pub use optimiser::Sgd;
 pub use precision::{Kernels, Precision};

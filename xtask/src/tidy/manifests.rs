@@ -8,12 +8,13 @@ use toml::{Table, Value};
 const ANYWHERE: [&str; 2] = ["tandem-random", "tandem-reference"];
 
 /// Who else may import whom.
-const IMPORTS: [(&str, &[&str]); 15] = [
+const IMPORTS: [(&str, &[&str]); 16] = [
     ("tandem-random", &[]),
     ("tandem-reference", &[]),
     ("tandem-volume", &[]),
     ("tandem-metrics", &[]),
     ("tandem-statistics", &[]),
+    ("tandem-weights", &[]),
     ("tandem-ops3d", &[]),
     ("tandem-augment", &["tandem-volume"]),
     ("tandem-networks", &["tandem-ops3d"]),
@@ -38,16 +39,18 @@ const ALL: &[&str] = &[
     "tandem-objectives",
     "tandem-inference",
     "tandem-statistics",
+    "tandem-weights",
 ];
 
 /// Crates that do arithmetic on plain arrays and must stay free of the tensor library.
-const WITHOUT_CANDLE: [&str; 7] = [
+const WITHOUT_CANDLE: [&str; 8] = [
     "tandem-random",
     "tandem-reference",
     "tandem-volume",
     "tandem-metrics",
     "tandem-augment",
     "tandem-statistics",
+    "tandem-weights",
     "xtask",
 ];
 
