@@ -17,6 +17,7 @@ mod interrupt;
 mod kill;
 mod memory;
 mod messages;
+mod models;
 mod pancreas;
 mod precision;
 mod predict;

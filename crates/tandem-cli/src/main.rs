@@ -9,6 +9,8 @@ mod check_data;
 mod compare;
 mod evaluate;
 mod experiment;
+mod export;
+mod import;
 mod inspect;
 mod predict;
 mod prepare_data;
@@ -62,6 +64,8 @@ enum Verb {
     Evaluate(evaluate::Arguments),
     Predict(predict::Arguments),
     Tensorboard(tensorboard::Arguments),
+    Export(export::Arguments),
+    Import(import::Arguments),
     Verify(verify::Arguments),
     Inspect(inspect::Arguments),
 }
@@ -109,6 +113,8 @@ fn run(verb: Verb, home: &Home) -> Result<ExitCode> {
         Verb::Evaluate(arguments) => evaluate::run(&arguments),
         Verb::Predict(arguments) => predict::run(&arguments),
         Verb::Tensorboard(arguments) => tensorboard::run(&arguments),
+        Verb::Export(arguments) => export::run(&arguments),
+        Verb::Import(arguments) => import::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
         Verb::Inspect(arguments) => inspect::run(&arguments),
     }

@@ -1,25 +1,26 @@
-//! `tandem predict`: segments scans with the networks of a run.
+//! `tandem predict`: segments scans with the networks of a run or of a model folder.
 
 mod cases;
 
 use crate::device::{self, DeviceName};
 use crate::output::say;
 use crate::progress::Progress;
-use crate::{intensities, interrupt, run_folder};
+use crate::{intensities, interrupt};
 use anyhow::{Context, Result, bail};
 use cases::{Case, cases};
 use clap::ValueEnum;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tandem_training::{DeviceChoice, Error, Predictor, TrainedRun};
+use tandem_training::{DeviceChoice, Error, Model, Predictor};
 use tandem_volume::prepared::Normalisation;
 use tandem_volume::{Image, Volume, read_channels, write_label_of};
 
-/// Segments scans with the networks of a run. Each label map lies on its scan's own grid.
+/// Segments scans with the networks of a run or of a model folder. Each label map lies on its scan's own grid.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The run folder.
-    run: PathBuf,
+    /// The run folder, or a model folder that export or import made.
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
     /// The scans: NIfTI (.nii, .hdr with .img, each also .gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd), or folders with
     /// one DICOM series each. For a run on several channels: files that hold all of them, or CASE_0000.nii.gz with
     /// CASE_0001.nii.gz and so on beside it.
@@ -49,15 +50,14 @@ enum Intensities {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let choice = DeviceChoice::from(arguments.device);
-    let normalisation = run_folder::record(&arguments.run)?.normalisation;
-    let run = TrainedRun::open(&arguments.run, &device::open(choice)?)?;
-    let predictor = run.predictor()?;
+    let model = Model::open(&arguments.model, &device::open(choice)?)?;
+    let predictor = model.predictor()?;
     let cases = cases(&arguments.scans, predictor.channels(), &arguments.out)?;
     std::fs::create_dir_all(&arguments.out)
         .with_context(|| format!("cannot make the folder {}", arguments.out.display()))?;
     interrupt::watch()?;
     for case in &cases {
-        match segment(&predictor, case, (arguments.intensities, &normalisation)) {
+        match segment(&predictor, case, (arguments.intensities, &model.record().normalisation)) {
             Err(error) if matches!(error.downcast_ref(), Some(Error::Stopped)) => {
                 return Ok(interrupt::exit_code());
             }

@@ -11,6 +11,7 @@ use crate::vnet_dtc::vnet_dtc;
 use crate::vnet_mcnet::vnet_mcnet;
 use crate::vnet_urpc::vnet_urpc;
 use candle_core::{Device, Result, bail};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tandem_ops3d::program::{Footprint, LayerShape, Precision, Program, Value};
 
@@ -91,6 +92,23 @@ pub fn layers(
 ) -> Result<Vec<LayerShape>> {
     let (program, ..) = declare(architecture, config, 0)?;
     program.layers([images, config.in_channels, d, h, w])
+}
+
+/// The layers of a network, to be looked at.
+///
+/// # Errors
+/// As [`build`].
+pub fn program(architecture: &str, config: &NetworkConfig) -> Result<Program> {
+    Ok(declare(architecture, config, 0)?.0)
+}
+
+/// Name and shape of every parameter of a network, running statistics included, sorted by name; no memory is taken for
+/// their values.
+///
+/// # Errors
+/// As [`build`].
+pub fn shapes(architecture: &str, config: &NetworkConfig) -> Result<BTreeMap<String, Vec<usize>>> {
+    Ok(declare(architecture, config, 0)?.1.shapes())
 }
 
 /// How large a network is.

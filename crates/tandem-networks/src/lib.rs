@@ -33,6 +33,7 @@ mod decoder;
 mod initialise;
 mod layers;
 mod network;
+pub mod onnx;
 mod parameters;
 mod resnet34;
 mod segmenter;
@@ -41,7 +42,7 @@ mod vnet_dtc;
 mod vnet_mcnet;
 mod vnet_urpc;
 
-pub use build::{NetworkConfig, Size, architectures, build, layers, size};
+pub use build::{NetworkConfig, Size, architectures, build, layers, program, shapes, size};
 pub use parameters::{Kind, Parameter, Parameters};
 pub use segmenter::{Output, Pass, Segmenter};
 pub use tandem_ops3d::Deferred;

@@ -100,6 +100,11 @@ impl Declared {
         self.weights.len
     }
 
+    /// Name and shape of each.
+    pub(crate) fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
+        self.by_name.iter().map(|(name, parameter)| (name.clone(), parameter.dims.clone())).collect()
+    }
+
     pub(crate) fn finish(self, device: &Device) -> Result<Parameters> {
         let (count, statistics) = (self.statistics.len, self.statistics.values());
         Ok(Parameters {

@@ -32,6 +32,13 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value(usize);
 
+impl Value {
+    /// Which of [`Program::nodes`] makes it.
+    pub fn node(self) -> usize {
+        self.0
+    }
+}
+
 /// A convolution, plain or transposed, with where its parameters lie in the flat vector of weights.
 #[derive(Clone, Debug)]
 pub struct ConvLayer {
@@ -124,14 +131,51 @@ pub struct Program {
     nodes: Vec<Node>,
 }
 
-/// A layer. The head without a name makes the logits.
+/// A layer, which makes a [`Value`].
 #[derive(Clone, Debug)]
-enum Node {
+pub enum Node {
+    /// The image.
     Input,
-    Unit { x: Value, conv: ConvLayer, norm: NormLayer, activation: Activation, sum: Sum },
-    Dropout { x: Value, probability: f64, place: String },
-    Double { x: Value, mode: Resize },
-    Head { x: Value, name: Option<String>, weight: Range<usize>, bias: Range<usize> },
+    /// See [`Program::unit`].
+    Unit {
+        /// What it reads.
+        x: Value,
+        /// Its convolution.
+        conv: ConvLayer,
+        /// What normalises that.
+        norm: NormLayer,
+        /// What follows.
+        activation: Activation,
+        /// What is added, and where.
+        sum: Sum,
+    },
+    /// See [`Program::dropout`].
+    Dropout {
+        /// What it reads.
+        x: Value,
+        /// Share of channels that training drops.
+        probability: f64,
+        /// What tells it from the others.
+        place: String,
+    },
+    /// See [`Program::double`].
+    Double {
+        /// What it reads.
+        x: Value,
+        /// How voxels are made.
+        mode: Resize,
+    },
+    /// See [`Program::head`]. The one without a name makes the logits.
+    Head {
+        /// What it reads.
+        x: Value,
+        /// Its name.
+        name: Option<String>,
+        /// `(K, C)`, in the flat vector of weights.
+        weight: Range<usize>,
+        /// `(K)`, in the flat vector of weights.
+        bias: Range<usize>,
+    },
 }
 
 impl Program {
@@ -175,6 +219,11 @@ impl Program {
     fn push(&mut self, node: Node) -> Value {
         self.nodes.push(node);
         Value(self.nodes.len() - 1)
+    }
+
+    /// The layers in the order in which they run, to be looked at.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
     }
 
     /// Channels that all further heads make.

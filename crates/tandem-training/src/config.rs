@@ -128,6 +128,16 @@ pub struct DataConfig {
 }
 
 impl DataConfig {
+    /// The channels of a scan: one where nobody said.
+    pub fn channel_names(&self) -> Names {
+        self.channels.clone().unwrap_or(Names::Numbered(1))
+    }
+
+    /// The classes, background included: two where nobody said.
+    pub fn class_names(&self) -> Names {
+        self.classes.clone().unwrap_or(Names::Numbered(2))
+    }
+
     /// How many channels a scan has: one where nobody said.
     pub fn channel_count(&self) -> usize {
         self.channels.as_ref().map_or(1, Names::count)

@@ -103,6 +103,9 @@ pub enum Error {
     /// The batches ended before the run did.
     #[error("there are no more batches; the thread that reads them has ended")]
     NoMoreBatches,
+    /// Weights of another program could not be read.
+    #[error(transparent)]
+    Weights(#[from] tandem_weights::Error),
     /// A patch could not be changed.
     #[error(transparent)]
     Augmentation(#[from] tandem_augment::AugmentError),

@@ -1,13 +1,14 @@
 //! The training loop: dataset, two-stream sampler, batch, optimiser, schedule, checkpoint, run log, validation.
 //!
 //! [`Run`] is the whole of it: it checks a [`Config`] against a folder of prepared scans, trains, and leaves a run
-//! folder. [`Scores`] reads the scores of such a folder back, and [`TrainedRun`] its networks, which segment or score any scan:
+//! folder. [`Scores`] reads the scores of such a folder back, [`TrainedRun`] scores any scan, and [`Model`] segments scans, with the
+//! networks of a run folder or of the model folder that it writes:
 //!
 //! ```
 //! use candle_core::Device;
 //! use std::ops::ControlFlow;
 //! use std::sync::atomic::AtomicBool;
-//! use tandem_training::{Config, Run, Scores, Setup, TrainedRun};
+//! use tandem_training::{Config, Model, Run, Scores, Setup};
 //! use tandem_volume::prepared::PreparedSet;
 //! # use tandem_augment::phantom::{self, PhantomParams};
 //! # use tandem_volume::prepared::{NewCase, Split, Writer};
@@ -41,9 +42,9 @@
 //!     let (mean, n) = (row.summary.mean, row.summary.n);
 //!     println!("{} of {}: {mean:?} {} over {n} scans", row.metric, row.predictor, row.unit);
 //! }
-//! let run = TrainedRun::open(&folder, &Device::Cpu)?;
+//! let model = Model::open(&folder, &Device::Cpu)?;
 //! let scan = PreparedSet::open(&prepared)?.subject("phantom-001")?; // or any scan, normalised as these are
-//! let found = run.predictor()?.segment(scan.id(), scan.image(), &mut |_, _| ControlFlow::Continue(()))?;
+//! let found = model.predictor()?.segment(scan.id(), scan.image(), &mut |_, _| ControlFlow::Continue(()))?;
 //! assert_eq!(found.own.label().shape(), scan.image().shape());
 //! # Ok(())
 //! # }
@@ -71,6 +72,7 @@ mod guard;
 pub mod host;
 mod lists;
 mod lock;
+mod model;
 mod networks;
 mod optimiser;
 mod precision;
@@ -104,6 +106,10 @@ pub use evaluation::{
 pub use guard::{Breakdown, NonFinite, Quantity};
 pub use lists::Lists;
 pub use lock::RunLock;
+pub use model::{
+    Import, ImportRecord, MODEL_VERSION, Model, ModelRecord, ModelScore, NetworkRecord, OnnxRecord, Origin,
+    TrainingRecord, ValidationScores,
+};
 pub use networks::{Member, Networks};
 pub use optimiser::Sgd;
 pub use precision::{Kernels, Precision};

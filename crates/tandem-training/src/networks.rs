@@ -61,6 +61,19 @@ impl Networks {
         }
     }
 
+    /// The networks of these names, in their order.
+    ///
+    /// # Errors
+    /// Where there is none of a name.
+    pub(crate) fn take(mut self, names: &[&str]) -> candle_core::Result<Vec<Member>> {
+        let mut take = |name: &&str| match self.members.iter().position(|member| member.request.name == *name)
+        {
+            Some(index) => Ok(self.members.swap_remove(index)),
+            None => bail!("the method has no network {name:?}"),
+        };
+        names.iter().map(&mut take).collect()
+    }
+
     /// Drops gradients that a step which failed has left.
     pub(crate) fn forget_gradients(&self) {
         self.members.iter().for_each(|member| drop(member.parameters.weights().take_gradient()));

@@ -1,9 +1,9 @@
-//! The networks of a run as a segmenter of whole scans.
+//! Networks as a segmenter of whole scans.
 
 use crate::files::read_json;
 use crate::provenance::sha256;
 use crate::run::CONFIG;
-use crate::{Checkpoint, Checkpoints, Config, DataConfig, Error, Result, Selection, Trainer};
+use crate::{Checkpoint, Checkpoints, Config, Error, Member, Result, Selection, Trainer};
 use candle_core::Device;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -11,15 +11,17 @@ use tandem_inference::{Protocol, Segmentation, SlidingWindow};
 use tandem_metrics::Nsd;
 use tandem_networks::Segmenter;
 use tandem_volume::Image;
+use tandem_volume::prepared::Names;
 
-/// The networks whose softmaxes a method averages, with the run's window and working grid.
+/// The networks whose softmaxes are averaged, with their window and working grid.
 pub struct Predictor<'a> {
-    names: Vec<&'static str>,
-    networks: Vec<&'a dyn Segmenter>,
-    protocol: Protocol,
-    data: &'a DataConfig,
-    nsd: Nsd,
-    device: &'a Device,
+    pub(crate) names: Vec<&'a str>,
+    pub(crate) networks: Vec<&'a dyn Segmenter>,
+    pub(crate) protocol: Protocol,
+    pub(crate) channels: Names,
+    pub(crate) classes: Names,
+    pub(crate) nsd: Nsd,
+    pub(crate) device: &'a Device,
 }
 
 impl<'a> Predictor<'a> {
@@ -34,12 +36,12 @@ impl<'a> Predictor<'a> {
         let (patch, inference) = (config.training.patch, &config.inference);
         let window = SlidingWindow { patch, stride: inference.stride, batch: inference.batch };
         let protocol = Protocol { window, spacing: config.data.spacing_mm };
-        let nsd = config.evaluation.nsd()?;
-        Ok(Predictor { names, networks, protocol, data: &config.data, nsd, device })
+        let (channels, classes) = (config.data.channel_names(), config.data.class_names());
+        Ok(Predictor { names, networks, protocol, channels, classes, nsd: config.evaluation.nsd()?, device })
     }
 
     /// Names of the networks, in the order of [`Self::segment`]'s probabilities.
-    pub fn names(&self) -> &[&'static str] {
+    pub fn names(&self) -> &[&'a str] {
         &self.names
     }
 
@@ -50,12 +52,12 @@ impl<'a> Predictor<'a> {
 
     /// Channels that a scan must have.
     pub fn channels(&self) -> usize {
-        self.data.channel_count()
+        self.channels.count()
     }
 
     /// Classes of the label maps, background included.
     pub fn classes(&self) -> usize {
-        self.data.class_count()
+        self.classes.count()
     }
 
     /// The surface Dice that the run's settings ask for.
@@ -65,7 +67,7 @@ impl<'a> Predictor<'a> {
 
     /// What a class is called: by its number, where it has no name.
     pub fn class_name(&self, class: usize) -> String {
-        self.data.class_name(class)
+        self.classes.name(class)
     }
 
     /// Segments a scan whose intensities are normalised as the training data's were. `progress` gets the windows done
@@ -175,6 +177,15 @@ impl TrainedRun {
     pub fn checkpoint_digest(&self) -> Result<String> {
         let bytes = std::fs::read(&self.checkpoint).map_err(Error::io(&self.checkpoint))?;
         Ok(sha256(&bytes))
+    }
+
+    /// The networks that predict, in the order of the method, without the rest of the run.
+    ///
+    /// # Errors
+    /// Where the method names a predictor that is not one of its networks.
+    pub(crate) fn into_predictors(self) -> Result<Vec<Member>> {
+        let names = self.trainer.method().predictors();
+        Ok(self.trainer.into_networks().take(&names)?)
     }
 
     /// The run's networks.

@@ -48,6 +48,11 @@ impl Trainer {
         &self.networks
     }
 
+    /// The same, without what trained them.
+    pub(crate) fn into_networks(self) -> Networks {
+        self.networks
+    }
+
     /// Trains one step on a batch: the method's objective, one backward pass of the sum of its losses, then every
     /// optimiser, then the averages.
     ///

@@ -4,6 +4,7 @@ mod exact;
 mod faults;
 mod guards;
 mod learning;
+mod model;
 mod reference;
 mod resume;
 mod run;

@@ -61,4 +61,4 @@ pub use inspect::{Inspection, inspect};
 pub use orientation::Orientation;
 pub use subject::Subject;
 pub use volume::Volume;
-pub use whole::{link_whole, remove_partial, write_whole, write_whole_by};
+pub use whole::{link_whole, remove_partial, write_folder, write_whole, write_whole_by};

@@ -75,6 +75,59 @@ pub fn remove_partial(folder: impl AsRef<Path>) -> Result<()> {
     Ok(())
 }
 
+/// Makes the folder `path`, which must not exist, whole or not at all: `fill` puts files into a folder aside, which is renamed
+/// into place afterwards. Folders above it are made where they are missing.
+///
+/// # Errors
+/// Where something of that name exists already, `fill` fails, or the system refuses; then there is no folder.
+pub fn write_folder<E: From<Error>>(
+    path: impl AsRef<Path>,
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    let path = path.as_ref();
+    let aside = Aside::make(path)?;
+    fill(&aside.0)?;
+    Ok(aside.rename(path)?)
+}
+
+/// A folder beside the one that it is to become; removed when it goes out of scope, unless it was renamed.
+#[derive(Debug)]
+pub(crate) struct Aside(pub(crate) PathBuf);
+
+impl Aside {
+    /// An empty folder beside `path`, which must not exist.
+    pub(crate) fn make(path: &Path) -> Result<Self> {
+        refuse_existing(path)?;
+        let aside = Aside(aside(path));
+        // What a process of the same number left when it was killed.
+        let _ = fs::remove_dir_all(&aside.0);
+        fs::create_dir_all(&aside.0).map_err(Error::io(&aside.0))?;
+        Ok(aside)
+    }
+
+    /// Gives it its name.
+    pub(crate) fn rename(self, path: &Path) -> Result<()> {
+        // An empty folder would be replaced without a word.
+        refuse_existing(path)?;
+        let renamed = fs::rename(&self.0, path).and_then(|()| File::open(folder_of(path))?.sync_all());
+        renamed.map_err(Error::io(path))
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // Nobody can be told here; after a rename there is nothing to remove.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn refuse_existing(path: &Path) -> Result<()> {
+    if fs::symlink_metadata(path).is_err() {
+        return Ok(());
+    }
+    Err(Error::file(path, "the folder exists already; remove it or choose another one"))
+}
+
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -112,6 +165,25 @@ mod tests {
         assert_eq!(names(folder.path()), ["best", "new", "old"]);
         fs::remove_file(path("new")).unwrap();
         assert_eq!(fs::read_to_string(path("best")).unwrap(), "new");
+    }
+
+    #[test]
+    fn a_folder_is_whole_or_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("above/model");
+        let fill = |name: &'static str| {
+            move |aside: &Path| fs::write(aside.join(name), name).map_err(Error::io(aside))
+        };
+        assert!(write_folder(&path, fill("no/such/folder")).is_err());
+        assert!(names(&folder.path().join("above")).is_empty());
+        write_folder(&path, fill("a")).unwrap();
+        assert_eq!(
+            (names(&folder.path().join("above")), names(&path)),
+            (vec!["model".into()], vec!["a".into()])
+        );
+        let message = write_folder(&path, fill("b")).unwrap_err().to_string();
+        assert!(message.contains("exists already; remove it or choose another one"), "{message}");
+        assert_eq!(names(&path), ["a"]);
     }
 
     #[test]

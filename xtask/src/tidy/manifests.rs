@@ -8,7 +8,7 @@ use toml::{Table, Value};
 const ANYWHERE: [&str; 2] = ["tandem-random", "tandem-reference"];
 
 /// Who else may import whom.
-const IMPORTS: [(&str, &[&str]); 17] = [
+const IMPORTS: [(&str, &[&str]); 18] = [
     ("tandem-random", &[]),
     ("tandem-reference", &[]),
     ("tandem-volume", &[]),
@@ -16,6 +16,7 @@ const IMPORTS: [(&str, &[&str]); 17] = [
     ("tandem-statistics", &[]),
     ("tandem-tensorboard", &[]),
     ("tandem-report", &["tandem-metrics"]),
+    ("tandem-weights", &[]),
     ("tandem-ops3d", &[]),
     ("tandem-augment", &["tandem-volume"]),
     ("tandem-networks", &["tandem-ops3d"]),
@@ -42,10 +43,11 @@ const ALL: &[&str] = &[
     "tandem-inference",
     "tandem-statistics",
     "tandem-tensorboard",
+    "tandem-weights",
 ];
 
 /// Crates that do arithmetic on plain arrays and must stay free of the tensor library.
-const WITHOUT_CANDLE: [&str; 9] = [
+const WITHOUT_CANDLE: [&str; 10] = [
     "tandem-random",
     "tandem-reference",
     "tandem-volume",
@@ -54,6 +56,7 @@ const WITHOUT_CANDLE: [&str; 9] = [
     "tandem-statistics",
     "tandem-tensorboard",
     "tandem-report",
+    "tandem-weights",
     "xtask",
 ];
 

@@ -137,7 +137,7 @@ pub struct CaseRecord {
 
 /// How raw intensities become those that networks see: a new scan needs the same.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Normalisation {
     /// Less the scan's mean, divided by its standard deviation, over all voxels.
     ZScore,

@@ -8,7 +8,7 @@ use super::manifest::{
     CaseRecord, FORMAT, Intensity, Manifest, Normalisation, Source, Split, check_id, unknown,
 };
 use super::names::Names;
-use crate::whole::aside;
+use crate::whole::Aside;
 use crate::{Error, Result, Subject, Volume, nifti};
 
 /// The file that says what the folder holds.
@@ -48,10 +48,7 @@ impl Writer {
         description: impl Into<String>,
     ) -> Result<Self> {
         let dir = dir.as_ref().to_owned();
-        refuse_existing(&dir)?;
-        let aside = Aside(aside(&dir));
-        // What a process of the same number left when it was killed.
-        let _ = fs::remove_dir_all(&aside.0);
+        let aside = Aside::make(&dir)?;
         for folder in ["images", "labels"] {
             let folder = aside.0.join(folder);
             fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
@@ -193,27 +190,7 @@ impl Writer {
             .map_err(|error| Error::file(&path, format!("the manifest cannot be written ({error})")))?;
         text.push('\n');
         fs::write(&path, text).map_err(Error::io(&path))?;
-        // An empty folder would be replaced without a word.
-        refuse_existing(&self.dir)?;
-        fs::rename(&self.aside.0, &self.dir).map_err(Error::io(&self.dir))?;
+        self.aside.rename(&self.dir)?;
         PreparedSet::open(&self.dir)
-    }
-}
-
-fn refuse_existing(dir: &Path) -> Result<()> {
-    if fs::symlink_metadata(dir).is_err() {
-        return Ok(());
-    }
-    Err(Error::file(dir, "the folder exists already; remove it or choose another one"))
-}
-
-/// A folder that is removed when it goes out of scope, unless it was renamed.
-#[derive(Debug)]
-struct Aside(PathBuf);
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        // Nobody can be told here; after a rename there is nothing to remove.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
