@@ -1,12 +1,13 @@
 //! Every `cargo xtask VERB`.
 //!
-//! `bench`, `ci`, `soak` and `tidy` are its own; any other verb is one of `tandem`, which is built in release mode and then
+//! `bench`, `ci`, `cuda-build`, `soak` and `tidy` are its own; any other verb is one of `tandem`, which is built in release mode and then
 //! takes this process over, so that signals such as Ctrl-C reach the run itself. It depends on no crate of the workspace
 //! and so builds in seconds.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod ci;
+mod cuda;
 mod soak;
 mod tandem;
 mod tidy;
@@ -17,10 +18,11 @@ use std::process::ExitCode;
 
 const OWN_VERBS: &str = "\
 Verbs of xtask itself:
-  ci        every gate, cheapest first: format, tidy, clippy, docs, each crate alone, tests
-  bench     times and memory beside PyTorch's: bench [--peer PYTHON] [--readers PYTHON] [--only REGEX]
-  tidy      the rules of the house: who may import whom, file sizes and names, links in the docs
-  soak      the long version of a test: soak NAME, of hostile, steps, kill, faults; soak alone says what each does
+  ci          every gate, cheapest first: format, tidy, clippy, docs, each crate alone, tests, what of CUDA needs no GPU
+  bench       times and memory beside PyTorch's: bench [--peer PYTHON] [--readers PYTHON] [--only REGEX]
+  cuda-build  the program for NVIDIA's GPUs, target/tandem-cuda, which can be carried to a machine that has one
+  tidy        the rules of the house: who may import whom, file sizes and names, links in the docs
+  soak        the long version of a test: soak NAME, of hostile, steps, kill, faults; soak alone says what each does
 
 Every other verb is one of tandem:
 ";
@@ -41,6 +43,7 @@ fn run() -> Result<()> {
     match arguments.first().map(String::as_str) {
         Some("bench") => bench::run(&root, &arguments[1..]),
         Some("ci") => ci::run(&root),
+        Some("cuda-build") => cuda::build(&root),
         Some("tidy") => tidy::run(&root),
         Some("soak") => soak::run(&root, &arguments[1..]),
         None | Some("help" | "--help" | "-h") => {

@@ -10,8 +10,9 @@ use crate::vnet::vnet;
 use crate::vnet_dtc::vnet_dtc;
 use crate::vnet_mcnet::vnet_mcnet;
 use crate::vnet_urpc::vnet_urpc;
-use candle_core::{Device, Result, bail};
+use candle_core::{Result, bail};
 use std::sync::Arc;
+use tandem_ops3d::Device;
 use tandem_ops3d::program::{Footprint, LayerShape, Precision, Program, Value};
 
 /// What a network's size depends on.
@@ -53,19 +54,19 @@ pub fn architectures() -> impl Iterator<Item = &'static str> {
     ARCHITECTURES.iter().map(|(name, _)| *name)
 }
 
-/// Builds a network with initial weights drawn from `seed`.
+/// Builds a network that runs on a device, with initial weights drawn from `seed`.
 ///
 /// # Errors
 /// Where the architecture is unknown or a size is 0.
 ///
 /// # Example
 /// ```
-/// use candle_core::{DType, Device, Tensor};
-/// use tandem_networks::{NetworkConfig, Pass, build};
+/// use candle_core::{DType, Tensor};
+/// use tandem_networks::{Device, NetworkConfig, Pass, build};
 /// # fn main() -> candle_core::Result<()> {
 /// let config = NetworkConfig { filters: 2, ..Default::default() };
 /// let (network, parameters) = build("vnet", &config, 1337, &Device::Cpu)?;
-/// let scan = Tensor::zeros((1, 1, 16, 16, 16), DType::F32, &Device::Cpu)?;
+/// let scan = Tensor::zeros((1, 1, 16, 16, 16), DType::F32, &candle_core::Device::Cpu)?;
 /// let output = network.forward(&scan, Pass::Evaluate)?;
 /// assert_eq!(output.logits.dims(), [1, 2, 16, 16, 16]);
 /// assert!(parameters.get("block_one.conv.0.weight").is_some());

@@ -4,12 +4,11 @@ use crate::files::read_json;
 use crate::provenance::sha256;
 use crate::run::CONFIG;
 use crate::{Checkpoint, Checkpoints, Config, DataConfig, Error, Result, Selection, Trainer};
-use candle_core::Device;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use tandem_inference::{Protocol, Segmentation, SlidingWindow};
 use tandem_metrics::Nsd;
-use tandem_networks::Segmenter;
+use tandem_networks::{Device, Segmenter};
 use tandem_volume::Image;
 
 /// The networks whose softmaxes a method averages, with the run's window and working grid.
@@ -19,7 +18,6 @@ pub struct Predictor<'a> {
     protocol: Protocol,
     data: &'a DataConfig,
     nsd: Nsd,
-    device: &'a Device,
 }
 
 impl<'a> Predictor<'a> {
@@ -27,7 +25,7 @@ impl<'a> Predictor<'a> {
     ///
     /// # Errors
     /// Where the method names a predictor that is not one of its networks.
-    pub fn new(trainer: &'a Trainer, config: &'a Config, device: &'a Device) -> Result<Self> {
+    pub fn new(trainer: &'a Trainer, config: &'a Config) -> Result<Self> {
         let names = trainer.method().predictors();
         let find = |name: &&'static str| Ok(trainer.networks().get(name)?.segmenter.as_ref());
         let networks = names.iter().map(find).collect::<Result<_>>()?;
@@ -35,7 +33,7 @@ impl<'a> Predictor<'a> {
         let window = SlidingWindow { patch, stride: inference.stride, batch: inference.batch };
         let protocol = Protocol { window, spacing: config.data.spacing_mm };
         let nsd = config.evaluation.nsd()?;
-        Ok(Predictor { names, networks, protocol, data: &config.data, nsd, device })
+        Ok(Predictor { names, networks, protocol, data: &config.data, nsd })
     }
 
     /// Names of the networks, in the order of [`Self::segment`]'s probabilities.
@@ -79,12 +77,11 @@ impl<'a> Predictor<'a> {
         scan: &Image,
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Segmentation> {
-        tandem_inference::segment(&self.networks, scan, &self.protocol, self.device, progress).map_err(
-            |source| match source {
+        tandem_inference::segment(&self.networks, scan, &self.protocol, &candle_core::Device::Cpu, progress)
+            .map_err(|source| match source {
                 tandem_inference::Error::Stopped => Error::Stopped,
                 source => Error::Prediction { id: id.to_owned(), source },
-            },
-        )
+            })
     }
 }
 
@@ -96,11 +93,10 @@ pub struct TrainedRun {
     steps: u64,
     selection: Selection,
     checkpoint: PathBuf,
-    device: Device,
 }
 
 impl TrainedRun {
-    /// Opens a run folder.
+    /// Opens a run folder; its networks run on a device.
     ///
     /// # Errors
     /// Where the folder is no run, holds no checkpoint, or a damaged one or one of another run.
@@ -133,7 +129,7 @@ impl TrainedRun {
     fn of(folder: &Path, config: Config, path: PathBuf, device: &Device) -> Result<Self> {
         config.check()?;
         // The scores of other weights than those that were asked for would mislead.
-        let checkpoint = Checkpoint::load(&path, device).map_err(|error| {
+        let checkpoint = Checkpoint::load(&path, &candle_core::Device::Cpu).map_err(|error| {
             let remedy = "resume the run, which then goes on from the checkpoint before it";
             Error::run_file(folder, format!("cannot be used: {error}; {remedy}"))
         })?;
@@ -145,7 +141,7 @@ impl TrainedRun {
         trainer.restore(&checkpoint)?;
         let steps = checkpoint.header.steps;
         let selection = Selection::Final;
-        Ok(TrainedRun { config, trainer, steps, selection, checkpoint: path, device: device.clone() })
+        Ok(TrainedRun { config, trainer, steps, selection, checkpoint: path })
     }
 
     /// The run's settings.
@@ -182,6 +178,6 @@ impl TrainedRun {
     /// # Errors
     /// As [`Predictor::new`].
     pub fn predictor(&self) -> Result<Predictor<'_>> {
-        Predictor::new(&self.trainer, &self.config, &self.device)
+        Predictor::new(&self.trainer, &self.config)
     }
 }
