@@ -49,6 +49,7 @@ fn every_error_says_what_where_and_what_to_do() {
 
     book.command(&["experiment", "la-9pct"]);
     book.command(&["experiment", &definition("la-8pct"), "--device", "cuda"]);
+    book.command(&["check-device"]);
     for setting in [
         "training.iterations=0",
         "training.patch=[17, 16, 16]",

@@ -26,6 +26,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     crate::docs::pages(root)?;
     downstream(root)?;
     test(root)?;
+    crate::cuda::check(root)?;
     println!("all gates passed");
     Ok(())
 }
@@ -69,7 +70,7 @@ fn present_paths(root: &Path) -> Result<Vec<String>> {
     Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
 }
 
-fn cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+pub(crate) fn cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
     let set = environment.iter().map(|(name, value)| format!("{name}={value:?} "));
     let shown = format!("{}cargo {}", set.collect::<String>(), arguments.join(" "));
     println!("==> {shown}");

@@ -1,12 +1,13 @@
 //! Every `cargo xtask VERB`.
 //!
-//! `bench`, `ci`, `docs`, `soak` and `tidy` are its own; any other verb is one of `tandem`, which is built in release mode and then
+//! `bench`, `ci`, `cuda-build`, `docs`, `soak` and `tidy` are its own; any other verb is one of `tandem`, which is built in release mode and then
 //! takes this process over, so that signals such as Ctrl-C reach the run itself. It depends on no crate of the workspace
 //! and so builds in seconds.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod ci;
+mod cuda;
 mod docs;
 mod markdown;
 mod soak;
@@ -19,12 +20,13 @@ use std::process::ExitCode;
 
 const OWN_VERBS: &str = "\
 Verbs of xtask itself:
-  ci        every gate, cheapest first: format, tidy, clippy, docs, each crate alone, tests
-  bench     times and memory beside PyTorch's: bench [--peer PYTHON] [--readers PYTHON] [--only REGEX]
-  docs      whether the pages are true: links, commands, settings, and the tutorial, which it runs
-            docs --renew writes docs/settings.md anew
-  tidy      the rules of the house: who may import whom, file sizes and names
-  soak      the long version of a test: soak NAME, of hostile, steps, kill, faults; soak alone says what each does
+  ci          every gate, cheapest first: format, tidy, clippy, docs, each crate alone, tests, what of CUDA needs no GPU
+  bench       times and memory beside PyTorch's: bench [--peer PYTHON] [--readers PYTHON] [--only REGEX]
+  cuda-build  the program for NVIDIA's GPUs, target/tandem-cuda, which can be carried to a machine that has one
+  docs        whether the pages are true: links, commands, settings, and the tutorial, which it runs
+              docs --renew writes docs/settings.md anew
+  tidy        the rules of the house: who may import whom, file sizes and names
+  soak        the long version of a test: soak NAME, of hostile, steps, kill, faults; soak alone says what each does
 
 Every other verb is one of tandem:
 ";
@@ -62,7 +64,7 @@ fn check_own(verb: &str, arguments: &[String]) -> Option<Result<()>> {
         "bench" => bench::check(arguments),
         "docs" => docs::check(arguments),
         "soak" => soak::check(arguments),
-        "ci" | "tidy" | "help" => Ok(()),
+        "ci" | "cuda-build" | "tidy" | "help" => Ok(()),
         _ => return None,
     })
 }

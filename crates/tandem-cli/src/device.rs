@@ -1,9 +1,9 @@
 //! Where networks run.
 
+use crate::output::say;
 use anyhow::{Context, Result};
-use candle_core::Device;
-use candle_core::utils::cuda_is_available;
 use clap::ValueEnum;
+use tandem_ops3d::Device;
 use tandem_training::DeviceChoice;
 
 /// `--device`.
@@ -40,16 +40,23 @@ impl From<DeviceName> for DeviceChoice {
 
 /// Whether this build can use a GPU and there is one.
 pub(crate) fn has_gpu() -> bool {
-    cuda_is_available()
+    Device::missing_for_cuda(0).is_none()
 }
 
 /// The device of a choice.
 pub(crate) fn open(choice: DeviceChoice) -> Result<Device> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::Cpu),
-        DeviceChoice::Auto if !has_gpu() => Ok(Device::Cpu),
-        DeviceChoice::Auto | DeviceChoice::Cuda => {
-            Device::new_cuda(0).context("this program has no CUDA device; use --device cpu")
-        }
+        DeviceChoice::Cuda => Device::cuda(0).context("--device cuda"),
+        DeviceChoice::Auto => match Device::missing_for_cuda(0) {
+            None => Ok(Device::cuda(0)?),
+            // Only a program that was made for GPUs is expected to use one.
+            Some(missing) => {
+                if cfg!(feature = "cuda") {
+                    say(format!("no CUDA device: {missing}; computing on the CPU"));
+                }
+                Ok(Device::Cpu)
+            }
+        },
     }
 }

@@ -131,7 +131,7 @@ fn start(arguments: &Arguments, home: &Home, stop: &AtomicBool, live: &mut Live)
             "{why}profile quick: small and at low resolution; its numbers do not compare with papers"
         ));
     }
-    say(describe_kernels(&Kernels::of(config.precision)));
+    say(describe_kernels(&Kernels::on(config.precision, &device)));
     if folder.exists() {
         bail!(
             "{} exists already; choose another folder with --out, or go on with --resume",

@@ -2,7 +2,7 @@
 
 use crate::output::say;
 use anyhow::Result;
-use candle_core::Device;
+use tandem_ops3d::Device;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tandem_training::{Model, ModelRecord, Origin, Selection};

@@ -3,7 +3,7 @@
 use crate::export::tell;
 use crate::output::say;
 use anyhow::{Result, bail};
-use candle_core::Device;
+use tandem_ops3d::Device;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tandem_training::{Import, Model};

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod check_data;
+mod check_device;
 mod compare;
 mod evaluate;
 mod experiment;
@@ -58,6 +59,7 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Verb {
     CheckData(check_data::Arguments),
+    CheckDevice(check_device::Arguments),
     PrepareData(prepare_data::Arguments),
     Experiment(Box<experiment::Arguments>),
     Compare(compare::Arguments),
@@ -107,6 +109,7 @@ fn run(verb: Verb, home: &Home) -> Result<ExitCode> {
     check_cpu_path()?;
     match verb {
         Verb::CheckData(arguments) => check_data::run(&arguments),
+        Verb::CheckDevice(arguments) => check_device::run(&arguments),
         Verb::PrepareData(arguments) => prepare_data::run(&arguments, home),
         Verb::Experiment(arguments) => experiment::run(&arguments, home),
         Verb::Compare(arguments) => compare::run(&arguments),

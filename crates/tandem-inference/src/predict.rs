@@ -33,7 +33,7 @@ use tandem_networks::{Pass, Segmenter};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let config = NetworkConfig { filters: 2, ..Default::default() };
-/// let (network, _) = build("vnet", &config, 1337, &Device::Cpu)?;
+/// let (network, _) = build("vnet", &config, 1337, &tandem_networks::Device::Cpu)?;
 /// let window = SlidingWindow { patch: [16; 3], stride: [16, 16, 8], batch: 2 };
 /// let scan = Array3::zeros((20, 16, 12));
 /// let probabilities = predict(&[network.as_ref()], &[&scan], &window, &Device::Cpu, &mut |done, of| {

@@ -17,7 +17,7 @@ fn scores_and_labels_equal_pytorch() {
     let device = Device::Cpu;
     let file = safetensors::load(file, &device).unwrap();
     let config = NetworkConfig { filters: 2, ..Default::default() };
-    let (network, parameters) = build("vnet", &config, 0, &device).unwrap();
+    let (network, parameters) = build("vnet", &config, 0, &tandem_networks::Device::Cpu).unwrap();
     let weights =
         file.iter().filter_map(|(name, tensor)| Some((name.strip_prefix("net/")?.into(), tensor.clone())));
     parameters.load(&weights.collect::<BTreeMap<_, _>>()).unwrap();

@@ -10,9 +10,10 @@ use crate::vnet::vnet;
 use crate::vnet_dtc::vnet_dtc;
 use crate::vnet_mcnet::vnet_mcnet;
 use crate::vnet_urpc::vnet_urpc;
-use candle_core::{Device, Result, bail};
+use candle_core::{Result, bail};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tandem_ops3d::Device;
 use tandem_ops3d::program::{Footprint, LayerShape, Precision, Program, Value};
 
 /// What a network's size depends on.
@@ -62,7 +63,7 @@ pub fn architectures() -> impl Iterator<Item = &'static str> {
     ARCHITECTURES.iter().map(|(name, _)| *name)
 }
 
-/// Builds a network with initial weights drawn from `seed`: convolutions by Kaiming's normal distribution, as in the published
+/// Builds a network that runs on a device, with initial weights drawn from `seed`: convolutions by Kaiming's normal distribution, as in the published
 /// networks. An example is on the [front page](crate).
 ///
 /// # Errors

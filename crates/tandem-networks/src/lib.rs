@@ -46,4 +46,5 @@ pub use build::{NetworkConfig, Size, architectures, build, layers, program, shap
 pub use parameters::{Kind, Parameter, Parameters};
 pub use segmenter::{Output, Pass, Segmenter};
 pub use tandem_ops3d::Deferred;
+pub use tandem_ops3d::Device;
 pub use tandem_ops3d::program::{Footprint, LayerShape, LayerTrial, Precision};

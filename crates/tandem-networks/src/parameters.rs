@@ -1,10 +1,11 @@
 //! The named parameters of a network, in two flat vectors.
 
 use crate::initialise::Values;
-use candle_core::{DType, Device, Result, Tensor, Var, bail};
+use candle_core::{DType, Result, Tensor, Var, bail};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use tandem_ops3d::Device;
 use tandem_ops3d::program::Weights;
 
 /// What a parameter is to the optimiser.
@@ -109,14 +110,14 @@ impl Declared {
         let (count, statistics) = (self.statistics.len, self.statistics.values());
         Ok(Parameters {
             weights: Weights::new(self.weights.values(), device)?,
-            statistics: Var::from_vec(statistics, count, device)?,
+            statistics: Var::from_vec(statistics, count, &candle_core::Device::Cpu)?,
             by_name: self.by_name,
         })
     }
 }
 
 impl Parameters {
-    /// Parameters of these names, kinds and f32 values.
+    /// Parameters of these names, kinds and f32 values, of a network that runs on that device.
     ///
     /// # Errors
     /// Where a name stands twice or a tensor is not f32.
@@ -172,7 +173,7 @@ impl Parameters {
     pub fn take_gradient(&self) -> Result<Option<BTreeMap<String, Tensor>>> {
         let gradient = self.weights.take_gradient();
         gradient
-            .map(|values| self.split(&Tensor::from_slice(&values, values.len(), &Device::Cpu)?))
+            .map(|values| self.split(&Tensor::from_slice(&values, values.len(), &candle_core::Device::Cpu)?))
             .transpose()
     }
 

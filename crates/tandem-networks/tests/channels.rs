@@ -25,7 +25,7 @@ fn run(
     image: &Tensor,
 ) -> (Tensor, BTreeMap<String, Tensor>) {
     let config = NetworkConfig { in_channels: channels, num_classes: 3, filters: 4, ..Default::default() };
-    let (network, parameters) = build(architecture, &config, 1, &Device::Cpu).unwrap();
+    let (network, parameters) = build(architecture, &config, 1, &tandem_networks::Device::Cpu).unwrap();
     let tensors = parameters.tensors().unwrap();
     parameters
         .load(&tensors.into_iter().map(|(name, tensor)| (name.clone(), values(&name, tensor))).collect())

@@ -100,7 +100,8 @@ fn resnet34() {
 #[test]
 fn published_parameter_counts() {
     for (architecture, count) in [("vnet", 9_448_866), ("resnet34", 17_930_354)] {
-        let (_, parameters) = build(architecture, &NetworkConfig::default(), 1, &Device::Cpu).unwrap();
+        let (_, parameters) =
+            build(architecture, &NetworkConfig::default(), 1, &tandem_networks::Device::Cpu).unwrap();
         assert_eq!(parameters.count(), count, "{architecture}");
     }
 }

@@ -26,7 +26,7 @@ fn scans() -> Tensor {
 
 fn network(architecture: &str, precision: Precision) -> (Box<dyn Segmenter>, Parameters) {
     let config = NetworkConfig { in_channels: 2, num_classes: 3, filters: 2, dropout: 0.0, precision };
-    let (network, parameters) = build(architecture, &config, 1, &Device::Cpu).unwrap();
+    let (network, parameters) = build(architecture, &config, 1, &tandem_networks::Device::Cpu).unwrap();
     let values: BTreeMap<String, Tensor> = parameters
         .iter()
         .enumerate()

@@ -119,6 +119,12 @@ impl Convolution {
         }
     }
 
+    /// The geometry, and whether it is run from response to image.
+    #[cfg(any(test, feature = "gpu"))]
+    pub(crate) fn geometry(&self) -> (&ConvShape, bool) {
+        (&self.shape, self.direction == Direction::Spread)
+    }
+
     /// The frame in which kernels read the input, and that of the output's gradient.
     fn frames(&self) -> [Frame; 2] {
         let (image, response) = (self.shape.image_frame(), self.shape.response_frame());

@@ -3,7 +3,7 @@
 use candle_core::{Result, bail};
 
 /// Stride and zero padding of a convolution, along D, H and W.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv3dParams {
     /// Distance of neighbouring windows, in voxels.
     pub stride: [usize; 3],
@@ -21,7 +21,7 @@ impl Conv3dParams {
 /// A convolution's complete geometry: an image `(n, d, h, w, ci)` and its response `(n, d', h', w', co)`.
 ///
 /// A transposed convolution is the same geometry run from the response to the image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ConvShape {
     pub(crate) batch: usize,
     /// Sides of the image.

@@ -11,6 +11,8 @@ mod backward;
 mod estimate;
 mod forward;
 mod layers;
+#[cfg_attr(not(any(test, feature = "gpu")), path = "program/no_gpu.rs")]
+mod on_gpu;
 mod op;
 mod read;
 mod tape;
@@ -101,7 +103,7 @@ pub enum Mode {
 }
 
 /// How activations and their gradients are stored. Sums, statistics, weights and logits are f32 always.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// f32.
     #[default]

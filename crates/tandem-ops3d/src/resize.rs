@@ -59,6 +59,18 @@ impl Resampling {
         Resampling { from: self.sides(), axes: [0, 1, 2].map(transpose) }
     }
 
+    /// Sides of what goes in.
+    #[cfg(any(test, feature = "gpu"))]
+    pub(crate) fn source_sides(&self) -> [usize; 3] {
+        self.from
+    }
+
+    /// What each voxel is made of, axis by axis.
+    #[cfg(any(test, feature = "gpu"))]
+    pub(crate) fn axes(&self) -> &[Vec<Taps>; 3] {
+        &self.axes
+    }
+
     /// Sides of what comes out.
     pub(crate) fn sides(&self) -> [usize; 3] {
         self.axes.each_ref().map(Vec::len)

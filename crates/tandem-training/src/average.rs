@@ -44,7 +44,7 @@ mod tests {
         let network = |value: f32| {
             let tensor = Tensor::new(&[value], &Device::Cpu).unwrap();
             let both = [("mean", Kind::Statistic, &tensor), ("weight", Kind::Weight, &tensor)];
-            Parameters::from_tensors(both, &Device::Cpu).unwrap()
+            Parameters::from_tensors(both, &tandem_networks::Device::Cpu).unwrap()
         };
         let (average, trained) = (network(1.0), network(3.0));
         follow(&average, &trained, 0.75).unwrap();

@@ -5,7 +5,7 @@
 //! networks of a run folder or of the model folder that it writes:
 //!
 //! ```
-//! use candle_core::Device;
+//! use tandem_networks::Device;
 //! use std::ops::ControlFlow;
 //! use std::sync::atomic::AtomicBool;
 //! use tandem_training::{Config, Model, Run, Scores, Setup};

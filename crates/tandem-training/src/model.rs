@@ -23,7 +23,7 @@ pub use record::{
 use crate::files::read_json;
 use crate::run::{CONFIG, RECORD, SUMMARY};
 use crate::{Error, EvaluationConfig, Predictor, Result, RunRecord, ScoreSummary, Selection, TrainedRun};
-use candle_core::Device;
+use tandem_networks::Device;
 use std::path::Path;
 use tandem_inference::{Protocol, SlidingWindow};
 use tandem_networks::{Parameters, Segmenter};
@@ -37,7 +37,6 @@ pub struct Model {
     record: ModelRecord,
     /// In the order of the record.
     networks: Vec<Loaded>,
-    device: Device,
 }
 
 /// A network with its weights.
@@ -81,7 +80,7 @@ impl Model {
             model.networks.push(NetworkRecord::new(name, member.request.architecture, &bytes));
             networks.push(Loaded { segmenter: member.segmenter, parameters: member.parameters });
         }
-        Ok(Model { record: model, networks, device: device.clone() })
+        Ok(Model { record: model, networks })
     }
 
     /// What `model.json` says.
@@ -108,7 +107,6 @@ impl Model {
             channels: record.channels.clone(),
             classes: record.classes.clone(),
             nsd: EvaluationConfig::default().nsd()?,
-            device: &self.device,
         })
     }
 }

@@ -1,9 +1,9 @@
 //! The networks of a run, and how a method runs them.
 
 use crate::{Config, Result, average};
-use candle_core::{Device, Tensor, bail};
+use candle_core::{Tensor, bail};
 use std::collections::BTreeMap;
-use tandem_networks::{Deferred, Parameters, Pass, Segmenter};
+use tandem_networks::{Deferred, Device, Parameters, Pass, Segmenter};
 use tandem_objectives::{Forward, Network, Prediction, Role, Step};
 use tandem_random::Draws;
 
@@ -25,7 +25,7 @@ pub struct Networks {
 }
 
 impl Networks {
-    /// Builds the networks with seeded weights; an average starts as a copy of the network it follows.
+    /// Builds the networks on a device, with seeded weights; an average starts as a copy of the network it follows.
     ///
     /// # Errors
     /// Where an architecture is unknown, or an average follows a network that is not there.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use tandem_ops3d::CpuPath;
+use tandem_ops3d::{CpuPath, Device};
 
 /// Arithmetic of the networks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,19 +45,35 @@ pub struct Kernels {
     pub precision: Precision,
     /// [`CpuPath::name`] of the path whose kernels run.
     pub cpu: String,
+    /// The GPU whose kernels run instead, and the library of its convolutions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<String>,
 }
 
 impl Kernels {
-    /// Those that networks of a precision take in this process.
+    /// Those that networks of a precision take in this process, on its CPU.
     pub fn of(precision: Precision) -> Self {
         let cpu = precision.of_networks().kernels().name().to_owned();
-        Kernels { precision: precision.decided(), cpu }
+        Kernels { precision: precision.decided(), cpu, gpu: None }
+    }
+
+    /// The same on a device.
+    pub fn on(precision: Precision, device: &Device) -> Self {
+        let gpu = match device {
+            Device::Cpu => None,
+            Device::Cuda(gpu) => Some(gpu.to_string()),
+        };
+        Kernels { gpu, ..Self::of(precision) }
     }
 }
 
 impl fmt::Display for Kernels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cpu = &self.cpu;
+        if let Some(gpu) = &self.gpu {
+            let stored = if self.precision == Precision::Bf16 { "bf16" } else { "f32" };
+            return write!(f, "{stored} on {gpu}");
+        }
         match self.precision {
             Precision::Bf16 if cpu == CpuPath::Amx.name() => write!(f, "bf16, kernels {cpu}"),
             Precision::Bf16 => write!(f, "bf16 stored, f32 kernels {cpu} (no matrix tiles)"),
@@ -86,10 +102,12 @@ mod tests {
         assert_ne!(Kernels::of(Precision::F32).cpu, "amx");
         assert_eq!(Kernels::of(Precision::Bf16).cpu, cpu_path().name());
         assert_eq!(Kernels::of(Precision::Auto), Kernels::of(Precision::Auto.decided()));
-        let shown = |precision, cpu: &str| Kernels { precision, cpu: cpu.to_owned() }.to_string();
+        let shown = |precision, cpu: &str| Kernels { precision, cpu: cpu.to_owned(), gpu: None }.to_string();
         assert_eq!(shown(Precision::Bf16, "amx"), "bf16, kernels amx");
         assert_eq!(shown(Precision::F32, "avx2"), "f32, kernels avx2");
         assert_eq!(shown(Precision::Bf16, "avx2"), "bf16 stored, f32 kernels avx2 (no matrix tiles)");
+        let of_gpu = Kernels { gpu: Some("a GPU".to_owned()), ..Kernels::of(Precision::F32) };
+        assert_eq!(of_gpu.to_string(), "f32 on a GPU");
     }
 
     #[test]

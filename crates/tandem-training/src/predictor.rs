@@ -4,12 +4,11 @@ use crate::files::read_json;
 use crate::provenance::sha256;
 use crate::run::CONFIG;
 use crate::{Checkpoint, Checkpoints, Config, Error, Member, Result, Selection, Trainer};
-use candle_core::Device;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use tandem_inference::{Protocol, Segmentation, SlidingWindow};
 use tandem_metrics::Nsd;
-use tandem_networks::Segmenter;
+use tandem_networks::{Device, Segmenter};
 use tandem_volume::Image;
 use tandem_volume::prepared::Names;
 
@@ -21,7 +20,6 @@ pub struct Predictor<'a> {
     pub(crate) channels: Names,
     pub(crate) classes: Names,
     pub(crate) nsd: Nsd,
-    pub(crate) device: &'a Device,
 }
 
 impl<'a> Predictor<'a> {
@@ -29,7 +27,7 @@ impl<'a> Predictor<'a> {
     ///
     /// # Errors
     /// Where the method names a predictor that is not one of its networks.
-    pub fn new(trainer: &'a Trainer, config: &'a Config, device: &'a Device) -> Result<Self> {
+    pub fn new(trainer: &'a Trainer, config: &'a Config) -> Result<Self> {
         let names = trainer.method().predictors();
         let find = |name: &&'static str| Ok(trainer.networks().get(name)?.segmenter.as_ref());
         let networks = names.iter().map(find).collect::<Result<_>>()?;
@@ -37,7 +35,7 @@ impl<'a> Predictor<'a> {
         let window = SlidingWindow { patch, stride: inference.stride, batch: inference.batch };
         let protocol = Protocol { window, spacing: config.data.spacing_mm };
         let (channels, classes) = (config.data.channel_names(), config.data.class_names());
-        Ok(Predictor { names, networks, protocol, channels, classes, nsd: config.evaluation.nsd()?, device })
+        Ok(Predictor { names, networks, protocol, channels, classes, nsd: config.evaluation.nsd()? })
     }
 
     /// Names of the networks, in the order of [`Self::segment`]'s probabilities.
@@ -81,12 +79,11 @@ impl<'a> Predictor<'a> {
         scan: &Image,
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Segmentation> {
-        tandem_inference::segment(&self.networks, scan, &self.protocol, self.device, progress).map_err(
-            |source| match source {
+        tandem_inference::segment(&self.networks, scan, &self.protocol, &candle_core::Device::Cpu, progress)
+            .map_err(|source| match source {
                 tandem_inference::Error::Stopped => Error::Stopped,
                 source => Error::Prediction { id: id.to_owned(), source },
-            },
-        )
+            })
     }
 }
 
@@ -98,11 +95,10 @@ pub struct TrainedRun {
     steps: u64,
     selection: Selection,
     checkpoint: PathBuf,
-    device: Device,
 }
 
 impl TrainedRun {
-    /// Opens a run folder.
+    /// Opens a run folder; its networks run on a device.
     ///
     /// # Errors
     /// Where the folder is no run, holds no checkpoint, or a damaged one or one of another run.
@@ -135,7 +131,7 @@ impl TrainedRun {
     fn of(folder: &Path, config: Config, path: PathBuf, device: &Device) -> Result<Self> {
         config.check()?;
         // The scores of other weights than those that were asked for would mislead.
-        let checkpoint = Checkpoint::load(&path, device).map_err(|error| {
+        let checkpoint = Checkpoint::load(&path, &candle_core::Device::Cpu).map_err(|error| {
             let remedy = "resume the run, which then goes on from the checkpoint before it";
             Error::run_file(folder, format!("cannot be used: {error}; {remedy}"))
         })?;
@@ -147,7 +143,7 @@ impl TrainedRun {
         trainer.restore(&checkpoint)?;
         let steps = checkpoint.header.steps;
         let selection = Selection::Final;
-        Ok(TrainedRun { config, trainer, steps, selection, checkpoint: path, device: device.clone() })
+        Ok(TrainedRun { config, trainer, steps, selection, checkpoint: path })
     }
 
     /// The run's settings.
@@ -193,6 +189,6 @@ impl TrainedRun {
     /// # Errors
     /// As [`Predictor::new`].
     pub fn predictor(&self) -> Result<Predictor<'_>> {
-        Predictor::new(&self.trainer, &self.config, &self.device)
+        Predictor::new(&self.trainer, &self.config)
     }
 }

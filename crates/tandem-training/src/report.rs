@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_report_names_both_shares_and_counts_what_is_undefined() {
-        let kernels = |cpu: &str| Kernels { precision: Precision::Bf16, cpu: cpu.to_owned() };
+        let kernels = |cpu: &str| Kernels { precision: Precision::Bf16, cpu: cpu.to_owned(), gpu: None };
         let ids = |range: std::ops::Range<usize>| range.map(|at| at.to_string()).collect();
         let record = RunRecord {
             version: "0.1.0".into(),

@@ -24,7 +24,6 @@ use crate::{
     Breakdown, Config, Error, Kernels, Lists, Result, ScoreSummary, Scores, Selection, StepRecord, Trainer,
     ValidationRecord, report,
 };
-use candle_core::Device;
 use plan::Plan;
 use serde::{Deserialize, Serialize};
 use state::State;
@@ -32,6 +31,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use tandem_networks::Device;
 use tandem_volume::prepared::{Normalisation, PreparedSet};
 use tandem_volume::remove_partial;
 
@@ -235,7 +235,9 @@ impl Run {
         }
         let began: RunRecord = read_json(&folder.join(RECORD))?;
         plan.check_origin(&folder.join(RECORD), &began.config_digest, &began.data_digest)?;
-        let newest = plan.kept.newest(&plan.device, &mut |problem| observe(Event::Damaged { problem }))?;
+        let newest = plan
+            .kept
+            .newest(&candle_core::Device::Cpu, &mut |problem| observe(Event::Damaged { problem }))?;
         if let Some((path, checkpoint)) = &newest {
             plan.check_origin(path, &checkpoint.header.config, &checkpoint.header.data)?;
             trainer.restore(checkpoint)?;

@@ -241,7 +241,7 @@ mod tests {
         let path = folder.path().join("log");
         let on = |steps, precision, cpu: &str| KernelsRecord {
             steps,
-            kernels: Kernels { precision, cpu: cpu.to_owned() },
+            kernels: Kernels { precision, cpu: cpu.to_owned(), gpu: None },
         };
         let (tiles, without) = (on(0, Precision::Bf16, "amx"), on(2, Precision::Bf16, "avx512"));
         let mut log = RunLog::open(&path, 0).unwrap();

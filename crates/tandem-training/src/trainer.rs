@@ -3,9 +3,10 @@
 use crate::guard::{self, Before, Quantity};
 use crate::networks::{Networks, Passes};
 use crate::{Checkpoint, Config, Error, Header, Result, Sgd, StepRecord, TrainingConfig, learning_rate};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use tandem_networks::Device;
 use tandem_objectives::{Batch, Method, Role, Step};
 
 /// A method with its networks and their optimisers.
@@ -17,7 +18,7 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Builds the method of the settings and its networks.
+    /// Builds the method of the settings and its networks, which run on a device.
     ///
     /// # Errors
     /// Where the method or one of its options is unknown, or a network cannot be built.
@@ -127,7 +128,7 @@ impl Trainer {
             let (name, parameters) = (member.request.name, &member.parameters);
             checkpoint.networks.insert(name.to_owned(), parameters.tensors()?);
             if let Some(momentum) = self.optimisers.get(name).and_then(Sgd::momentum) {
-                let momentum = Tensor::from_slice(momentum, momentum.len(), &Device::Cpu)?;
+                let momentum = Tensor::from_slice(momentum, momentum.len(), &candle_core::Device::Cpu)?;
                 checkpoint.momentum.insert(name.to_owned(), parameters.split(&momentum)?);
             }
         }

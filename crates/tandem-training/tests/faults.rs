@@ -2,10 +2,10 @@
 
 use crate::reference::tiny;
 use crate::run::{RUNNING, coarse, prepared, setup, train};
-use candle_core::Device;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use tandem_networks::Device;
 use tandem_training::{CaseList, Config, Error, Event, Run, TrainedRun};
 
 fn checkpoint(run: &Path, name: &str) -> PathBuf {

@@ -58,7 +58,7 @@ fn plain() -> Plain {
 fn trainer(method: Box<dyn Method>, change: impl FnOnce(&mut Config)) -> Trainer {
     let mut config = tiny("supervised-ensemble", 6);
     change(&mut config);
-    Trainer::with_method(method, &config, &Device::Cpu).unwrap()
+    Trainer::with_method(method, &config, &tandem_networks::Device::Cpu).unwrap()
 }
 
 /// Two labelled patches and one that is not; the voxels are as they are, or all infinite.

@@ -54,7 +54,7 @@ fn every_method_learns_in_a_few_steps() {
         let mut config = tiny(method, STEPS);
         (config.network.filters, config.network.dropout) = (2, 0.0);
         config.training.learning_rate = 0.05;
-        let mut trainer = Trainer::new(&config, &Device::Cpu).unwrap();
+        let mut trainer = Trainer::new(&config, &tandem_networks::Device::Cpu).unwrap();
         let before = cross_entropy(&trainer);
         (0..STEPS).for_each(|step| drop(trainer.step(step, &batch(step)).unwrap()));
         let after = cross_entropy(&trainer);

@@ -1,7 +1,7 @@
 //! Model folders: of a run, and of weights that PyTorch saved.
 
 use crate::run::{coarse, prepared, train};
-use candle_core::Device;
+use tandem_networks::Device;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -258,7 +258,7 @@ fn weights_that_pytorch_saved_predict_what_they_predict_there() {
     );
     let Origin::Import(origin) = &model.record().origin else { panic!("{:?}", model.record()) };
     assert_eq!((origin.file.as_str(), origin.prefix.as_str()), ("vnet.pth", ""));
-    let expected = candle_core::safetensors::load(golden("vnet.safetensors"), &Device::Cpu).unwrap();
+    let expected = candle_core::safetensors::load(golden("vnet.safetensors"), &candle_core::Device::Cpu).unwrap();
     let image = expected["image"].to_dtype(candle_core::DType::F32).unwrap();
     let (_, network) = model.networks().next().unwrap();
     let logits = network.forward(&image, Pass::Infer).unwrap().logits;

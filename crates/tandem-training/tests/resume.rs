@@ -11,7 +11,7 @@ fn method() -> Box<dyn Method> {
 }
 
 fn trainer() -> Trainer {
-    Trainer::with_method(method(), &tiny("supervised-ensemble", 6), &Device::Cpu).unwrap()
+    Trainer::with_method(method(), &tiny("supervised-ensemble", 6), &tandem_networks::Device::Cpu).unwrap()
 }
 
 /// Two labelled patches and one that is not.

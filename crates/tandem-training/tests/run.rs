@@ -1,13 +1,13 @@
 //! Whole runs on tiny scans of balls.
 
 use crate::reference::tiny;
-use candle_core::Device;
 use ndarray::Array3;
 use std::cell::Cell;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use tandem_networks::Device;
 use tandem_random::Draws;
 use tandem_training::{
     CaseList, Component, Config, Error, Event, Grid, Kernels, Precision, Provenance, Run, Scores, Setup,

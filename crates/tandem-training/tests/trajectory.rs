@@ -1,7 +1,7 @@
 //! Five steps of SGD against PyTorch in f64: losses, weights, running statistics, and the output after them.
 
 use crate::reference::{Plain, reference, tiny};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use tandem_networks::Pass;
 use tandem_objectives::Batch;
 use tandem_training::{Tensors, Trainer};
@@ -24,7 +24,7 @@ fn check(case: &str, architecture: &'static str, filters: usize) {
     let mut config = tiny("supervised-ensemble", 6000);
     (config.network.filters, config.network.dropout) = (filters, 0.0);
     let method = Plain { architecture, teacher: None, seen: 0.0 };
-    let mut trainer = Trainer::with_method(Box::new(method), &config, &Device::Cpu).unwrap();
+    let mut trainer = Trainer::with_method(Box::new(method), &config, &tandem_networks::Device::Cpu).unwrap();
     let student = |trainer: &Trainer| trainer.networks().get("student").unwrap().parameters.clone();
     student(&trainer).load(&under("before/")).unwrap();
 

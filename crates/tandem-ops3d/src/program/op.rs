@@ -2,6 +2,7 @@
 
 use super::backward::backward;
 use super::forward::{Forward, forward};
+use super::on_gpu::{self, GpuTape};
 use super::tape::{Kept, Tape};
 use super::{Mode, Node, Precision, Program, Value, Weights};
 use crate::cpu::element::Element;
@@ -11,7 +12,8 @@ use crate::cpu::scratch::Scratch;
 use crate::cpu::transpose::transpose;
 use crate::deferred::{Deferred, ReadRow, RowGradient, Source, add_row};
 use crate::storage::{filled, slice, with_slices};
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Result, Shape, Tensor, Var, bail};
+use crate::{Device, Gpu};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, Var, bail};
 use half::bf16;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -68,6 +70,7 @@ pub(super) struct OtherGradient {
 enum AnyTape {
     F32(Tape<f32>),
     Bf16(Tape<bf16>),
+    Gpu(GpuTape),
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -100,7 +103,7 @@ pub(super) fn run(
     let run = x.contiguous()?.apply_op2(&leaf, op)?;
     if let Mode::Train { .. } = mode {
         let moved = std::mem::take(&mut lock(&state).statistics);
-        statistics.set(&Tensor::from_vec(moved, statistics.shape(), &Device::Cpu)?)?;
+        statistics.set(&Tensor::from_vec(moved, statistics.shape(), &candle_core::Device::Cpu)?)?;
     }
     let (mut logits, mut heads) = (None, BTreeMap::new());
     for (index, values, dims) in std::mem::take(&mut lock(&state).made) {
@@ -134,10 +137,24 @@ impl Run {
         let statistics = std::mem::take(&mut lock(&self.state).statistics);
         let Forward { tape, heads, statistics } =
             forward::<S>(&self.program, image, weights, statistics, self.mode)?;
+        self.leave(keep(tape), heads, statistics);
+        Ok(())
+    }
+
+    /// The same on a GPU.
+    fn forward_on(&self, gpu: &Gpu, image: (&[f32], [usize; 5]), weights: &[f32]) -> Result<()> {
+        let statistics = std::mem::take(&mut lock(&self.state).statistics);
+        let how = (self.mode, self.precision);
+        let on_gpu::Forward { tape, heads, statistics } =
+            on_gpu::forward(gpu, &self.program, image, weights, statistics, how)?;
+        self.leave(AnyTape::Gpu(tape), heads, statistics);
+        Ok(())
+    }
+
+    fn leave(&self, tape: AnyTape, heads: Vec<(usize, Vec<f32>, [usize; 5])>, statistics: Vec<f32>) {
         let mut state = lock(&self.state);
         (state.statistics, state.made) = (statistics, heads);
-        state.tape = (self.mode != Mode::Infer).then(|| keep(tape));
-        Ok(())
+        state.tape = (self.mode != Mode::Infer).then_some(tape);
     }
 }
 
@@ -158,9 +175,10 @@ impl CustomOp2 for Run {
         };
         let image = (slice(self.name(), x, xl)?, [n, c, d, h, width]);
         with_slices(self.name(), [self.weights.values()], |[weights]| {
-            match self.precision {
-                Precision::F32 => self.forward(image, weights, AnyTape::F32)?,
-                Precision::Bf16 => self.forward(image, weights, AnyTape::Bf16)?,
+            match (self.weights.device(), self.precision) {
+                (Device::Cuda(gpu), _) => self.forward_on(gpu, image, weights)?,
+                (Device::Cpu, Precision::F32) => self.forward(image, weights, AnyTape::F32)?,
+                (Device::Cpu, Precision::Bf16) => self.forward(image, weights, AnyTape::Bf16)?,
             }
             Ok((CpuStorage::F32(vec![0.0]), Shape::from(())))
         })
@@ -181,8 +199,10 @@ impl CustomOp2 for Run {
         let found = with_slices(self.name(), [self.weights.values()], |[w]| match tape {
             AnyTape::F32(tape) => backward(&self.program, tape, w, heads, others, image),
             AnyTape::Bf16(tape) => backward(&self.program, tape, w, heads, others, image),
+            AnyTape::Gpu(tape) => on_gpu::backward(&self.program, tape, w.len(), heads, others, image),
         })?;
-        let dx = found.image.map(|values| Tensor::from_vec(values, x.shape(), &Device::Cpu)).transpose()?;
+        let host = &candle_core::Device::Cpu;
+        let dx = found.image.map(|values| Tensor::from_vec(values, x.shape(), host)).transpose()?;
         self.weights.give_gradient(found.weights);
         Ok((dx, None))
     }
@@ -200,6 +220,7 @@ impl Recalled {
         let tape: &dyn AnyRows = match &state.tape {
             Some(AnyTape::F32(tape)) => tape,
             Some(AnyTape::Bf16(tape)) => tape,
+            Some(AnyTape::Gpu(tape)) => tape,
             None => bail!("the run kept no activations, or a backward pass used them up"),
         };
         f(tape, self.value.0)
@@ -228,11 +249,7 @@ impl Source for Recalled {
     }
 
     fn with_rows(&self, use_rows: &mut dyn FnMut(ReadRow)) -> Result<()> {
-        self.with_tape(|tape, value| {
-            tape.dims(value)?;
-            use_rows(&|row, to| tape.row(value, row, to));
-            Ok(())
-        })
+        self.with_tape(|tape, value| tape.with_rows(value, use_rows))
     }
 
     fn loss(&self, value: f32, gradient: RowGradient) -> Result<Tensor> {
@@ -241,10 +258,11 @@ impl Source for Recalled {
 }
 
 /// The values of a tape, whatever their storage.
-trait AnyRows: Sync {
+trait AnyRows {
     /// `(n, d, h, w, c)` of a value that can be read.
     fn dims(&self, value: usize) -> Result<[usize; 5]>;
-    fn row(&self, value: usize, row: usize, to: &mut [f32]);
+    /// Calls with a function that reads the rows of a value.
+    fn with_rows(&self, value: usize, use_rows: &mut dyn FnMut(ReadRow)) -> Result<()>;
 }
 
 impl<S: Element> AnyRows for Tape<S> {
@@ -255,8 +273,21 @@ impl<S: Element> AnyRows for Tape<S> {
             _ => bail!("the program has no value {value}"),
         }
     }
-    fn row(&self, value: usize, row: usize, to: &mut [f32]) {
-        self.read_row(value, row, to);
+    fn with_rows(&self, value: usize, use_rows: &mut dyn FnMut(ReadRow)) -> Result<()> {
+        self.dims(value)?;
+        use_rows(&|row, to| self.read_row(value, row, to));
+        Ok(())
+    }
+}
+
+impl AnyRows for GpuTape {
+    fn dims(&self, value: usize) -> Result<[usize; 5]> {
+        self.dims(value)
+    }
+    fn with_rows(&self, value: usize, use_rows: &mut dyn FnMut(ReadRow)) -> Result<()> {
+        let values = self.values(value)?;
+        use_rows(&|row, to| to.copy_from_slice(&values[row * to.len()..][..to.len()]));
+        Ok(())
     }
 }
 

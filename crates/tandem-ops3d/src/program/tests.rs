@@ -50,9 +50,13 @@ impl Flat {
     }
 
     fn finish(self) -> (Weights, Var) {
+        self.finish_on(&crate::Device::Cpu)
+    }
+
+    fn finish_on(self, device: &crate::Device) -> (Weights, Var) {
         let count = self.statistics.len();
         let statistics = Var::from_vec(self.statistics, count, &Device::Cpu).unwrap();
-        (Weights::new(self.weights, &Device::Cpu).unwrap(), statistics)
+        (Weights::new(self.weights, device).unwrap(), statistics)
     }
 
     fn norm(&mut self, channels: usize) -> NormLayer {
@@ -85,7 +89,18 @@ struct Sample {
 
 const KEY: u64 = 77;
 
+/// The devices that programs are tested on; a line says which of them are not there.
+fn devices() -> Vec<crate::Device> {
+    let (devices, missing) = crate::Device::all();
+    missing.iter().for_each(|missing| eprintln!("SKIPPED on a device: {missing}"));
+    devices
+}
+
 fn sample() -> Sample {
+    sample_on(&crate::Device::Cpu)
+}
+
+fn sample_on(device: &crate::Device) -> Sample {
     let mut flat = Flat::default();
     let same = Conv3dParams::uniform(1, 1);
     let half = Conv3dParams::uniform(2, 0);
@@ -111,7 +126,7 @@ fn sample() -> Sample {
     let up = unit(&mut program, dropped, 4, act, Sum::After(skip));
     let features = unit(&mut program, up, 5, act, Sum::Nothing);
     program.head(features, head[0].clone(), head[1].clone());
-    let (weights, statistics) = flat.finish();
+    let (weights, statistics) = flat.finish_on(device);
     Sample { program: Arc::new(program), weights, statistics, features, layers, head }
 }
 
@@ -211,7 +226,17 @@ fn loss(logits: &Tensor, features: &Tensor) -> Result<Tensor> {
 }
 
 fn check(mode: Mode, precision: Precision, error: fn(&Tensor, &Tensor) -> f32, tolerance: f32) {
-    let sample = sample();
+    devices().iter().for_each(|device| check_on(device, mode, precision, error, tolerance));
+}
+
+fn check_on(
+    device: &crate::Device,
+    mode: Mode,
+    precision: Precision,
+    error: fn(&Tensor, &Tensor) -> f32,
+    tolerance: f32,
+) {
+    let sample = sample_on(device);
     let image = image();
     let [logits, features] = sample.by_parts(&image, mode).unwrap();
     let expected = loss(&logits, &features).unwrap().backward().unwrap();
@@ -247,33 +272,41 @@ fn equals_its_parts() {
 
 #[test]
 fn inference_gives_the_same_logits_and_keeps_nothing() {
-    let sample = sample();
-    let image = image();
-    let run = |mode| {
-        sample.program.run(&image, &sample.weights, &sample.statistics, (mode, Precision::F32)).unwrap()
-    };
-    let [kept, lean] = [run(Mode::Evaluate), run(Mode::Infer)];
-    assert_eq!(error(&lean.logits, &kept.logits), 0.0);
-    assert!(lean.value(sample.features).get().is_err());
-    assert!(lean.logits.sum_all().unwrap().backward().is_err());
+    for device in devices() {
+        let sample = sample_on(&device);
+        let image = image();
+        let run = |mode| {
+            sample.program.run(&image, &sample.weights, &sample.statistics, (mode, Precision::F32)).unwrap()
+        };
+        let [kept, lean] = [run(Mode::Evaluate), run(Mode::Infer)];
+        assert_eq!(error(&lean.logits, &kept.logits), 0.0);
+        assert!(lean.value(sample.features).get().is_err());
+        assert!(lean.logits.sum_all().unwrap().backward().is_err());
+    }
 }
 
 #[test]
 fn a_loss_on_features_alone_reaches_the_weights() {
-    let sample = sample();
-    let mode = (Mode::Evaluate, Precision::F32);
-    let outputs = sample.program.run(&image(), &sample.weights, &sample.statistics, mode).unwrap();
-    let loss = outputs.value(sample.features).get().unwrap().sqr().unwrap().sum_all().unwrap();
-    loss.backward().unwrap();
-    let gradient = sample.weights.take_gradient().unwrap();
-    assert!(gradient[sample.layers[0].0.weight.clone()].iter().any(|g| *g != 0.0));
-    assert!(gradient[sample.head[0].clone()].iter().all(|g| *g == 0.0));
+    for device in devices() {
+        let sample = sample_on(&device);
+        let mode = (Mode::Evaluate, Precision::F32);
+        let outputs = sample.program.run(&image(), &sample.weights, &sample.statistics, mode).unwrap();
+        let loss = outputs.value(sample.features).get().unwrap().sqr().unwrap().sum_all().unwrap();
+        loss.backward().unwrap();
+        let gradient = sample.weights.take_gradient().unwrap();
+        assert!(gradient[sample.layers[0].0.weight.clone()].iter().any(|g| *g != 0.0));
+        assert!(gradient[sample.head[0].clone()].iter().all(|g| *g == 0.0));
+    }
 }
 
 /// The same loss of logits and features, once through a tensor of features and once by their rows.
 #[test]
 fn a_loss_by_rows_is_the_loss_of_the_tensor() {
-    let sample = sample();
+    devices().iter().for_each(by_rows_on);
+}
+
+fn by_rows_on(device: &crate::Device) {
+    let sample = sample_on(device);
     for precision in [Precision::F32, Precision::Bf16] {
         let mode = (Mode::Train { dropout: KEY }, precision);
         let run = || sample.program.run(&image(), &sample.weights, &sample.statistics, mode).unwrap();
@@ -309,16 +342,24 @@ fn a_loss_by_rows_is_the_loss_of_the_tensor() {
 
 #[test]
 fn training_moves_the_running_statistics_and_evaluation_does_not() {
-    let sample = sample();
-    let values = || sample.statistics.to_vec1::<f32>().unwrap();
-    let before = values();
-    let run = |mode| {
-        sample.program.run(&image(), &sample.weights, &sample.statistics, (mode, Precision::F32)).unwrap()
-    };
-    run(Mode::Evaluate);
-    assert_eq!(values(), before);
-    run(Mode::Train { dropout: 1 });
-    assert!(values().iter().zip(&before).all(|(a, b)| a != b));
+    let mut moved: Option<Tensor> = None;
+    for device in devices() {
+        let sample = sample_on(&device);
+        let values = || sample.statistics.to_vec1::<f32>().unwrap();
+        let before = values();
+        let run = |mode| {
+            sample.program.run(&image(), &sample.weights, &sample.statistics, (mode, Precision::F32)).unwrap()
+        };
+        run(Mode::Evaluate);
+        assert_eq!(values(), before);
+        run(Mode::Train { dropout: 1 });
+        assert!(values().iter().zip(&before).all(|(a, b)| a != b));
+        let ours = sample.statistics.as_tensor().copy().unwrap();
+        if let Some(first) = &moved {
+            assert!(error(&ours, first) < 1e-5, "{device:?}");
+        }
+        moved = Some(ours);
+    }
 }
 
 #[test]
@@ -343,7 +384,7 @@ fn weights_without_a_layer_are_refused() {
     let Sample { program, weights, statistics, .. } = sample();
     let mut more = weights.values().to_vec1::<f32>().unwrap();
     more.push(0.0);
-    let more = Weights::new(more, &Device::Cpu).unwrap();
+    let more = Weights::new(more, &crate::Device::Cpu).unwrap();
     let mode = (Mode::Evaluate, Precision::F32);
     assert!(program.run(&image(), &more, &statistics, mode).unwrap_err().to_string().contains("layers"));
 }

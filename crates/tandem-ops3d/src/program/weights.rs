@@ -2,7 +2,8 @@
 
 use crate::cpu::rows;
 use crate::cpu::scratch::Scratch;
-use candle_core::{DType, Device, Result, Tensor, Var};
+use crate::device::Device;
+use candle_core::{DType, Result, Tensor, Var};
 use rayon::prelude::*;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,23 +19,30 @@ const CHUNK: usize = 1 << 14;
 #[derive(Clone, Debug)]
 pub struct Weights {
     values: Var,
+    device: Device,
     gradient: Arc<Mutex<Option<Gradient>>>,
     /// Stands for the weights in candle's graph, so that it knows what depends on them.
     leaf: Var,
 }
 
 impl Weights {
-    /// Weights without a gradient.
+    /// Weights without a gradient, of a network that runs on that device. They lie on the host: every pass on a GPU takes them there.
     ///
     /// # Errors
-    /// Where the device has no memory for them.
+    /// Never on the CPU, in practice.
     pub fn new(values: Vec<f32>, device: &Device) -> Result<Self> {
-        let count = values.len();
+        let (count, host) = (values.len(), &candle_core::Device::Cpu);
         Ok(Weights {
-            values: Var::from_vec(values, count, device)?,
+            values: Var::from_vec(values, count, host)?,
+            device: device.clone(),
             gradient: Arc::default(),
-            leaf: Var::zeros((), DType::F32, device)?,
+            leaf: Var::zeros((), DType::F32, host)?,
         })
+    }
+
+    /// Where the network runs.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The weights as one vector. candle's graph knows nothing of it: see [`Self::take_gradient`].

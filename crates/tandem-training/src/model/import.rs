@@ -5,7 +5,7 @@ use super::{Loaded, Model, write};
 use crate::model::state_dict::StateDict;
 use crate::provenance::sha256;
 use crate::{Error, NetworkSize, Precision, Program, Result};
-use candle_core::Device;
+use tandem_networks::Device;
 use std::fs;
 use std::path::Path;
 use tandem_volume::prepared::{Names, Normalisation};
@@ -79,7 +79,7 @@ impl Model {
             program: Program::this(),
         };
         record.check().map_err(|(field, problem)| Error::config(field, problem))?;
-        Ok(Model { record, networks: vec![Loaded { segmenter, parameters }], device: device.clone() })
+        Ok(Model { record, networks: vec![Loaded { segmenter, parameters }] })
     }
 }
 

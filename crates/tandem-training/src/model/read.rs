@@ -4,7 +4,7 @@ use super::record::{MODEL_VERSION, ModelRecord, NetworkRecord};
 use super::{Loaded, MODEL, Model};
 use crate::provenance::sha256;
 use crate::{Error, Result};
-use candle_core::Device;
+use tandem_networks::Device;
 use serde::Deserialize;
 use std::fs::{self, File};
 use std::io::Read;
@@ -23,7 +23,7 @@ pub(super) fn model(folder: &Path, device: &Device) -> Result<Model> {
     let record = record(&folder.join(MODEL))?;
     let networks = record.networks.iter().enumerate();
     let networks = networks.map(|at| network(folder, &record, at, device)).collect::<Result<_>>()?;
-    Ok(Model { record, networks, device: device.clone() })
+    Ok(Model { record, networks })
 }
 
 fn record(path: &Path) -> Result<ModelRecord> {
@@ -81,7 +81,7 @@ fn network(
             format!("is too short for {values} values, as {MODEL} says (networks[{index}], network.filters)");
         return Err(wrong(problem));
     }
-    let tensors = candle_core::safetensors::load_buffer(&bytes, device)
+    let tensors = candle_core::safetensors::load_buffer(&bytes, &candle_core::Device::Cpu)
         .map_err(|error| wrong(format!("is no safetensors file: {error}")))?;
     let (segmenter, parameters) = tandem_networks::build(&network.architecture, &config, 0, device)?;
     let load = parameters.load(&tensors.into_iter().collect());

@@ -5,7 +5,6 @@ use crate::working_grid::on_working_grid;
 use crate::{
     Checkpoints, Config, Dataset, Error, Kernels, Lists, Program, Result, Trainer, TwoStreamSampler, host,
 };
-use candle_core::Device;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tandem_volume::prepared::{PreparedSet, Split};
@@ -16,7 +15,6 @@ pub(super) struct Plan {
     pub(super) record: RunRecord,
     pub(super) folder: PathBuf,
     pub(super) kept: Checkpoints,
-    pub(super) device: Device,
     /// The scans on their own grids.
     pub(super) own: PreparedSet,
     pub(super) dataset: Dataset,
@@ -67,7 +65,7 @@ impl Plan {
             data_digest: own.digest().to_owned(),
             config_digest: config.digest()?,
             seed: training.seed,
-            kernels: Kernels::of(config.precision),
+            kernels: Kernels::on(config.precision, &device),
             threads: rayon::current_num_threads(),
             processor: host::processor(),
             training_scans: own.manifest().cases.iter().filter(|case| case.split == Split::Train).count(),
@@ -76,7 +74,7 @@ impl Plan {
             normalisation: own.manifest().normalisation.clone(),
         };
         let (folder, kept) = (folder.to_owned(), Checkpoints::of(folder));
-        Ok((Plan { config, record, folder, kept, device, own, dataset, sampler }, trainer))
+        Ok((Plan { config, record, folder, kept, own, dataset, sampler }, trainer))
     }
 
     /// # Errors

@@ -64,7 +64,7 @@ impl State {
             if due(training.validate_every, self.steps) {
                 self.validate(plan, None, stop, observe)?;
             }
-            let batch = batch::stack(&batches.next()?, &plan.device)?;
+            let batch = batch::stack(&batches.next()?, &candle_core::Device::Cpu)?;
             match self.trainer.step(self.steps, &batch) {
                 Err(Error::NotFinite(breakdown)) => self.skip(plan, breakdown, &batch, observe)?,
                 taken => {
@@ -123,7 +123,7 @@ impl State {
         observe: Observer<'_>,
     ) -> Result<Scores> {
         let checkpoint = self.save(plan, observe)?;
-        let predictor = Predictor::new(&self.trainer, &plan.config, &plan.device)?;
+        let predictor = Predictor::new(&self.trainer, &plan.config)?;
         let cases = subjects(&plan.own, &plan.record.lists.validation);
         let mut progress = |case: &str, done: usize, total: usize| {
             observe(Event::Validating { case, done, total });

@@ -14,7 +14,7 @@ struct Heads {
 const FURTHER: [&str; 3] = ["aligned", "half", "nearest"];
 const MODES: [Resize; 2] = [Resize::TrilinearAligned, Resize::Nearest];
 
-fn heads() -> Heads {
+fn heads_on(device: &crate::Device) -> Heads {
     let mut flat = Flat::default();
     let same = Conv3dParams::uniform(1, 1);
     let half = Conv3dParams::uniform(2, 0);
@@ -46,7 +46,7 @@ fn heads() -> Heads {
         let [weight, bias] = parts[1 + 2 * i].clone();
         program.further_head(FURTHER[2 * i], x, weight, bias);
     }
-    let (weights, statistics) = flat.finish();
+    let (weights, statistics) = flat.finish_on(device);
     let head = parts[0].clone();
     let program = Arc::new(program);
     Heads { sample: Sample { program, weights, statistics, features, layers, head }, parts }
@@ -98,7 +98,11 @@ fn made(outputs: &Outputs) -> Vec<Tensor> {
 
 #[test]
 fn all_heads_equal_their_parts_and_are_differentiated_together() {
-    let (heads, image) = (heads(), image());
+    devices().iter().for_each(all_heads_on);
+}
+
+fn all_heads_on(device: &crate::Device) {
+    let (heads, image) = (heads_on(device), image());
     for mode in [Mode::Train { dropout: KEY }, Mode::Evaluate] {
         let expected = heads.by_parts(&image, mode).unwrap();
         let gradients = loss_of(&expected).backward().unwrap();
@@ -126,25 +130,27 @@ fn all_heads_equal_their_parts_and_are_differentiated_together() {
 
 #[test]
 fn inference_runs_the_logits_alone() {
-    let (heads, image) = (heads(), image());
-    let [kept, lean] = [Mode::Evaluate, Mode::Infer].map(|mode| heads.run(&image, mode, Precision::F32));
-    assert_eq!(error(&lean.logits, &kept.logits), 0.0);
-    assert!(lean.heads.is_empty() && lean.value(heads.sample.features).get().is_err());
+    for device in devices() {
+        let (heads, image) = (heads_on(&device), image());
+        let [kept, lean] = [Mode::Evaluate, Mode::Infer].map(|mode| heads.run(&image, mode, Precision::F32));
+        assert_eq!(error(&lean.logits, &kept.logits), 0.0);
+        assert!(lean.heads.is_empty() && lean.value(heads.sample.features).get().is_err());
+    }
 }
 
 #[test]
 fn a_loss_of_one_head_reaches_what_is_before_it_and_nothing_else() {
-    let heads = heads();
-    let outputs = heads.run(&image(), Mode::Train { dropout: KEY }, Precision::F32);
-    outputs.heads["nearest"].sqr().unwrap().sum_all().unwrap().backward().unwrap();
-    let gradient = heads.sample.weights.take_gradient().unwrap();
-    let reached = |range: &Range<usize>| gradient[range.clone()].iter().any(|g| *g != 0.0);
-    let layers: Vec<bool> = heads.sample.layers.iter().map(|(conv, _)| reached(&conv.weight)).collect();
-    assert_eq!(layers, [true, true, false, false, true]);
-    assert_eq!(
-        heads.parts.iter().map(|[weight, _]| reached(weight)).collect::<Vec<_>>(),
-        [false, false, false, true]
-    );
+    for device in devices() {
+        let heads = heads_on(&device);
+        let outputs = heads.run(&image(), Mode::Train { dropout: KEY }, Precision::F32);
+        outputs.heads["nearest"].sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        let gradient = heads.sample.weights.take_gradient().unwrap();
+        let reached = |range: &Range<usize>| gradient[range.clone()].iter().any(|g| *g != 0.0);
+        let layers: Vec<bool> = heads.sample.layers.iter().map(|(conv, _)| reached(&conv.weight)).collect();
+        assert_eq!(layers, [true, true, false, false, true]);
+        let parts: Vec<bool> = heads.parts.iter().map(|[weight, _]| reached(weight)).collect();
+        assert_eq!(parts, [false, false, false, true]);
+    }
 }
 
 #[test]

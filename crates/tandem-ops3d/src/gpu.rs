@@ -1,0 +1,51 @@
+//! Networks on a GPU: memory, kernels and convolutions. What a network is made of is in `program/on_gpu`.
+//!
+//! Tensors stay on the host: a network is one operation of candle's graph, so a pass takes an image there and brings logits back,
+//! and whatever lies between never leaves the GPU. The CUDA of candle itself is not used: it would need the CUDA compiler and
+//! libraries to build, and its tensors would hold nothing that the graph needs.
+
+mod buffer;
+mod conv;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
+#[cfg(any(test, feature = "emulator"))]
+pub(crate) mod emulator;
+mod machine;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use buffer::Buffer;
+pub(crate) use conv::Operands;
+pub(crate) use machine::{Kind, Machine};
+pub(crate) use queue::{Norm, NormGradients, NormParameters, Queue, Rest, Tables};
+
+use std::sync::Arc;
+
+/// A GPU that networks run on. Clones are the same one.
+#[derive(Clone)]
+pub struct Gpu(pub(crate) Arc<dyn Machine>);
+
+impl Gpu {
+    /// Whether cuDNN is there and wanted.
+    pub fn has_cudnn(&self) -> bool {
+        self.0.convolves()
+    }
+
+    /// What is worth knowing of the work so far: which convolutions ran by which kernels.
+    pub fn remarks(&self) -> Option<String> {
+        self.0.remarks()
+    }
+}
+
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.describe())
+    }
+}
+
+impl std::fmt::Display for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.describe())
+    }
+}

@@ -1,0 +1,89 @@
+//! Memory on a machine.
+
+use super::machine::Machine;
+use candle_core::Result;
+use std::sync::Arc;
+
+/// Memory on a machine. Clones share it; it goes back with the last of them.
+#[derive(Clone)]
+pub(crate) struct Buffer(Arc<Memory>);
+
+struct Memory {
+    machine: Arc<dyn Machine>,
+    address: u64,
+    bytes: usize,
+}
+
+/// What can be copied to a machine and back.
+///
+/// # Safety
+/// Plain data without padding, of which every bit pattern is a value.
+pub(crate) unsafe trait Plain: Copy {}
+// SAFETY: numbers.
+unsafe impl Plain for f32 {}
+// SAFETY: numbers.
+unsafe impl Plain for i32 {}
+
+impl Buffer {
+    /// Memory with unspecified contents.
+    pub(crate) fn new(machine: &Arc<dyn Machine>, bytes: usize) -> Result<Self> {
+        // No machine lends nothing.
+        let bytes = bytes.max(1);
+        let address = machine.allocate(bytes)?;
+        Ok(Buffer(Arc::new(Memory { machine: machine.clone(), address, bytes })))
+    }
+
+    /// A copy of values on the host.
+    pub(crate) fn of<T: Plain>(machine: &Arc<dyn Machine>, values: &[T]) -> Result<Self> {
+        let buffer = Self::new(machine, size_of_val(values))?;
+        buffer.upload(values)?;
+        Ok(buffer)
+    }
+
+    pub(crate) fn address(&self) -> u64 {
+        self.0.address
+    }
+
+    /// The address of the f32 value of an index.
+    pub(crate) fn at(&self, index: usize) -> u64 {
+        self.0.address + (index * size_of::<f32>()) as u64
+    }
+
+    pub(crate) fn clear(&self) -> Result<()> {
+        // SAFETY: the memory is allocated.
+        unsafe { self.0.machine.clear(self.0.address, self.0.bytes) }
+    }
+
+    /// Copies values from the host to its beginning.
+    pub(crate) fn upload<T: Plain>(&self, values: &[T]) -> Result<()> {
+        assert!(size_of_val(values) <= self.0.bytes, "a buffer is too small for what is copied to it");
+        if values.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: plain data can be read as bytes; the memory is allocated and, as asserted, large enough.
+        unsafe {
+            let bytes = std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values));
+            self.0.machine.upload(bytes, self.0.address)
+        }
+    }
+
+    /// Copies its beginning to the host, once all that was asked for has run.
+    pub(crate) fn download<T: Plain>(&self, to: &mut [T]) -> Result<()> {
+        assert!(size_of_val(to) <= self.0.bytes, "a buffer is smaller than what is copied from it");
+        if to.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: every bit pattern is a value of plain data; the memory is allocated and, as asserted, large enough.
+        unsafe {
+            let bytes = std::slice::from_raw_parts_mut(to.as_mut_ptr().cast(), size_of_val(to));
+            self.0.machine.download(self.0.address, bytes)
+        }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: nobody has this memory any more; kernels that use it were asked for before.
+        unsafe { self.machine.release(self.address, self.bytes) }
+    }
+}

@@ -1,0 +1,159 @@
+// CUDA's words in plain C++: the threads of a block take turns on one thread of the CPU, block after block.
+//
+// Kernels that wait for each other (__syncthreads) run on stacks of their own; the others run from end to end. The order of threads
+// and blocks turns with every launch, so that a kernel which relies on one of them fails its tests.
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+#include <ucontext.h>
+
+#define __global__
+#define __device__
+// Blocks run one after the other, so one copy serves.
+#define __shared__ static
+
+struct Three {
+    unsigned x, y, z;
+};
+static Three gridDim, blockDim, blockIdx, threadIdx;
+
+inline float __uint_as_float(unsigned bits)
+{
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+inline unsigned __float_as_uint(float value)
+{
+    unsigned bits;
+    memcpy(&bits, &value, 4);
+    return bits;
+}
+
+// A thread of a block, on a stack of its own.
+struct Fibre {
+    ucontext_t context;
+    std::vector<char> stack;
+    bool ended;
+};
+static std::vector<Fibre> fibres;
+static ucontext_t scheduler;
+static int running = -1;
+static void (*body)(void**);
+static void** arguments;
+
+static void __syncthreads()
+{
+    if (running < 0) {
+        fprintf(stderr, "a kernel waits for its block, and is not listed as one that does\n");
+        abort();
+    }
+    swapcontext(&fibres[running].context, &scheduler);
+}
+
+static void enter_fibre()
+{
+    body(arguments);
+    fibres[running].ended = true;
+    swapcontext(&fibres[running].context, &scheduler);
+}
+
+static void run_block_in_turns(bool reversed)
+{
+    const int threads = blockDim.x;
+    fibres.resize(threads);
+    for (auto& fibre : fibres) {
+        fibre.stack.resize(64 << 10);
+        fibre.ended = false;
+        getcontext(&fibre.context);
+        fibre.context.uc_stack.ss_sp = fibre.stack.data();
+        fibre.context.uc_stack.ss_size = fibre.stack.size();
+        fibre.context.uc_link = nullptr;
+        makecontext(&fibre.context, enter_fibre, 0);
+    }
+    for (int left = threads; left > 0;) {
+        int ended = 0;
+        for (int turn = 0; turn < threads; ++turn) {
+            int thread = reversed ? threads - 1 - turn : turn;
+            running = thread;
+            threadIdx = {(unsigned)thread, 0, 0};
+            swapcontext(&scheduler, &fibres[thread].context);
+            ended += fibres[thread].ended;
+        }
+        running = -1;
+        // On a GPU it would be undefined whether the others wait for ever.
+        if (ended != 0 && ended != threads) {
+            fprintf(stderr, "threads of a block end while others wait\n");
+            abort();
+        }
+        left = threads - ended;
+    }
+}
+
+// One letter for each argument, as the program that launches has them.
+template <class T> char letter()
+{
+    if (std::is_pointer<T>::value) return 'p';
+    if (std::is_same<T, int>::value) return 'i';
+    if (std::is_same<T, long long>::value) return 'l';
+    if (std::is_same<T, double>::value) return 'd';
+    return 'g';
+}
+
+template <auto kernel> struct Kernel;
+template <class... A, void (*kernel)(A...)> struct Kernel<kernel> {
+    static void call(void** values) { unpacked(values, std::index_sequence_for<A...>()); }
+    template <std::size_t... I> static void unpacked(void** values, std::index_sequence<I...>)
+    {
+        kernel(*static_cast<std::remove_const_t<A>*>(values[I])...);
+    }
+    static std::string letters() { return {letter<A>()...}; }
+};
+
+struct Entry {
+    const char* name;
+    bool waits;
+    void (*call)(void**);
+    std::string letters;
+};
+#define KERNEL(name, waits) Entry{#name, waits, Kernel<&name>::call, Kernel<&name>::letters()}
+static std::vector<Entry> kernels();
+
+// 0, or 1 where no kernel has that name, or 2 where it takes other arguments.
+extern "C" int emulate(const char* name, const char* letters, const unsigned* grid, unsigned threads, void** values)
+{
+    static const std::vector<Entry> known = kernels();
+    static bool reversed = false;
+    for (const Entry& entry : known) {
+        if (strcmp(entry.name, name) != 0) continue;
+        if (entry.letters != letters) return 2;
+        reversed = !reversed;
+        gridDim = {grid[0], grid[1], grid[2]};
+        blockDim = {threads, 1, 1};
+        body = entry.call;
+        arguments = values;
+        const long long blocks = (long long)grid[0] * grid[1] * grid[2];
+        for (long long turn = 0; turn < blocks; ++turn) {
+            long long block = reversed ? blocks - 1 - turn : turn;
+            blockIdx = {(unsigned)(block % grid[0]), (unsigned)(block / grid[0] % grid[1]),
+                        (unsigned)(block / grid[0] / grid[1])};
+            if (entry.waits) {
+                run_block_in_turns(reversed);
+                continue;
+            }
+            for (unsigned thread = 0; thread < threads; ++thread) {
+                threadIdx = {reversed ? threads - 1 - thread : thread, 0, 0};
+                body(values);
+            }
+        }
+        return 0;
+    }
+    return 1;
+}

@@ -1,0 +1,191 @@
+//! What runs kernels: a GPU, or in tests its emulation on the CPU.
+
+use crate::conv_shape::ConvShape;
+use crate::program::Precision;
+use candle_core::{Result, bail};
+use std::ffi::c_void;
+
+/// The sources of the kernels: one program, the file that the others need first.
+pub(crate) const SOURCES: [&str; 6] = [
+    include_str!("kernels/stored.cu"),
+    include_str!("kernels/pointwise.cu"),
+    include_str!("kernels/sums.cu"),
+    include_str!("kernels/head.cu"),
+    include_str!("kernels/resample.cu"),
+    include_str!("kernels/conv.cu"),
+];
+
+/// The names of all kernels.
+pub(crate) fn kernels() -> Vec<&'static str> {
+    const BEFORE: &str = "extern \"C\" __global__ void ";
+    let names = |source: &'static str| source.split(BEFORE).skip(1).filter_map(|rest| rest.split('(').next());
+    SOURCES.into_iter().flat_map(names).collect()
+}
+
+/// Defined where activations are stored in bf16.
+pub(crate) const BF16: &str = "STORED_BF16";
+
+/// Threads of a block.
+pub(crate) const THREADS: usize = 256;
+
+/// Memory and kernels that run one after the other, in the order in which they are asked for.
+pub(crate) trait Machine: Send + Sync {
+    /// What it is, for people and for the records of a run.
+    fn describe(&self) -> String;
+
+    /// What is worth knowing of the work so far.
+    fn remarks(&self) -> Option<String> {
+        None
+    }
+
+    /// Memory of that many bytes, more than none, with unspecified contents.
+    fn allocate(&self, bytes: usize) -> Result<u64>;
+
+    /// Takes memory back once all that was asked for has run.
+    ///
+    /// # Safety
+    /// `address` is from [`Self::allocate`] with as many bytes, and is not used any more.
+    unsafe fn release(&self, address: u64, bytes: usize);
+
+    /// Clears memory.
+    ///
+    /// # Safety
+    /// As many bytes are allocated at `address`.
+    unsafe fn clear(&self, address: u64, bytes: usize) -> Result<()>;
+
+    /// Copies to the machine.
+    ///
+    /// # Safety
+    /// As many bytes are allocated at `address`.
+    unsafe fn upload(&self, from: &[u8], address: u64) -> Result<()>;
+
+    /// Waits, and copies from the machine.
+    ///
+    /// # Safety
+    /// As many bytes are allocated at `address`.
+    unsafe fn download(&self, address: u64, to: &mut [u8]) -> Result<()>;
+
+    /// Runs a kernel on a grid of blocks of [`THREADS`] threads.
+    ///
+    /// # Safety
+    /// The arguments are what the kernel takes, and what they point to is allocated and large enough.
+    unsafe fn launch(
+        &self,
+        kernel: &'static str,
+        precision: Precision,
+        grid: [usize; 3],
+        arguments: &[Argument],
+    ) -> Result<()>;
+
+    /// Whether there is a library that [`Self::convolve`] asks.
+    fn convolves(&self) -> bool {
+        false
+    }
+
+    /// A convolution by a library, where the machine has one and that one can do it; false, and nothing done, where not.
+    ///
+    /// # Safety
+    /// The job's addresses hold what [`Job`] says.
+    unsafe fn convolve(&self, _job: &Job) -> Result<bool> {
+        Ok(false)
+    }
+}
+
+/// A convolution on channels-last images. All three are stored in the precision, the weight as `(co, taps, ci)`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job {
+    pub(crate) kind: Kind,
+    pub(crate) shape: ConvShape,
+    pub(crate) precision: Precision,
+    /// Whether the result is added to what is there.
+    pub(crate) add: bool,
+    pub(crate) image: u64,
+    pub(crate) response: u64,
+    pub(crate) weight: u64,
+}
+
+/// Which of a convolution's three parts is made from the other two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// The response of an image.
+    Respond,
+    /// The image that a response spreads into.
+    Spread,
+    /// The gradient of the weight.
+    Filter,
+}
+
+/// A kernel's argument.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Argument {
+    Pointer(u64),
+    Int(i32),
+    Long(i64),
+    Double(f64),
+    Geometry(Geometry),
+}
+
+impl Argument {
+    /// Its type, as the emulator names it.
+    pub(crate) fn letter(&self) -> char {
+        match self {
+            Argument::Pointer(_) => 'p',
+            Argument::Int(_) => 'i',
+            Argument::Long(_) => 'l',
+            Argument::Double(_) => 'd',
+            Argument::Geometry(_) => 'g',
+        }
+    }
+
+    /// Where its value lies.
+    pub(crate) fn value(&self) -> *mut c_void {
+        match self {
+            Argument::Pointer(value) => std::ptr::from_ref(value).cast_mut().cast(),
+            Argument::Int(value) => std::ptr::from_ref(value).cast_mut().cast(),
+            Argument::Long(value) => std::ptr::from_ref(value).cast_mut().cast(),
+            Argument::Double(value) => std::ptr::from_ref(value).cast_mut().cast(),
+            Argument::Geometry(value) => std::ptr::from_ref(value).cast_mut().cast(),
+        }
+    }
+}
+
+/// A convolution's geometry, as `conv.cu` has it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Geometry {
+    batch: i32,
+    image: [i32; 3],
+    response: [i32; 3],
+    kernel: [i32; 3],
+    stride: [i32; 3],
+    padding: [i32; 3],
+    ci: i32,
+    co: i32,
+}
+
+impl Geometry {
+    /// # Errors
+    /// Where a side is too long for the kernels.
+    pub(crate) fn new(shape: &ConvShape) -> Result<Self> {
+        let three =
+            |sides: [usize; 3]| -> Result<[i32; 3]> { Ok([int(sides[0])?, int(sides[1])?, int(sides[2])?]) };
+        Ok(Geometry {
+            batch: int(shape.batch)?,
+            image: three(shape.image)?,
+            response: three(shape.response)?,
+            kernel: three(shape.kernel)?,
+            stride: three(shape.params.stride)?,
+            padding: three(shape.params.padding)?,
+            ci: int(shape.ci)?,
+            co: int(shape.co)?,
+        })
+    }
+}
+
+/// A number as kernels take it.
+pub(crate) fn int(value: usize) -> Result<i32> {
+    match i32::try_from(value) {
+        Ok(value) => Ok(value),
+        Err(_) => bail!("{value} is too large for a kernel on the GPU; use smaller patches"),
+    }
+}

@@ -1,0 +1,96 @@
+//! A program on a GPU: the passes of `forward.rs` and `backward.rs`, with buffers and kernels in place of slices and loops.
+//!
+//! What lies between two convolutions is written to memory once before each of them, for cuDNN reads whole images; it is not kept.
+
+mod backward;
+mod forward;
+
+use super::Precision;
+use crate::gpu::{Buffer, Norm, Queue, Rest, Tables};
+use crate::resize::Resampling;
+use candle_core::{Result, bail};
+
+pub(super) use backward::backward;
+pub(super) use forward::forward;
+
+/// What a forward pass makes.
+pub(super) struct Forward {
+    pub(super) tape: GpuTape,
+    /// Of each head that ran, by its node: `(N, K, D, H, W)` and these sides.
+    pub(super) heads: Vec<(usize, Vec<f32>, [usize; 5])>,
+    /// The running statistics after it.
+    pub(super) statistics: Vec<f32>,
+}
+
+/// What a forward pass keeps, on the GPU.
+pub(super) struct GpuTape {
+    queue: Queue,
+    /// The weights that it ran with, f32.
+    weights: Buffer,
+    /// `(n, d, h, w, c)` of every value.
+    dims: Vec<[usize; 5]>,
+    kept: Vec<Kept>,
+}
+
+enum Kept {
+    /// Nothing (any more).
+    Nothing,
+    /// The values themselves.
+    Image(Buffer),
+    /// A normalised convolution.
+    Unit(Box<KeptUnit>),
+    /// Another value, whose channels are multiplied by factors, `(n, c)`; none in evaluation.
+    Scaled { x: usize, factors: Option<Buffer> },
+    /// Another value, resized.
+    Resampled { x: usize, map: Resampling, tables: Tables },
+}
+
+struct KeptUnit {
+    /// The convolution's output.
+    middle: Buffer,
+    norm: Norm,
+    /// The unit's output where it is a sum; else it is computed from the middle wherever it is read.
+    output: Option<Buffer>,
+}
+
+impl GpuTape {
+    /// A value as convolutions read it.
+    fn read(&self, value: usize) -> Result<Buffer> {
+        match &self.kept[value] {
+            Kept::Nothing => bail!("value {value} of the program is not kept"),
+            Kept::Image(image) => Ok(image.clone()),
+            Kept::Unit(unit) => self.read_unit(value, unit, None),
+            Kept::Scaled { x, factors: None } => self.read(*x),
+            Kept::Scaled { x, factors: Some(factors) } => match &self.kept[*x] {
+                Kept::Unit(unit) if unit.output.is_none() => self.read_unit(*x, unit, Some(factors)),
+                _ => self.queue.scale(&self.read(*x)?, self.dims[value], factors),
+            },
+            Kept::Resampled { x, tables, .. } => {
+                let [n, .., c] = self.dims[value];
+                self.queue.resample(&self.read(*x)?, n, c, tables)
+            }
+        }
+    }
+
+    fn read_unit(&self, value: usize, unit: &KeptUnit, factors: Option<&Buffer>) -> Result<Buffer> {
+        if let Some(output) = &unit.output {
+            return Ok(output.clone());
+        }
+        let rest = Rest { factors, ..Rest::default() };
+        self.queue.activate(&unit.middle, self.dims[value], &unit.norm, rest)
+    }
+
+    /// `(n, d, h, w, c)` of a value that can be read.
+    pub(super) fn dims(&self, value: usize) -> Result<[usize; 5]> {
+        match (self.dims.get(value), self.kept.get(value)) {
+            (Some(_), Some(Kept::Nothing)) => bail!("value {value} of the program is not kept"),
+            (Some(dims), Some(_)) => Ok(*dims),
+            _ => bail!("the program has no value {value}"),
+        }
+    }
+
+    /// A value on the host, `(n, d, h, w, c)`.
+    pub(super) fn values(&self, value: usize) -> Result<Vec<f32>> {
+        self.queue.widened(&self.read(value)?, self.dims(value)?.iter().product())
+    }
+}

@@ -1,0 +1,197 @@
+//! The backward pass.
+
+use super::super::backward::Gradients;
+use super::super::forward::convolution;
+use super::super::op::OtherGradient;
+use super::super::{ConvLayer, Gradient, Node, NormLayer, Program, Sum};
+use super::{GpuTape, Kept};
+use crate::conv::Convolution;
+use crate::cpu::rows::for_rows;
+use crate::cpu::scratch::Scratch;
+use crate::gpu::{Buffer, Kind, NormGradients, Operands};
+use crate::storage::with_slices;
+use candle_core::{Result, Tensor, bail};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// From the gradients of what the heads made, by their nodes, and those of other values.
+pub(in super::super) fn backward(
+    program: &Program,
+    tape: GpuTape,
+    count: usize,
+    mut heads: BTreeMap<usize, Tensor>,
+    others: Vec<OtherGradient>,
+    image_wanted: bool,
+) -> Result<Gradients> {
+    let into = tape.queue.f32s(count)?;
+    // What no loss depends on has no gradient.
+    into.clear()?;
+    let values = program.nodes.iter().map(|_| None).collect();
+    let mut pass = Pass { tape, values, into, image_wanted };
+    for (index, node) in program.nodes.iter().enumerate().rev() {
+        for other in others.iter().filter(|other| other.value.0 == index) {
+            pass.add_rows(index, other)?;
+        }
+        match node {
+            Node::Input => {}
+            Node::Head { x, weight, bias, .. } => {
+                if let Some(gradient) = heads.remove(&index) {
+                    pass.head(x.0, weight, bias, &gradient)?;
+                }
+            }
+            Node::Double { x, .. } => pass.double(index, x.0)?,
+            Node::Dropout { x, .. } => pass.dropout(index, x.0)?,
+            Node::Unit { x, conv, norm, sum, .. } => pass.unit(index, x.0, conv, norm, *sum)?,
+        }
+        if index > 0 {
+            pass.tape.kept[index] = Kept::Nothing;
+        }
+    }
+    let image = pass.values[0].take().map(|gradient| pass.tape.queue.leave(&gradient, pass.tape.dims[0]));
+    let mut weights = Scratch::<f32>::take(count);
+    pass.into.download(&mut weights)?;
+    Ok(Gradients { weights: Gradient(weights), image: image.transpose()? })
+}
+
+/// One backward pass under way: it uses up the tape.
+struct Pass {
+    tape: GpuTape,
+    /// Gradients of values, complete when their node's turn comes. Nobody else has these buffers.
+    values: Vec<Option<Buffer>>,
+    /// The gradient of the weights, f32: every node writes its own.
+    into: Buffer,
+    image_wanted: bool,
+}
+
+impl Pass {
+    fn count(&self, value: usize) -> usize {
+        self.tape.dims[value].iter().product()
+    }
+
+    /// Hands a gradient to a value: the buffer itself where it is the first.
+    fn give(&mut self, value: usize, gradient: Buffer) -> Result<()> {
+        match &self.values[value] {
+            Some(sum) => self.tape.queue.add(&gradient, sum, self.count(value)),
+            None => {
+                self.values[value] = Some(gradient);
+                Ok(())
+            }
+        }
+    }
+
+    /// A gradient from outside.
+    fn add_rows(
+        &mut self,
+        value: usize,
+        OtherGradient { factor, gradient, .. }: &OtherGradient,
+    ) -> Result<()> {
+        let [.., w, c] = self.tape.dims[value];
+        let mut added = Scratch::<f32>::take(self.count(value));
+        for_rows(&mut added, w * c, |row, to| {
+            to.fill(0.0);
+            if gradient.rows.contains(&row) {
+                (gradient.add)(row, to);
+                to.iter_mut().for_each(|value| *value *= factor);
+            }
+        });
+        let sum = match self.values[value].take() {
+            Some(sum) => sum,
+            None => {
+                let zeros = self.tape.queue.stored(added.len())?;
+                zeros.clear()?;
+                zeros
+            }
+        };
+        self.tape.queue.add_f32(&added, &sum)?;
+        self.values[value] = Some(sum);
+        Ok(())
+    }
+
+    fn head(
+        &mut self,
+        x: usize,
+        weight: &Range<usize>,
+        bias: &Range<usize>,
+        gradient: &Tensor,
+    ) -> Result<()> {
+        let (tape, classes) = (&self.tape, bias.len());
+        let (features, dims) = (tape.read(x)?, tape.dims[x]);
+        let to = [weight.start, bias.start].map(|at| self.into.at(at));
+        let from = tape.weights.at(weight.start);
+        let found = with_slices("a head", [gradient], |[logits]| {
+            tape.queue.head_backward(&features, dims, logits, from, classes, to)
+        })?;
+        self.give(x, found)
+    }
+
+    fn dropout(&mut self, index: usize, x: usize) -> Result<()> {
+        let Some(mut gradient) = self.values[index].take() else { return Ok(()) };
+        if let Kept::Scaled { factors: Some(factors), .. } = &self.tape.kept[index] {
+            gradient = self.tape.queue.scale(&gradient, self.tape.dims[index], factors)?;
+        }
+        self.give(x, gradient)
+    }
+
+    fn double(&mut self, index: usize, x: usize) -> Result<()> {
+        let (Some(gradient), Kept::Resampled { map, .. }) =
+            (self.values[index].take(), &self.tape.kept[index])
+        else {
+            return Ok(());
+        };
+        let [n, .., c] = self.tape.dims[index];
+        let queue = &self.tape.queue;
+        let to = queue.resample(&gradient, n, c, &queue.tables(&map.transposed())?)?;
+        self.give(x, to)
+    }
+
+    fn unit(&mut self, index: usize, x: usize, conv: &ConvLayer, layer: &NormLayer, sum: Sum) -> Result<()> {
+        let Some(gradient) = self.values[index].take() else { return Ok(()) };
+        let Kept::Unit(unit) = std::mem::replace(&mut self.tape.kept[index], Kept::Nothing) else {
+            bail!("a network can be differentiated once only: its activations are used up")
+        };
+        let (queue, dims) = (&self.tape.queue, self.tape.dims[index]);
+        if let (Sum::Before(_), Some(output)) = (sum, &unit.output) {
+            queue.close(output, &gradient, self.count(index))?;
+        }
+        let to = NormGradients {
+            gamma: self.into.at(layer.scale.start),
+            beta: self.into.at(layer.shift.start),
+            bias: conv.bias.as_ref().map_or(0, |bias| self.into.at(bias.start)),
+        };
+        let gamma = self.tape.weights.at(layer.scale.start);
+        let inner = queue.norm_backward((&unit.middle, &gradient), dims, (&unit.norm, gamma), &to)?;
+        drop(unit);
+        // What was added to a unit has the unit's own gradient.
+        if let Sum::Before(other) | Sum::After(other) = sum {
+            self.give(other.0, gradient)?;
+        }
+        self.convolution(x, conv, &convolution(conv, self.tape.dims[x])?, &inner)
+    }
+
+    /// The gradients of a convolution's input and weight from that of its output.
+    fn convolution(
+        &mut self,
+        x: usize,
+        conv: &ConvLayer,
+        shape: &Convolution,
+        gradient: &Buffer,
+    ) -> Result<()> {
+        let (geometry, spread) = shape.geometry();
+        let queue = &self.tape.queue;
+        if x > 0 || self.image_wanted {
+            let there = self.values[x].take();
+            let add = there.is_some();
+            let to = match there {
+                Some(sum) => sum,
+                None => queue.stored(self.count(x))?,
+            };
+            let weight = self.tape.weights.at(conv.weight.start);
+            let operands = Operands { from: gradient, weight, bias: 0, to: &to, add };
+            queue.convolve(if spread { Kind::Respond } else { Kind::Spread }, geometry, &operands)?;
+            self.values[x] = Some(to);
+        }
+        let input = self.tape.read(x)?;
+        let [image, response] = if spread { [gradient, &input] } else { [&input, gradient] };
+        queue.filter(geometry, image, response, self.into.at(conv.weight.start))
+    }
+}
