@@ -2,14 +2,17 @@
 //!
 //! It is the only place that parses definitions and talks to people. Results go to standard output and into files,
 //! progress and errors to standard error. It exits with 0, with 1 after an error, with 2 where the command line is
-//! wrong, and with 130 after Ctrl-C.
+//! wrong, with 3 where `predict` failed on some scans and is done with the others, and with 130 or 143 after Ctrl-C or
+//! SIGTERM.
 #![forbid(unsafe_code)]
 
 mod check_data;
 mod compare;
+mod completions;
 mod evaluate;
 mod experiment;
 mod inspect;
+mod man;
 mod predict;
 mod prepare_data;
 mod verify;
@@ -17,6 +20,7 @@ mod verify;
 mod definition;
 mod device;
 mod grid;
+mod help;
 mod home;
 mod intensities;
 mod interrupt;
@@ -29,7 +33,7 @@ mod table;
 mod test_list;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 use home::Home;
 use std::process::ExitCode;
 use tandem_ops3d::check_cpu_path;
@@ -57,11 +61,14 @@ enum Verb {
     Predict(predict::Arguments),
     Verify(verify::Arguments),
     Inspect(inspect::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 fn main() -> ExitCode {
     let home = Home::find();
-    let verb = CommandLine::parse().verb;
+    let parsed = CommandLine::from_arg_matches(&help::command().get_matches());
+    let verb = parsed.unwrap_or_else(|error| error.exit()).verb;
     // Inside the thread pool, so that this thread works on parallel loops instead of sleeping until they are done.
     let ended = rayon::scope(|_| run(verb, &home));
     ended.unwrap_or_else(|error| {
@@ -95,6 +102,8 @@ fn run(verb: Verb, home: &Home) -> Result<ExitCode> {
         Verb::Predict(arguments) => predict::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
         Verb::Inspect(arguments) => inspect::run(&arguments),
+        Verb::Completions(arguments) => completions::run(&arguments),
+        Verb::Man(arguments) => man::run(&arguments),
     }
 }
 
