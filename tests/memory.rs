@@ -1,8 +1,12 @@
 //! What a run says that it needs, and what it takes.
 
 use crate::experiment::run;
-use crate::program::Program;
+use crate::program::{Ended, Program};
+use ndarray::{Array3, Axis, Slice};
 use serde_json::Value;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tandem_volume::{Geometry, Volume, write_image};
 
 /// How far the estimate may be from the truth.
 const TOLERANCE: f64 = 0.15;
@@ -31,5 +35,48 @@ fn the_estimate_is_what_a_run_takes() {
         let ratio = needed(&ended.stdout) / taken;
         println!("{precision}: {:.0} MiB estimated, {taken:.0} MiB taken", needed(&ended.stdout));
         assert!((ratio - 1.0).abs() <= TOLERANCE, "{precision}: {ratio:.3} of {taken:.0} MiB");
+    }
+}
+
+/// How a command ended, and the most memory that it held, in MiB.
+fn peak(mut command: Command) -> (Ended, f64) {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("tandem starts");
+    let status = format!("/proc/{}/status", child.id());
+    let watch = std::thread::spawn(move || {
+        let mut kib = 0.0;
+        // What the system says grows, and goes when the process has ended.
+        while let Ok(text) = std::fs::read_to_string(&status) {
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let Some(line) = line else { break };
+            kib = line.trim().trim_end_matches(" kB").parse().expect("a number");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        kib
+    });
+    let ended = child.wait_with_output().expect("the process ends").into();
+    (ended, watch.join().expect("a peak") / 1024.0)
+}
+
+/// A CT of 512 x 512 x 600 voxels is to pass in 2 GiB; this one has an eighth of its voxels. Together the sums of softmaxes of
+/// both networks over the whole scan would take 300 MiB, the scan itself takes 75.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_large_scan_is_segmented_in_the_memory_of_a_few_copies_of_it() {
+    const MOST: f64 = 256.0;
+    let program = Program::with_phantoms();
+    let patch = ["--set", "training.patch=[32, 32, 32]", "--set", "inference.stride=[32, 32, 32]"];
+    run(&program, "run", &[&patch[..], &["--set", "training.iterations=1"]].concat()).succeeded();
+    let array = Array3::from_shape_fn((256, 256, 300), |(i, j, k)| ((i * j + 7 * k) % 1021) as f32);
+    let (own, working) = (Geometry::isotropic(4.0), Geometry::with_spacing([4.0, 4.0, 8.0]));
+    let scan = Volume::new(array, own.unwrap());
+    write_image(program.path("own.nii"), &scan).unwrap();
+    let half = scan.array().slice_axis(Axis(2), Slice::from(..150)).to_owned();
+    write_image(program.path("resampled.nii"), &Volume::new(half, working.unwrap())).unwrap();
+    for (name, more) in [("own.nii", &["--uncertainty"][..]), ("resampled.nii", &[])] {
+        let command = program.command(&[&["predict", "run", name, "-o", "out"], more].concat());
+        let (ended, taken) = peak(command);
+        ended.succeeded();
+        println!("{name}: {taken:.0} MiB taken");
+        assert!(taken <= MOST, "{name}: {taken:.0} MiB");
     }
 }

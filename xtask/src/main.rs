@@ -47,6 +47,7 @@ fn run() -> Result<()> {
     match arguments.first().map(String::as_str) {
         Some("bench") => bench::run(&root, &arguments[1..]),
         Some("ci") => ci::run(&root),
+        Some("cuda-build") => cuda::build(&root),
         Some("docs") => docs::run(&root, &arguments[1..]),
         Some("tidy") => tidy::run(&root),
         Some("soak") => soak::run(&root, &arguments[1..]),

@@ -76,7 +76,7 @@ pub use foreground::foreground;
 pub use gamma::{Gamma, RandomGamma};
 pub use low_resolution::{LowResolution, RandomLowResolution};
 pub use noise::{Noise, RandomNoise};
-pub use normalise::normalise;
+pub use normalise::{normalise, normalise_in_place};
 pub use preprocess::{la_benchmark, pancreas_coranet, pancreas_mc_net, z_score, z_score_in_place};
 pub use transform::{Patch, RandomTransform, Transform};
 pub use turn::{RandomTurn, Turn};

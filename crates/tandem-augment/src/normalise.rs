@@ -3,14 +3,24 @@
 use ndarray::Array3;
 use tandem_volume::prepared::Normalisation;
 
-use crate::{AugmentError, Result, z_score};
+use crate::{AugmentError, Result, z_score_in_place};
 
 /// The intensities of a whole raw scan, normalised.
 ///
 /// # Errors
 /// Where a voxel is not finite, a scan that is to be z-scored has no contrast, or a window has no width.
 pub fn normalise(image: &Array3<f32>, normalisation: Normalisation) -> Result<Array3<f32>> {
-    let Normalisation::Window { low, high } = normalisation else { return z_score(image) };
+    let mut normalised = image.as_standard_layout().into_owned();
+    normalise_in_place(&mut normalised, normalisation)?;
+    Ok(normalised)
+}
+
+/// As [`normalise`], in the memory of the scan, which stays as it is where there is an error.
+///
+/// # Errors
+/// As [`normalise`].
+pub fn normalise_in_place(image: &mut Array3<f32>, normalisation: Normalisation) -> Result<()> {
+    let Normalisation::Window { low, high } = normalisation else { return z_score_in_place(image) };
     let width = high - low;
     if !(width.is_finite() && width > 0.0) {
         return Err(AugmentError::Window { low, high });
@@ -18,7 +28,8 @@ pub fn normalise(image: &Array3<f32>, normalisation: Normalisation) -> Result<Ar
     if image.iter().any(|value| !value.is_finite()) {
         return Err(AugmentError::NotFinite);
     }
-    Ok(image.mapv(|value| ((f64::from(value).clamp(low, high) - low) / width) as f32))
+    image.mapv_inplace(|value| ((f64::from(value).clamp(low, high) - low) / width) as f32);
+    Ok(())
 }
 
 #[cfg(test)]

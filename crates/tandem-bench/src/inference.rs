@@ -20,7 +20,7 @@ pub(crate) fn run(scan: &Scan, precision: Precision, report: &Report) -> Result<
         .collect::<Result<_>>()?;
     let networks: Vec<&dyn Segmenter> = networks.iter().map(AsRef::as_ref).collect();
     let image = Array3::from_shape_vec(scan.scan, noise(scan.scan.iter().product()))?;
-    let window = SlidingWindow { patch: scan.patch, stride: scan.stride, batch: scan.batch };
+    let window = SlidingWindow { patch: scan.patch, stride: scan.stride, batch: scan.batch, mirror: false };
     report.once(|| {
         let probabilities =
             predict(&networks, &[&image], &window, &device, &mut |_, _| ControlFlow::Continue(()))?;

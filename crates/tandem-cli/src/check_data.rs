@@ -9,9 +9,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use tandem_volume::layout::{Layout, ScanFolder};
 
+const EXAMPLES: &str = "Examples:
+  tandem check-data scans/
+  tandem check-data nnUNet_raw/Dataset002_Heart --json findings.json";
+
 /// Checks a folder of scans: files, checksums, voxels, labels, grids, duplicates. Exits with 1 where there are errors;
 /// warnings alone pass.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The scans: images/ with labels/, nnU-Net raw data, a Decathlon task, or a folder that prepare-data la reads.
     folder: PathBuf,

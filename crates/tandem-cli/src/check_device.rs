@@ -13,8 +13,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 use tandem_ops3d::Device;
 
+const EXAMPLES: &str = "Examples:
+  tandem check-device
+  tandem check-device --libraries";
+
 /// Compares networks on the GPU with the CPU and with reference numbers, and measures a training step.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Steps of the two trainings that are compared.
     #[arg(long, value_name = "N", default_value_t = 200)]

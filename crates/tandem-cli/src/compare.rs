@@ -31,8 +31,13 @@ use tandem_volume::write_whole;
 /// The method that the others are compared with where nothing else is said.
 const CONTROL: &str = "supervised-ensemble";
 
+const EXAMPLES: &str = "Examples:
+  tandem compare runs/grids/la-8pct-la-quick
+  tandem compare runs/grids/la-8pct-la-quick --control mean-teacher";
+
 /// Compares the methods of a grid with one of them, from the scores of its runs; runs nothing.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The folder of a grid.
     grid: PathBuf,

@@ -17,8 +17,13 @@ use tandem_volume::prepared::{PreparedSet, Split};
 /// Keys the margins of raw scans that are cropped around their label.
 const CROP_SEED: u64 = 1337;
 
+const EXAMPLES: &str = "Examples:
+  tandem evaluate runs/heart --cases data/prepared/la
+  tandem evaluate runs/heart --cases data/prepared/la --split test";
+
 /// Scores the networks of a run on scans with label maps.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The run folder.
     run: PathBuf,

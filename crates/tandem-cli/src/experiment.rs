@@ -18,9 +18,16 @@ use tandem_training::{Config, Error, Kernels, Run, RunRecord, Scores, Setup};
 use tandem_volume::prepared::PreparedSet;
 use toml::Value;
 
+const EXAMPLES: &str = "Examples:
+  tandem experiment la-8pct
+  tandem experiment la-8pct --method mean-teacher --seed 2 --set training.iterations=300
+  tandem experiment la-8pct --methods supervised-ensemble,tandem --seeds 3
+  tandem experiment --resume runs/heart";
+
 /// Trains the networks of an experiment and scores them on its validation scans; or a grid of experiments, which ends in a
 /// comparison of its methods.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The definition: a name from data/experiments, or the path of a .toml file.
     #[arg(required_unless_present = "resume")]

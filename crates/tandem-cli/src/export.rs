@@ -7,9 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tandem_training::{Model, ModelRecord, Origin, Selection};
 
-/// Writes the networks of a run, and all that a new scan needs of them, as a model folder, which predict takes in place of the
-/// run folder.
+const EXAMPLES: &str = "Examples:
+  tandem export runs/heart -o heart-model
+  tandem export runs/heart -o heart-model --onnx";
+
+/// Writes the networks of a run as a model folder: all that a new scan needs, which predict takes in place of the run folder.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The run folder, or a model folder.
     #[arg(value_name = "RUN")]

@@ -9,9 +9,13 @@ use std::process::ExitCode;
 use tandem_training::{Import, Model};
 use tandem_volume::prepared::Normalisation;
 
+const EXAMPLES: &str = "Examples:
+  tandem import vnet.pth --network vnet -o vnet-model";
+
 /// Makes a model folder of a network that another program trained: a PyTorch state dict (.pth, .pt) or a safetensors file with
 /// the parameter names of the public V-Nets. No code of the file is run.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The file with the weights.
     file: PathBuf,

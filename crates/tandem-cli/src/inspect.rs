@@ -6,8 +6,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use tandem_volume::inspect::{Inspection, Values, inspect};
 
+const EXAMPLES: &str = "Examples:
+  tandem inspect scan.nii.gz
+  tandem inspect dicom-series/ --json";
+
 /// Says what a scan's file holds: its grid, its voxels, what the header claims and how contradictions were taken.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The scan: NIfTI, NRRD, MetaImage, HDF5, or a folder with one DICOM series.
     scan: PathBuf,

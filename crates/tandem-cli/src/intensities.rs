@@ -1,7 +1,7 @@
 //! Whether a scan's intensities are normalised already, as in the benchmark's files, or raw.
 
 use anyhow::{Context, Result};
-use tandem_augment::normalise;
+use tandem_augment::normalise_in_place;
 use tandem_volume::prepared::Normalisation;
 use tandem_volume::{Image, Volume};
 
@@ -15,7 +15,7 @@ const DEVIATION: std::ops::RangeInclusive<f64> = 0.4..=2.5;
 ///
 /// # Errors
 /// Where a raw channel has no contrast or a voxel is not finite.
-pub(crate) fn normalised(image: &Image, by: &[Normalisation]) -> Result<(Image, Option<String>)> {
+pub(crate) fn normalised(image: Image, by: &[Normalisation]) -> Result<(Image, Option<String>)> {
     each_channel(image, by, |channel, by| {
         let values = || channel.array().iter().map(|&value| f64::from(value));
         let count = channel.array().len() as f64;
@@ -29,7 +29,7 @@ pub(crate) fn normalised(image: &Image, by: &[Normalisation]) -> Result<(Image, 
             Normalisation::Window { .. } => values().all(|value| (0.0..=1.0).contains(&value)),
         };
         if stays {
-            return Ok((channel.clone(), None));
+            return Ok((channel, None));
         }
         let (changed, done) = applied(channel, by)?;
         Ok((changed, Some(format!("raw intensities (mean {mean:.4}, SD {deviation:.4}), {done}"))))
@@ -40,28 +40,31 @@ pub(crate) fn normalised(image: &Image, by: &[Normalisation]) -> Result<(Image, 
 ///
 /// # Errors
 /// As [`normalised`].
-pub(crate) fn from_raw(image: &Image, by: &[Normalisation]) -> Result<(Image, Option<String>)> {
+pub(crate) fn from_raw(image: Image, by: &[Normalisation]) -> Result<(Image, Option<String>)> {
     each_channel(image, by, |channel, by| applied(channel, by).map(|(changed, done)| (changed, Some(done))))
 }
 
-fn applied(channel: &Volume<f32>, by: Normalisation) -> Result<(Volume<f32>, String)> {
+/// In the channel's own memory, since a scan can be large.
+fn applied(channel: Volume<f32>, by: Normalisation) -> Result<(Volume<f32>, String)> {
     let done = match by {
         Normalisation::ZScore => "z-scored over the whole scan".to_owned(),
         Normalisation::Window { low, high } => format!("cut off at {low} and {high} and scaled to 0 to 1"),
     };
-    Ok((Volume::new(normalise(channel.array(), by)?, channel.geometry().clone()), done))
+    let (mut array, geometry) = channel.into_parts();
+    normalise_in_place(&mut array, by)?;
+    Ok((Volume::new(array, geometry), done))
 }
 
 /// The changed channels, and what was done to each in one note.
 fn each_channel(
-    image: &Image,
+    image: Image,
     by: &[Normalisation],
-    change: impl Fn(&Volume<f32>, Normalisation) -> Result<(Volume<f32>, Option<String>)>,
+    change: impl Fn(Volume<f32>, Normalisation) -> Result<(Volume<f32>, Option<String>)>,
 ) -> Result<(Image, Option<String>)> {
     let mut notes = Vec::new();
     let mut channels = Vec::new();
-    for (index, channel) in image.channels().iter().enumerate() {
-        let several = image.channels().len() > 1;
+    let several = image.channels().len() > 1;
+    for (index, channel) in image.into_channels().into_iter().enumerate() {
         let name = if several { format!("channel {index}: ") } else { String::new() };
         let by = by.get(index).copied().unwrap_or(Normalisation::ZScore);
         let (changed, note) = change(channel, by).with_context(|| format!("{name}not normalised"))?;
@@ -85,7 +88,7 @@ mod tests {
     }
 
     fn check(mean: f32, deviation: f32) -> (f32, Option<String>) {
-        let (image, note) = normalised(&scan(mean, deviation).into(), &[]).unwrap();
+        let (image, note) = normalised(scan(mean, deviation).into(), &[]).unwrap();
         (image.channels()[0].array()[[0, 0, 0]], note)
     }
 
@@ -106,28 +109,28 @@ mod tests {
     #[test]
     fn each_channel_is_looked_at_alone() {
         let image = Image::new(vec![scan(0.9, 0.96), scan(300.0, 120.0)]).unwrap();
-        let (scores, note) = normalised(&image, &[]).unwrap();
+        let (scores, note) = normalised(image.clone(), &[]).unwrap();
         assert_eq!(scores.channels()[0], image.channels()[0]);
         assert!((scores.channels()[1].array()[[0, 0, 0]] - 1.0).abs() < 1e-5);
         assert!(note.unwrap().starts_with("channel 1: raw intensities (mean 300"));
-        let (scores, note) = from_raw(&image, &[]).unwrap();
+        let (scores, note) = from_raw(image, &[]).unwrap();
         assert!((scores.channels()[0].array()[[0, 0, 0]] - 1.0).abs() < 1e-5);
         assert!(note.unwrap().starts_with("channel 0: z-scored"));
     }
 
     #[test]
     fn a_scan_without_contrast_is_refused() {
-        assert!(normalised(&scan(7.0, 0.0).into(), &[]).is_err());
+        assert!(normalised(scan(7.0, 0.0).into(), &[]).is_err());
         let second = Image::new(vec![scan(0.9, 0.96), scan(7.0, 0.0)]).unwrap();
-        assert!(format!("{:#}", normalised(&second, &[]).unwrap_err()).starts_with("channel 1"));
+        assert!(format!("{:#}", normalised(second, &[]).unwrap_err()).starts_with("channel 1"));
     }
 
     #[test]
     fn a_window_is_applied_once() {
         let window = [Normalisation::Window { low: 100.0, high: 500.0 }];
-        let (scaled, note) = normalised(&scan(300.0, 120.0).into(), &window).unwrap();
+        let (scaled, note) = normalised(scan(300.0, 120.0).into(), &window).unwrap();
         assert_eq!(scaled.channels()[0].array()[[0, 0, 0]], 0.8);
         assert!(note.unwrap().ends_with("cut off at 100 and 500 and scaled to 0 to 1"));
-        assert_eq!(normalised(&scaled, &window).unwrap(), (scaled, None));
+        assert_eq!(normalised(scaled.clone(), &window).unwrap(), (scaled, None));
     }
 }

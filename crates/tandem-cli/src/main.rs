@@ -2,17 +2,20 @@
 //!
 //! It is the only place that parses definitions and talks to people. Results go to standard output and into files,
 //! progress and errors to standard error. It exits with 0, with 1 after an error, with 2 where the command line is
-//! wrong, and with 130 after Ctrl-C.
+//! wrong, with 3 where `predict` failed on some scans and is done with the others, and with 130 or 143 after Ctrl-C or
+//! SIGTERM.
 #![forbid(unsafe_code)]
 
 mod check_data;
 mod check_device;
 mod compare;
+mod completions;
 mod evaluate;
 mod experiment;
 mod export;
 mod import;
 mod inspect;
+mod man;
 mod predict;
 mod prepare_data;
 mod tensorboard;
@@ -21,6 +24,7 @@ mod verify;
 mod definition;
 mod device;
 mod grid;
+mod help;
 mod home;
 mod intensities;
 mod interrupt;
@@ -35,7 +39,7 @@ mod table;
 mod test_list;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 use home::Home;
 use std::process::ExitCode;
 use tandem_ops3d::check_cpu_path;
@@ -70,11 +74,14 @@ enum Verb {
     Import(import::Arguments),
     Verify(verify::Arguments),
     Inspect(inspect::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 fn main() -> ExitCode {
     let home = Home::find();
-    let CommandLine { verb, dry_run } = CommandLine::parse();
+    let parsed = CommandLine::from_arg_matches(&help::command().get_matches());
+    let CommandLine { verb, dry_run } = parsed.unwrap_or_else(|error| error.exit());
     // Inside the thread pool, so that this thread works on parallel loops instead of sleeping until they are done.
     let ended = rayon::scope(|_| if dry_run { check(&verb, &home) } else { run(verb, &home) });
     ended.unwrap_or_else(|error| {
@@ -120,6 +127,8 @@ fn run(verb: Verb, home: &Home) -> Result<ExitCode> {
         Verb::Import(arguments) => import::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
         Verb::Inspect(arguments) => inspect::run(&arguments),
+        Verb::Completions(arguments) => completions::run(&arguments),
+        Verb::Man(arguments) => man::run(&arguments),
     }
 }
 

@@ -8,8 +8,12 @@ use std::process::ExitCode;
 use tandem_tensorboard::{EVENTS, EventFile};
 use tandem_training::RunLock;
 
+const EXAMPLES: &str = "Examples:
+  tandem tensorboard runs/heart";
+
 /// Makes the event files of runs from their logs, for TensorBoard: of runs that were trained without one, or whose disk was full.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The run folders.
     #[arg(required = true)]

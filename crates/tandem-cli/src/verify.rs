@@ -7,9 +7,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use tandem_training::{Finding, verify};
 
+const EXAMPLES: &str = "Examples:
+  tandem verify runs/heart";
+
 /// Checks a run folder against itself: that its files are there, whole, and agree with each other and with the prepared scans.
 /// Exits with 1 where they do not.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The run folder.
     run: PathBuf,

@@ -42,10 +42,12 @@ mod error;
 mod predict;
 mod segment;
 mod sums;
+mod uncertainty;
 mod windows;
 
 pub use ensemble::{ensemble, label_map};
 pub use error::{Error, Result};
 pub use predict::predict;
-pub use segment::{Prediction, Protocol, Segmentation, segment};
+pub use segment::{On, Plane, Prediction, Protocol, Segmentation, segment, segment_planes};
+pub use uncertainty::{disagreement, entropy};
 pub use windows::SlidingWindow;

@@ -1,30 +1,36 @@
 //! Softmaxes of windows, added up where the windows lie.
 
-use crate::windows::Grid;
+use crate::windows::{Grid, Seen};
 use crate::{Error, Result};
 use candle_core::{DType, Device, Storage, Tensor};
-use ndarray::{Array4, Slice};
+use ndarray::Array3;
 use rayon::prelude::*;
 use tandem_ops3d::elementary::exp;
 
-/// The sum of one network's softmaxes over all windows so far.
+/// The sum of one network's softmaxes over all windows so far, for those planes that windows still touch.
 pub(crate) struct Sums<'a> {
     grid: &'a Grid,
     classes: usize,
-    /// `(K, i, j, k)` of the padded image.
+    /// Softmaxes of a window that are added: one for each of its mirror images.
+    images: u32,
+    /// How many windows hold each index along each axis.
+    counts: [Vec<u32>; 3],
+    /// `(K, i, j, k)`: as many planes as a window has, of the sides of the padded image. Plane i of that image lies at i
+    /// modulo the window's side, in the place of the plane that was finished before it.
     values: Vec<f32>,
 }
 
 impl<'a> Sums<'a> {
-    pub(crate) fn new(grid: &'a Grid, classes: usize) -> Self {
-        let voxels: usize = grid.padded().iter().product();
-        Sums { grid, classes, values: vec![0.0; classes * voxels] }
+    pub(crate) fn new(grid: &'a Grid, classes: usize, images: usize) -> Self {
+        let ([depth, _, _], [_, nj, nk]) = (grid.patch(), grid.padded());
+        let values = vec![0.0; classes * depth * nj * nk];
+        Sums { grid, classes, images: images as u32, counts: grid.counts(), values }
     }
 
-    /// Adds a batch of windows that start there, from their logits `(N, K, i, j, k)`.
-    pub(crate) fn add(&mut self, starts: &[[usize; 3]], logits: &Tensor) -> Result<()> {
+    /// Adds a batch of windows, in their order, from their logits `(N, K, i, j, k)`.
+    pub(crate) fn add(&mut self, batch: &[Seen], logits: &Tensor) -> Result<()> {
         let [pi, pj, pk] = self.grid.patch();
-        let expected = [starts.len(), self.classes, pi, pj, pk];
+        let expected = [batch.len(), self.classes, pi, pj, pk];
         if logits.dims() != expected {
             let shapes = format!("logits of shape {:?} where {expected:?} is due", logits.dims());
             return Err(Error::Networks(format!("a network returned {shapes}")));
@@ -35,60 +41,67 @@ impl<'a> Sums<'a> {
             return Err(Error::Networks("a network's logits did not reach the CPU".to_owned()));
         };
         let values = &storage.as_slice::<f32>()?[layout.start_offset()..];
-        for (&start, logits) in starts.iter().zip(values.chunks_exact(self.classes * pi * pj * pk)) {
-            self.add_window(start, logits);
+        for (&window, logits) in batch.iter().zip(values.chunks_exact(self.classes * pi * pj * pk)) {
+            self.add_window(window, logits);
         }
         Ok(())
     }
 
     /// Windows overlap, so they are added one after the other; the planes of a window do not.
-    fn add_window(&mut self, start: [usize; 3], logits: &[f32]) {
-        let ([pi, pj, pk], [ni, nj, nk]) = (self.grid.patch(), self.grid.padded());
+    fn add_window(&mut self, Seen { start, mirrored }: Seen, logits: &[f32]) {
+        let ([pi, pj, pk], [_, nj, nk]) = (self.grid.patch(), self.grid.padded());
         let mut planes: Vec<_> = (0..pi).map(|_| Vec::with_capacity(self.classes)).collect();
-        for class in self.values.chunks_mut(ni * nj * nk) {
-            let inside = class.chunks_mut(nj * nk).skip(start[0]);
-            planes.iter_mut().zip(inside).for_each(|(plane, of_class)| plane.push(of_class));
+        for class in self.values.chunks_mut(pi * nj * nk) {
+            planes
+                .iter_mut()
+                .zip(class.chunks_mut(nj * nk))
+                .for_each(|(plane, of_class)| plane.push(of_class));
         }
-        planes.into_par_iter().enumerate().for_each(|(i, mut sums)| {
+        let turned = |axis: usize, at: usize, side: usize| if mirrored[axis] { side - 1 - at } else { at };
+        planes.into_par_iter().enumerate().for_each(|(slot, mut sums)| {
+            let i = turned(0, (slot + pi - start[0] % pi) % pi, pi);
             let mut row = Row::new(self.classes, pk);
-            for j in 0..pj {
-                let logits = |class: usize| &logits[((class * pi + i) * pj + j) * pk..][..pk];
-                row.softmax(logits);
-                let first = (start[1] + j) * nk + start[2];
-                for (sums, p) in sums.iter_mut().zip(row.p.chunks_exact(pk)) {
-                    sums[first..first + pk].iter_mut().zip(p).for_each(|(sum, p)| *sum += p);
+            for to in 0..pj {
+                let j = turned(1, to, pj);
+                row.softmax(|class: usize| &logits[((class * pi + i) * pj + j) * pk..][..pk]);
+                let first = (start[1] + to) * nk + start[2];
+                for (sums, p) in sums.iter_mut().zip(row.p.chunks_exact_mut(pk)) {
+                    if mirrored[2] {
+                        p.reverse();
+                    }
+                    sums[first..first + pk].iter_mut().zip(p).for_each(|(sum, p)| *sum += *p);
                 }
             }
         });
     }
 
-    /// The mean over the windows at each voxel, without the padding.
-    pub(crate) fn average(mut self, network: usize) -> Result<Array4<f32>> {
-        let [ni, nj, nk] = self.grid.padded();
-        let [along_i, along_j, along_k] = self.grid.counts();
-        let rows = self.values.par_chunks_mut(nk).enumerate();
-        let finite = rows.map(|(row, values)| {
-            let count = along_i[row / nj % ni] * along_j[row % nj];
-            for (value, along_k) in values.iter_mut().zip(&along_k) {
-                *value /= (count * along_k) as f32;
+    /// Plane i of the padded image, once no further window touches it: the mean over the windows at each voxel, `(K, j, k)`,
+    /// without the padding. Its memory is that of plane i + the window's side from now on.
+    pub(crate) fn finish(&mut self, i: usize, network: usize) -> Result<Array3<f32>> {
+        let ([pi, _, _], [_, nj, nk]) = (self.grid.patch(), self.grid.padded());
+        let [_, inside_j, inside_k] = self.grid.inside();
+        let [along_i, along_j, along_k] = &self.counts;
+        let along_k = &along_k[inside_k.clone()];
+        let mut mean = Array3::zeros((self.classes, inside_j.len(), inside_k.len()));
+        let Some(rows) = mean.as_slice_mut().filter(|values| !values.is_empty()) else { return Ok(mean) };
+        let sums = &self.values;
+        let rows = rows.par_chunks_mut(inside_k.len()).with_min_len(1 + 4096 / inside_k.len()).enumerate();
+        let finite = rows.map(|(row, means)| {
+            let (class, j) = (row / inside_j.len(), inside_j.start + row % inside_j.len());
+            let sums = &sums[((class * pi + i % pi) * nj + j) * nk..][inside_k.clone()];
+            let count = along_i[i] * along_j[j] * self.images;
+            for ((mean, sum), along_k) in means.iter_mut().zip(sums).zip(along_k) {
+                *mean = sum / (count * along_k) as f32;
             }
-            values.iter().all(|value| value.is_finite())
+            means.iter().all(|value| value.is_finite())
         });
-        // Every row is divided, so nothing may stop early.
         if !finite.reduce(|| true, |a, b| a & b) {
             return Err(Error::Diverged(network));
         }
-        let padded = (self.classes, ni, nj, nk);
-        let mean = Array4::from_shape_vec(padded, self.values).map_err(candle_core::Error::wrap)?;
-        let inside = self.grid.inside();
-        if inside.iter().zip([ni, nj, nk]).all(|(inside, side)| inside.len() == side) {
-            return Ok(mean);
+        for class in self.values.chunks_mut(pi * nj * nk) {
+            class[i % pi * nj * nk..][..nj * nk].fill(0.0);
         }
-        let cut = mean.slice_each_axis(|axis| match axis.axis.index() {
-            0 => Slice::from(..),
-            spatial => Slice::from(inside[spatial - 1].clone()),
-        });
-        Ok(cut.to_owned())
+        Ok(mean)
     }
 }
 

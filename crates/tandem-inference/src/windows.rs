@@ -13,6 +13,18 @@ pub struct SlidingWindow {
     pub stride: [usize; 3],
     /// Windows that pass a network at once. It changes memory and speed, not the result.
     pub batch: usize,
+    /// Whether each window is seen in all eight mirror images, along none, one, two or three of its axes, whose softmaxes
+    /// are turned back and averaged: eight times the work.
+    pub mirror: bool,
+}
+
+/// A window as networks see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    /// Its first voxel in the padded image.
+    pub(crate) start: [usize; 3],
+    /// Along which axes it is turned round.
+    pub(crate) mirrored: [bool; 3],
 }
 
 impl SlidingWindow {
@@ -30,6 +42,12 @@ impl SlidingWindow {
             return wrong("batch", "must be at least 1".to_owned());
         }
         Ok(())
+    }
+
+    /// The images of each window that networks see, the window itself first.
+    pub(crate) fn images(&self) -> Vec<[bool; 3]> {
+        let all = (0..8).map(|image: u8| [0, 1, 2].map(|axis| image >> axis & 1 == 1));
+        all.take(if self.mirror { 8 } else { 1 }).collect()
     }
 }
 
@@ -59,11 +77,19 @@ impl Grid {
         }
     }
 
-    /// The first voxel of every window in the padded image; k runs fastest.
-    pub(crate) fn starts(&self) -> Vec<[usize; 3]> {
+    /// How many windows there are.
+    pub(crate) fn windows(&self) -> usize {
+        self.starts.iter().map(Vec::len).product()
+    }
+
+    /// The windows layer by layer: those that start at the same index along i, which comes first. Given is the first voxel
+    /// of each in the padded image; k runs fastest.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = (usize, Vec<[usize; 3]>)> {
         let [along_i, along_j, along_k] = &self.starts;
-        let rows = along_i.iter().flat_map(|&i| along_j.iter().map(move |&j| (i, j)));
-        rows.flat_map(|(i, j)| along_k.iter().map(move |&k| [i, j, k])).collect()
+        along_i.iter().map(move |&i| {
+            let row = |&j: &usize| along_k.iter().map(move |&k| [i, j, k]);
+            (i, along_j.iter().flat_map(row).collect())
+        })
     }
 
     /// The shape of a window.
@@ -120,7 +146,8 @@ mod tests {
     use super::*;
     use safetensors::SafeTensors;
 
-    const WINDOW: SlidingWindow = SlidingWindow { patch: [16; 3], stride: [6, 6, 4], batch: 1 };
+    const WINDOW: SlidingWindow =
+        SlidingWindow { patch: [16; 3], stride: [6, 6, 4], batch: 1, mirror: false };
 
     /// Starts and counts of the released code's loop, for one image larger and one partly smaller than the patch.
     #[test]
@@ -132,9 +159,10 @@ mod tests {
             let expected = file.tensor(&format!("{case}/starts")).unwrap();
             let numbers =
                 expected.data().chunks(4).map(|bytes| i32::from_le_bytes(bytes.try_into().unwrap()));
-            let ours = grid.starts().into_iter().flatten().map(|start| start as i32);
+            let ours = grid.layers().flat_map(|(_, starts)| starts).flatten().map(|start| start as i32);
             assert_eq!(ours.collect::<Vec<_>>(), numbers.collect::<Vec<_>>(), "{case}");
 
+            assert_eq!(grid.windows(), grid.layers().map(|(_, starts)| starts.len()).sum::<usize>());
             let counts = grid.counts();
             let inside = grid.inside();
             let expected = file.tensor(&format!("{case}/count")).unwrap();

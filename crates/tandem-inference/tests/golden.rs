@@ -25,7 +25,7 @@ fn scores_and_labels_equal_pytorch() {
     for case in ["exact_and_ragged", "padded"] {
         let tensor = |name: &str| &file[&format!("{case}/{name}")];
         let image = Array3::from_shape_vec(shape::<3>(tensor("image")), values(tensor("image"))).unwrap();
-        let window = SlidingWindow { patch: [16; 3], stride: [6, 6, 4], batch: 5 };
+        let window = SlidingWindow { patch: [16; 3], stride: [6, 6, 4], batch: 5, mirror: false };
         let scores =
             predict(&[network.as_ref()], &[&image], &window, &device, &mut |_, _| ControlFlow::Continue(()))
                 .unwrap();

@@ -8,7 +8,7 @@ use tandem_inference::{Error, Protocol, SlidingWindow, predict, segment};
 use tandem_networks::{Output, Pass, Segmenter};
 use tandem_volume::{Geometry, Image, Volume};
 
-const WINDOW: SlidingWindow = SlidingWindow { patch: [8, 6, 4], stride: [3, 5, 4], batch: 3 };
+const WINDOW: SlidingWindow = SlidingWindow { patch: [8, 6, 4], stride: [3, 5, 4], batch: 3, mirror: false };
 
 /// Logits of class 1 = the voxel plus a slope along each axis of the *window*, of class 0 = 0. So a voxel's answer
 /// depends on where it lies in the window. Of several channels each counts twice as much as the one before.

@@ -7,11 +7,11 @@ pub use csv::csv_cell;
 pub use table::{TABLE_COLUMNS, Table, TableLine};
 
 use crate::{Error, Predictor, Result};
-use ndarray::Array3;
+use ndarray::{Array3, Axis};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::Path;
-use tandem_inference::{Prediction, label_map};
+use tandem_inference::{On, Plane, label_map};
 use tandem_metrics::{
     Comparison, Metric, Nsd, Score, Summary, Undefined, largest_component, metrics, summarise,
 };
@@ -186,25 +186,40 @@ pub fn evaluate(
 ) -> Result<Scores> {
     let mut scores = Scores::default();
     for subject in cases {
-        let subject = subject?;
-        let id = subject.id();
-        let mut windows = |done, total| progress(id, done, total);
-        let segmentation = predictor.segment(id, subject.image(), &mut windows)?;
-        if let Some(folder) = predictions {
+        let (id, image, label) = subject?.into_parts();
+        let geometry = image.geometry().clone();
+        let [mut own, mut working] = [const { Vec::new() }; 2];
+        let mut take = |plane: Plane| {
+            put(if plane.on == On::Own { &mut own } else { &mut working }, &plane);
+            Ok(())
+        };
+        predictor.segment_planes(&id, image, &mut take, &mut |done, total| progress(&id, done, total))?;
+        if let (Some(folder), Some(ensemble)) = (predictions, own.last()) {
             let path = folder.join(format!("{id}.nii.gz"));
-            write_label(path, &segmentation.own.label()).map_err(Error::case(id))?;
+            write_label(path, &Volume::new(ensemble.clone(), geometry)).map_err(Error::case(&id))?;
         }
-        let Some(label) = subject.label() else {
+        let Some(label) = label else {
             continue;
         };
-        scores.rows.extend(rows(id, Grid::Own, predictor, &segmentation.own, label)?);
-        if let (Some(working), Some(spacing)) = (&segmentation.working, predictor.spacing()) {
+        scores.rows.extend(rows(&id, Grid::Own, predictor, &own, &label)?);
+        if let (false, Some(spacing)) = (working.is_empty(), predictor.spacing()) {
             let label =
-                resample::label_to_spacing(label, spacing, predictor.classes()).map_err(Error::case(id))?;
-            scores.rows.extend(rows(id, Grid::Working, predictor, working, &label)?);
+                resample::label_to_spacing(&label, spacing, predictor.classes()).map_err(Error::case(&id))?;
+            scores.rows.extend(rows(&id, Grid::Working, predictor, &working, &label)?);
         }
     }
     Ok(scores)
+}
+
+/// Puts a plane into the label maps of each network and of their ensemble, which comes last.
+fn put(maps: &mut Vec<Array3<u8>>, plane: &Plane) {
+    let probabilities = || plane.networks.iter().chain([&plane.ensemble]);
+    if maps.is_empty() {
+        maps.extend(probabilities().map(|_| Array3::zeros(plane.shape)));
+    }
+    for (map, probabilities) in maps.iter_mut().zip(probabilities()) {
+        map.index_axis_mut(Axis(0), plane.index).assign(&label_map(probabilities));
+    }
 }
 
 /// Reads cases of a prepared set, one at a time.
@@ -216,16 +231,15 @@ fn rows(
     case: &str,
     grid: Grid,
     predictor: &Predictor<'_>,
-    prediction: &Prediction,
+    maps: &[Array3<u8>],
     label: &Volume<u8>,
 ) -> Result<Vec<Row>> {
-    let networks = predictor.names().iter().copied().zip(&prediction.networks);
+    let names = predictor.names().iter().copied().chain([ENSEMBLE]);
     let mut rows = Vec::new();
-    for (name, probabilities) in networks.chain([(ENSEMBLE, &prediction.ensemble)]) {
-        let predicted = label_map(probabilities);
+    for (name, predicted) in names.zip(maps) {
         let mut of_components = [Component::All, Component::Largest].map(|component| (component, Vec::new()));
         for class in (1..=u8::MAX).take(predictor.classes() - 1) {
-            let measures = compare(&predicted, label, class, predictor.nsd())
+            let measures = compare(predicted, label, class, predictor.nsd())
                 .map_err(|source| Error::Comparison { id: case.to_owned(), source })?;
             for ((_, of_classes), measures) in of_components.iter_mut().zip(measures) {
                 of_classes.push((predictor.class_name(class.into()), measures));

@@ -21,6 +21,7 @@ pub use record::{
 };
 
 use crate::files::read_json;
+use crate::provenance::sha256;
 use crate::run::{CONFIG, RECORD, SUMMARY};
 use crate::{Error, EvaluationConfig, Predictor, Result, RunRecord, ScoreSummary, Selection, TrainedRun};
 use tandem_networks::Device;
@@ -88,6 +89,12 @@ impl Model {
         &self.record
     }
 
+    /// A digest of the weights of all networks: the same for a run folder and for the model folder made of it.
+    pub fn digest(&self) -> String {
+        let digests: Vec<&str> = self.record.networks.iter().map(|network| network.sha256.as_str()).collect();
+        sha256(digests.concat().as_bytes())
+    }
+
     /// The networks, in the order of the record.
     pub fn networks(&self) -> impl Iterator<Item = (&NetworkRecord, &dyn Segmenter)> {
         self.record.networks.iter().zip(self.networks.iter().map(|loaded| loaded.segmenter.as_ref()))
@@ -99,7 +106,7 @@ impl Model {
     /// Never, in practice: the record was checked when it was read.
     pub fn predictor(&self) -> Result<Predictor<'_>> {
         let record = &self.record;
-        let window = SlidingWindow { patch: record.patch, stride: record.stride, batch: record.batch };
+        let window = SlidingWindow { patch: record.patch, stride: record.stride, batch: record.batch, mirror: false };
         Ok(Predictor {
             names: record.networks.iter().map(|network| network.name.as_str()).collect(),
             networks: self.networks().map(|(_, segmenter)| segmenter).collect(),

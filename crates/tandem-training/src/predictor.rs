@@ -6,7 +6,7 @@ use crate::run::CONFIG;
 use crate::{Checkpoint, Checkpoints, Config, Error, Member, Result, Selection, Trainer};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use tandem_inference::{Protocol, Segmentation, SlidingWindow};
+use tandem_inference::{Plane, Protocol, Segmentation, SlidingWindow};
 use tandem_metrics::Nsd;
 use tandem_networks::{Device, Segmenter};
 use tandem_volume::Image;
@@ -32,10 +32,16 @@ impl<'a> Predictor<'a> {
         let find = |name: &&'static str| Ok(trainer.networks().get(name)?.segmenter.as_ref());
         let networks = names.iter().map(find).collect::<Result<_>>()?;
         let (patch, inference) = (config.training.patch, &config.inference);
-        let window = SlidingWindow { patch, stride: inference.stride, batch: inference.batch };
+        let window = SlidingWindow { patch, stride: inference.stride, batch: inference.batch, mirror: false };
         let protocol = Protocol { window, spacing: config.data.spacing_mm };
         let (channels, classes) = (config.data.channel_names(), config.data.class_names());
         Ok(Predictor { names, networks, protocol, channels, classes, nsd: config.evaluation.nsd()? })
+    }
+
+    /// The same with all mirror images of every window, whose softmaxes are averaged, or with none: eight times the work.
+    pub fn mirrored(mut self, mirror: bool) -> Self {
+        self.protocol.window.mirror = mirror;
+        self
     }
 
     /// Names of the networks, in the order of [`Self::segment`]'s probabilities.
@@ -80,10 +86,31 @@ impl<'a> Predictor<'a> {
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Segmentation> {
         tandem_inference::segment(&self.networks, scan, &self.protocol, &candle_core::Device::Cpu, progress)
-            .map_err(|source| match source {
-                tandem_inference::Error::Stopped => Error::Stopped,
-                source => Error::Prediction { id: id.to_owned(), source },
-            })
+            .map_err(of_case(id))
+    }
+
+    /// As [`Self::segment`], plane by plane: `take` gets every plane of the scan's own grid, and of the working grid where
+    /// that is another one (see [`tandem_inference::segment_planes`]).
+    ///
+    /// # Errors
+    /// As for [`Self::segment`], and the first error of `take`.
+    pub fn segment_planes(
+        &self,
+        id: &str,
+        scan: Image,
+        take: &mut dyn FnMut(Plane) -> tandem_inference::Result<()>,
+        progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<()> {
+        tandem_inference::segment_planes(&self.networks, scan, &self.protocol, &candle_core::Device::Cpu, take, progress)
+            .map_err(of_case(id))
+    }
+}
+
+/// For `map_err`: an error of the inference crate with its case.
+fn of_case(id: &str) -> impl FnOnce(tandem_inference::Error) -> Error + '_ {
+    |source| match source {
+        tandem_inference::Error::Stopped => Error::Stopped,
+        source => Error::Prediction { id: id.to_owned(), source },
     }
 }
 

@@ -74,6 +74,22 @@ pub fn series_in(folder: impl AsRef<Path>) -> Result<Vec<Series>> {
     Ok(series)
 }
 
+/// Whether a folder holds a slice, be it damaged. Folders inside it are not looked into.
+///
+/// # Errors
+/// Where the folder cannot be read.
+pub fn holds_slices(folder: impl AsRef<Path>) -> Result<bool> {
+    let folder = folder.as_ref();
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        // A file that cannot be opened is no sign of a series; what is wrong with the header of a slice is.
+        if path.is_file() && !matches!(Slice::read(&path), Ok(None) | Err(Error::Io { .. })) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Reads the series of a folder with the Series Instance UID `uid`, or without one the series with most slices.
 ///
 /// # Errors

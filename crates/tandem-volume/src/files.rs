@@ -1,16 +1,19 @@
 //! Reading and writing volumes by file name.
-use std::io::Write;
+use std::io;
 use std::path::Path;
-use std::slice;
 
 use flate2::Compression;
-use flate2::write::GzEncoder;
 
 use crate::budget::Budget;
 use crate::nifti::Version;
-use crate::stored::{Stored, Voxel};
-use crate::whole::write_whole;
+use crate::stored::{Stored, Voxel, part_to_i_fastest};
 use crate::{Error, Image, Result, Volume, metaimage, nifti, nrrd};
+
+mod planes;
+mod target;
+
+pub use planes::ImagePlanes;
+use target::Target;
 
 /// Reads a scan from NIfTI (`.nii`, or `.hdr` with `.img`, each also `.gz`), NRRD (`.nrrd`, `.nhdr`) or MetaImage (`.mha`,
 /// `.mhd`), with the file's intensity scaling applied. With the feature `dicom`, a folder is read as its largest DICOM
@@ -79,13 +82,16 @@ pub fn write_label(path: impl AsRef<Path>, label: &Volume<u8>) -> Result<()> {
 /// # Errors
 /// As for [`write_label`], and where `scan` is a NIfTI file that cannot be read.
 pub fn write_label_of(scan: impl AsRef<Path>, path: impl AsRef<Path>, label: &Volume<u8>) -> Result<()> {
-    let scan = scan.as_ref();
+    write(path.as_ref(), label, version_of(scan.as_ref())?)
+}
+
+/// The version of NIfTI that suits the scan in the file (or the folder of slices) `scan`.
+fn version_of(scan: &Path) -> Result<Version> {
     let name = scan.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-    let version = match ending(&name) {
-        Some((.., Format::Nifti)) if !scan.is_dir() => nifti::version(scan)?,
-        _ => Version::One,
-    };
-    write(path.as_ref(), label, version)
+    match ending(&name) {
+        Some((.., Format::Nifti)) if !scan.is_dir() => nifti::version(scan),
+        _ => Ok(Version::One),
+    }
 }
 
 /// The formats.
@@ -162,20 +168,21 @@ fn read_folder(folder: &Path, _: Budget) -> Result<Stored> {
     ))
 }
 
+/// Bytes of voxels that are brought into a file's order at once.
+const PART: usize = 16 << 20;
+
 fn write<T: Voxel>(path: &Path, volume: &Volume<T>, version: Version) -> Result<()> {
-    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-    match ending(&name) {
-        Some((_, ".nii", _)) => write_whole(path, &nifti::encode_as(version, slice::from_ref(volume), path)?),
-        Some((_, ".nii.gz", _)) => {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-            encoder
-                .write_all(&nifti::encode_as(version, slice::from_ref(volume), path)?)
-                .map_err(Error::io(path))?;
-            write_whole(path, &encoder.finish().map_err(Error::io(path))?)
-        }
-        Some((_, ".nrrd", _)) => write_whole(path, &nrrd::encode(volume, path)?),
-        _ => Err(Error::file(path, "volumes are written as .nii, .nii.gz or .nrrd; choose such a name")),
-    }
+    let [ni, nj, nk] = volume.shape();
+    let target = Target::new::<T>(path, version, volume.shape(), volume.geometry())?;
+    target.write(Compression::default(), |file| {
+        let depth = (PART / (ni * nj * size_of::<T>())).max(1);
+        let mut bytes = Vec::new();
+        (0..nk).step_by(depth).try_for_each(|k| -> io::Result<()> {
+            bytes.clear();
+            T::encode(&part_to_i_fastest(volume.array(), k..nk.min(k + depth)), &mut bytes);
+            file.write_all(&bytes)
+        })
+    })
 }
 
 #[cfg(test)]

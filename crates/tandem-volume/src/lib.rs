@@ -54,7 +54,9 @@ mod whole;
 
 pub use budget::READ_LIMIT;
 pub use error::{Error, Result, remedy};
-pub use files::{read_channels, read_image, read_label, stem, write_image, write_label, write_label_of};
+pub use files::{
+    ImagePlanes, read_channels, read_image, read_label, stem, write_image, write_label, write_label_of,
+};
 pub use geometry::Geometry;
 pub use image::Image;
 pub use inspect::{Inspection, inspect};

@@ -18,7 +18,7 @@ mod encode;
 mod fields;
 mod header;
 
-pub(crate) use encode::{Version, encode, encode_as};
+pub(crate) use encode::{Version, encode, start};
 use fields::{Fields, LONGEST_HEADER};
 pub(crate) use header::Header;
 

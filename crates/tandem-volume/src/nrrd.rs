@@ -14,7 +14,7 @@ mod fields;
 mod grid;
 
 use axes::Axes;
-pub(crate) use encode::encode;
+pub(crate) use encode::start;
 use fields::Fields;
 
 /// Reads a file of one 3-D grid of scalars, or of several channels along a fourth axis, raw or gzipped.

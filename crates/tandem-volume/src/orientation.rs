@@ -2,6 +2,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ndarray::{ArrayView3, Axis};
 use serde::{Serialize, Serializer};
 
 use crate::{Error, Geometry, Result, Volume};
@@ -81,6 +82,27 @@ impl FromStr for Orientation {
     }
 }
 
+impl<T> Volume<T> {
+    /// The voxels as seen along axes that run as `to` says, and their spacing: a view of the same memory.
+    pub fn seen_as(&self, to: Orientation) -> (ArrayView3<'_, T>, [f64; 3]) {
+        let source = self.sources(to);
+        let mut array = self.array().view().permuted_axes(source.map(|(axis, _)| axis));
+        for (new, _) in source.iter().enumerate().filter(|(_, (_, flipped))| *flipped) {
+            array.invert_axis(Axis(new));
+        }
+        (array, source.map(|(axis, _)| self.geometry().spacing()[axis]))
+    }
+
+    /// For each new axis, the old one along the same world axis, and whether it is turned round.
+    fn sources(&self, to: Orientation) -> [(usize, bool); 3] {
+        let from = Orientation::of(self.geometry());
+        to.axes.map(|(world, forward)| {
+            let axis = from.axes.iter().position(|axis| axis.0 == world).unwrap_or(world);
+            (axis, forward != from.axes[axis].1)
+        })
+    }
+}
+
 impl<T: Clone> Volume<T> {
     /// The same voxels in the same places of the patient, with axes that run as `to` says: an exact permutation and
     /// flip. An oblique volume stays oblique.
@@ -88,25 +110,16 @@ impl<T: Clone> Volume<T> {
     /// # Errors
     /// Where a corner of the volume is too far away for a number.
     pub fn reoriented(&self, to: Orientation) -> Result<Self> {
-        let from = Orientation::of(self.geometry());
         let old = self.geometry();
-        // For each new axis, the old one along the same world axis, and whether it is turned round.
-        let source = to.axes.map(|(world, forward)| {
-            let axis = from.axes.iter().position(|axis| axis.0 == world).unwrap_or(world);
-            (axis, forward != from.axes[axis].1)
-        });
-        let mut array = self.array().view().permuted_axes(source.map(|(axis, _)| axis));
+        let source = self.sources(to);
+        let (array, spacing) = self.seen_as(to);
         let mut start = [0.0; 3];
-        for (new, &(axis, flipped)) in source.iter().enumerate() {
-            if flipped {
-                array.invert_axis(ndarray::Axis(new));
-                start[axis] = self.shape()[axis].saturating_sub(1) as f64;
-            }
+        for &(axis, _) in source.iter().filter(|(_, flipped)| *flipped) {
+            start[axis] = self.shape()[axis].saturating_sub(1) as f64;
         }
         let direction = old
             .direction()
             .map(|row| source.map(|(axis, flipped)| if flipped { -row[axis] } else { row[axis] }));
-        let spacing = source.map(|(axis, _)| old.spacing()[axis]);
         Ok(Volume::new(array.to_owned(), Geometry::new(spacing, old.position(start), direction)?))
     }
 }

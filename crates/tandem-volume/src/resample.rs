@@ -9,18 +9,20 @@
 //! integer factor: plain block means); an axis that becomes finer is interpolated linearly, clamped at the borders.
 //!
 //! [`image_onto`] and [`label_onto`] bring a volume to the grid of another one instead, by physical position.
-use ndarray::{Array3, Array4, Zip};
+use ndarray::{Array3, Array4, Axis, Zip};
 
 use crate::{Error, Geometry, Result, Volume};
 
 mod axis;
 mod onto;
+mod planes;
 mod spline;
 
 use axis::Taps;
 pub use onto::{
     Interpolation, LabelInterpolation, image_onto, image_sampled_onto, label_onto, label_to_image,
 };
+pub use planes::PlanesOnto;
 
 /// How far two axes may part over their length and still be parallel, in voxels: what headers lose by rounding.
 const TURNED: f64 = 0.1;
@@ -49,7 +51,7 @@ pub fn same_spacing(a: [f64; 3], b: [f64; 3]) -> bool {
 /// Where the spacing is not positive and finite, or so fine that the volume would not fit an array.
 pub fn image_to_spacing(image: &Volume<f32>, spacing: [f64; 3]) -> Result<Volume<f32>> {
     let plan = Plan::new(image.geometry(), image.shape(), spacing)?;
-    Ok(Volume::new(plan.apply(image.array().clone()), plan.geometry))
+    Ok(Volume::new(plan.apply(image.array()), plan.geometry))
 }
 
 /// Resamples a label map with values below `classes` to `spacing` in mm along i, j, k.
@@ -69,7 +71,7 @@ pub fn label_to_spacing(label: &Volume<u8>, spacing: [f64; 3], classes: usize) -
         )));
     }
     let plan = Plan::new(label.geometry(), label.shape(), spacing)?;
-    let labels = largest_share(label.array(), plan.shape, |region| plan.apply(region));
+    let labels = largest_share(label.array(), plan.shape, |region| plan.apply(&region));
     Ok(Volume::new(labels, plan.geometry))
 }
 
@@ -112,22 +114,13 @@ pub fn probabilities_onto(
     target_shape: [usize; 3],
 ) -> Result<Array4<f32>> {
     let (classes, ni, nj, nk) = probabilities.dim();
-    if [ni, nj, nk].contains(&0) {
-        return Err(Error::Argument(format!(
-            "probabilities of shape {:?} have no voxels",
-            probabilities.dim()
-        )));
-    }
-    let places = places(geometry, target, target_shape)?;
-    let taps: Vec<Taps> =
-        places.into_iter().zip([ni, nj, nk]).map(|(places, old)| Taps::at(places.into_iter(), old)).collect();
+    let mut planes = PlanesOnto::new(geometry, [ni, nj, nk], target, target_shape)?;
     let [ti, tj, tk] = target_shape;
     let mut restored = Array4::zeros((classes, ti, tj, tk));
-    for (mut restored, class) in restored.outer_iter_mut().zip(probabilities.outer_iter()) {
-        // The first axis first: the others have the longer way to grow.
-        let grown =
-            taps.iter().enumerate().fold(class.to_owned(), |array, (axis, taps)| taps.apply(&array, axis));
-        restored.assign(&grown);
+    for plane in probabilities.axis_iter(Axis(1)) {
+        for (i, plane) in planes.push(plane.to_owned())? {
+            restored.index_axis_mut(Axis(1), i).assign(&plane);
+        }
     }
     Ok(restored)
 }
@@ -185,13 +178,14 @@ impl Plan {
     }
 
     /// Axis by axis, the last one first: it is contiguous and shrinks the work of the others.
-    fn apply(&self, mut array: Array3<f32>) -> Array3<f32> {
+    fn apply(&self, array: &Array3<f32>) -> Array3<f32> {
+        let mut resampled: Option<Array3<f32>> = None;
         for (axis, taps) in self.taps.iter().enumerate().rev() {
             if let Some(taps) = taps {
-                array = taps.apply(&array, axis);
+                resampled = Some(taps.apply(resampled.as_ref().unwrap_or(array), axis));
             }
         }
-        array
+        resampled.unwrap_or_else(|| array.clone())
     }
 }
 

@@ -8,8 +8,8 @@ use crate::{Error, Geometry, Image, Result, Volume};
 
 mod turned;
 
-pub(crate) use turned::to_i_fastest;
 use turned::{from_rows, rows};
+pub(crate) use turned::{part_to_i_fastest, reversed, to_i_fastest};
 
 /// The scalar types that files store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,60 +1,141 @@
-//! Which files are one scan, and where its label map goes.
+//! Which files are one scan, and where what is made of it goes.
 
+use super::found;
 use anyhow::{Result, bail};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use tandem_volume::stem;
+use std::rc::Rc;
+use tandem_volume::layout::ScanFolder;
+use tandem_volume::{Image, read_channels, stem};
 
 /// Digits of a channel's number in a file's name, as nnU-Net has them.
 const DIGITS: usize = 4;
 
-/// Endings of formats that keep their grid in double precision: so does NRRD, and NIfTI-1 does not.
-const PRECISE: [&str; 4] = [".nrrd", ".nhdr", ".mha", ".mhd"];
+/// Endings of NIfTI. What is made of other scans is NRRD, since NIfTI-1 rounds a grid to single precision.
+const NIFTI: [&str; 6] = [".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz"];
 
 /// One scan to be segmented.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Case {
+    /// What the files that are made of it are named after.
+    pub(super) id: String,
     /// The files (or the folder of slices) of its channels.
     pub(super) files: Vec<PathBuf>,
-    /// The file of its label map.
-    pub(super) output: PathBuf,
+    /// The folder of a known layout that it was found in.
+    pub(super) layout: Option<Rc<ScanFolder>>,
+}
+
+impl Case {
+    /// A scan of a folder of a known layout.
+    pub(super) fn of_layout(folder: &Rc<ScanFolder>, id: &str, images: &[String]) -> Self {
+        let files = images.iter().map(|image| folder.path().join(image)).collect();
+        Case { id: id.to_owned(), files, layout: Some(Rc::clone(folder)) }
+    }
+
+    /// The files, for messages.
+    pub(super) fn name(&self) -> String {
+        self.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The file in `folder` for the label map.
+    pub(super) fn label(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}{}", self.id, self.ending()))
+    }
+
+    /// The file in `folder` for a map of `what`.
+    pub(super) fn map(&self, folder: &Path, what: &str) -> PathBuf {
+        folder.join(format!("{}_{what}{}", self.id, self.ending()))
+    }
+
+    /// The file in `folder` for the picture.
+    pub(super) fn preview(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}.png", self.id))
+    }
+
+    fn ending(&self) -> &'static str {
+        let name = self.files[0].file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let ending = stem(&name).map_or("", |stem| &name[stem.len()..]);
+        if NIFTI.contains(&ending) && !self.files[0].is_dir() { ".nii.gz" } else { ".nrrd" }
+    }
+
+    /// Reads the scan with all its channels.
+    pub(super) fn read(&self) -> tandem_volume::Result<Image> {
+        match self.layout.as_ref().and_then(|folder| Some((folder, folder.scan(&self.id)?))) {
+            Some((folder, scan)) => folder.read_image(scan),
+            None => read_channels(&self.files),
+        }
+    }
 }
 
 /// The scans that the command line names, for networks that take so many channels, each once. A file named
-/// `CASE_0000.nii.gz`, or as any other channel of the case, stands for all of them where there are exactly so many.
+/// `CASE_0000.nii.gz`, or as any other channel of the case, stands for all of them where there are exactly so many; a
+/// folder that is no DICOM series stands for every scan in it.
 ///
 /// # Errors
-/// Where a name is no scan's, or two scans, or a scan and its label map, would share a file.
-pub(super) fn cases(scans: &[PathBuf], channels: usize, folder: &Path) -> Result<Vec<Case>> {
+/// Where a name is no scan's, a folder holds none, or two scans have one id.
+pub(super) fn cases(scans: &[PathBuf], channels: usize, out: &Path) -> Result<Vec<Case>> {
     let mut cases: Vec<Case> = Vec::with_capacity(scans.len());
+    let mut places = HashMap::new();
     for scan in scans {
-        let case = case(scan, channels, folder)?;
-        if channels > 1 && cases.contains(&case) {
-            continue;
+        for case in found::scans_of(scan, channels, out)? {
+            let place = *places.entry(case.id.clone()).or_insert(cases.len());
+            match cases.get(place) {
+                None => cases.push(case),
+                Some(same) if same.files == case.files => {}
+                Some(other) => bail!(
+                    "{} and {} are both called {}; predict them into two folders",
+                    other.name(),
+                    case.name(),
+                    case.id
+                ),
+            }
         }
-        if cases.iter().any(|other| other.output == case.output) {
-            bail!("two scans would be written to {}; predict them into two folders", case.output.display());
-        }
-        let old = case.output.canonicalize().ok();
-        if old.is_some() && case.files.iter().any(|file| file.canonicalize().ok() == old) {
-            bail!("{} would be overwritten by its own label map; choose another --out", scan.display());
-        }
-        cases.push(case);
     }
     Ok(cases)
 }
 
-fn case(scan: &Path, channels: usize, folder: &Path) -> Result<Case> {
-    let name = scan.file_name().and_then(|name| name.to_str()).filter(|name| !name.is_empty());
-    let Some((name, id)) = name.and_then(|name| Some((name, if scan.is_dir() { name } else { stem(name)? })))
-    else {
+/// Refuses files that would be written twice, or over a scan; `outputs` are those of a case.
+pub(super) fn check_outputs(cases: &[Case], outputs: impl Fn(&Case) -> Vec<PathBuf>) -> Result<()> {
+    let mut owners: HashMap<PathBuf, &Case> = HashMap::new();
+    for case in cases {
+        for output in outputs(case) {
+            let there = output.canonicalize().ok();
+            if there.is_some() && case.files.iter().any(|file| file.canonicalize().ok() == there) {
+                bail!("{} would be overwritten by what is made of it; choose another --out", case.name());
+            }
+            let shown = output.display().to_string();
+            if let Some(other) = owners.insert(output, case) {
+                bail!(
+                    "{} and {} would both be written to {shown}; predict them into two folders",
+                    other.name(),
+                    case.name()
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The scan of one file, or of one folder of slices.
+///
+/// # Errors
+/// Where the name is that of no scan.
+pub(super) fn case(scan: &Path, channels: usize) -> Result<Case> {
+    let is_folder = scan.is_dir();
+    // `.` and `..` have the name of the folder that they are.
+    let whole = if is_folder { scan.canonicalize().ok() } else { None };
+    let name = whole.as_deref().unwrap_or(scan).file_name().and_then(|name| name.to_str());
+    let id = name.and_then(|name| if is_folder { Some(name) } else { stem(name) });
+    let (Some(name), Some(id)) = (name, id.filter(|id| !id.is_empty())) else {
         bail!(
             "{}: scans are NIfTI, NRRD or MetaImage files (.nii, .nii.gz, .nrrd, .mha ...), or folders of DICOM slices",
             scan.display()
         );
     };
+    if id.chars().any(char::is_control) {
+        bail!("{}: the name has control characters; rename it", scan.display());
+    }
     let ending = &name[id.len()..];
-    let precise = ending.is_empty() || PRECISE.contains(&ending.to_ascii_lowercase().as_str());
-    let output = |id: &str| folder.join(format!("{id}.{}", if precise { "nrrd" } else { "nii.gz" }));
     if let Some(case) = numbered(id) {
         let channel = |number: usize| scan.with_file_name(format!("{case}_{number:0DIGITS$}{ending}"));
         let files: Vec<PathBuf> = (0..channels).map(channel).collect();
@@ -62,10 +143,10 @@ fn case(scan: &Path, channels: usize, folder: &Path) -> Result<Case> {
             && files.iter().all(|file| file.exists())
             && !channel(channels).exists()
         {
-            return Ok(Case { files, output: output(case) });
+            return Ok(Case { id: case.to_owned(), files, layout: None });
         }
     }
-    Ok(Case { files: vec![scan.to_owned()], output: output(id) })
+    Ok(Case { id: id.to_owned(), files: vec![scan.to_owned()], layout: None })
 }
 
 /// The name of a case without the number of a channel; `None` where there is no number.
@@ -79,14 +160,15 @@ fn numbered(id: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    /// The files (by name) and the output of each case, where the folder holds `files` and `scans` of them are named.
+    /// The files (by name) and the label map of each case, where the folder holds `files` and `scans` of them are named.
     fn check(files: &[&str], scans: &[&str], channels: usize) -> Result<Vec<(Vec<String>, String)>> {
         let folder = tempfile::tempdir().unwrap();
         files.iter().for_each(|name| std::fs::write(folder.path().join(name), "").unwrap());
         let scans: Vec<PathBuf> = scans.iter().map(|name| folder.path().join(name)).collect();
         let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
         let found = cases(&scans, channels, Path::new("out"))?;
-        Ok(found.iter().map(|case| (case.files.iter().map(name).collect(), name(&case.output))).collect())
+        let label = |case: &Case| name(&case.label(Path::new("out")));
+        Ok(found.iter().map(|case| (case.files.iter().map(name).collect(), label(case))).collect())
     }
 
     fn case(files: &[&str], output: &str) -> (Vec<String>, String) {
@@ -128,24 +210,26 @@ mod tests {
     }
 
     #[test]
+    fn a_scan_that_is_named_twice_is_taken_once() {
+        assert_eq!(check(&["a.nii"], &["a.nii", "a.nii"], 1).unwrap().len(), 1);
+    }
+
+    #[test]
     fn what_would_be_lost_is_refused() {
-        for (scans, message) in [(vec!["a.txt"], ".nii.gz"), (vec!["a.nii", "a.nii.gz"], "two folders")] {
+        for (scans, message) in [(vec!["a.txt"], ".nii.gz"), (vec!["a.nii", "a.nrrd"], "two folders")] {
             let error = check(&[], &scans, 1).unwrap_err().to_string();
             assert!(error.contains(message), "{error}");
         }
         let folder = tempfile::tempdir().unwrap();
         let scan = folder.path().join("a.nii.gz");
         std::fs::write(&scan, "").unwrap();
-        assert!(cases(std::slice::from_ref(&scan), 1, folder.path()).is_err());
-    }
-
-    #[test]
-    fn a_folder_of_slices_is_a_scan() {
-        let folder = tempfile::tempdir().unwrap();
-        let series = folder.path().join("patient.7");
-        std::fs::create_dir(&series).unwrap();
-        let found = cases(std::slice::from_ref(&series), 1, Path::new("out")).unwrap();
-        assert_eq!(found, [Case { files: vec![series], output: PathBuf::from("out/patient.7.nrrd") }]);
-        assert!(cases(&[PathBuf::from("..")], 1, Path::new("out")).is_err(), "no name to give");
+        let cases =
+            |name: &str| cases(&[scan.clone(), folder.path().join(name)], 1, Path::new("out")).unwrap();
+        let outputs = |out: PathBuf| move |case: &Case| vec![case.label(&out), case.map(&out, "entropy")];
+        let error = check_outputs(&cases("b.nii"), outputs(folder.path().to_owned())).unwrap_err();
+        assert!(error.to_string().contains("choose another --out"), "{error}");
+        let error = check_outputs(&cases("a_entropy.nii"), outputs("out".into())).unwrap_err().to_string();
+        assert!(error.contains("would both be written to out/a_entropy.nii.gz"), "{error}");
+        check_outputs(&cases("b.nii"), outputs("out".into())).unwrap();
     }
 }

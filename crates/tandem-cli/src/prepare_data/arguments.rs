@@ -9,8 +9,14 @@ use std::path::{Path, PathBuf};
 /// What random things are keyed by where nothing else is said.
 pub(super) const DEFAULT_SEED: u64 = 1337;
 
+const EXAMPLES: &str = "Examples:
+  tandem prepare-data phantom --cases 20
+  tandem prepare-data custom --source scans/ --name liver
+  tandem prepare-data la --source 2018_UTAH_MICCAI";
+
 /// Prepares scans: reads or makes them once, checks them, and writes them so that patches are read quickly.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// What to prepare.
     #[arg(value_enum, default_value = "phantom")]

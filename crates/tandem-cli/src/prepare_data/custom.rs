@@ -163,7 +163,7 @@ impl Custom {
         let raw = self.folder.read_image(files)?;
         let label = self.folder.read_label(files)?;
         let (raw, label, turned) = self.turned(raw, label)?;
-        let (image, _) = intensities::from_raw(&raw, &self.plan.normalisation)?;
+        let (image, _) = intensities::from_raw(raw.clone(), &self.plan.normalisation)?;
         let (whole, moved) = grids::subject(id, image, label, self.resample_labels)?;
         let (subject, cut) = match self.plan.crop {
             CropTo::None => (whole, None),

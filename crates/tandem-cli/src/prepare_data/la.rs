@@ -94,7 +94,7 @@ impl LeftAtria {
                 (la_benchmark(raw, &mut self.margins(id, seed))?, joined([kept, moved]))
             }
             _ => {
-                let (image, normalised) = intensities::normalised(&image, &[])?;
+                let (image, normalised) = intensities::normalised(image, &[])?;
                 let (subject, moved) = grids::subject(id, image, label, resample_labels)?;
                 (subject, joined([normalised, moved]))
             }

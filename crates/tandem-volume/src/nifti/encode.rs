@@ -18,36 +18,42 @@ pub(crate) enum Version {
 const HEADER_BYTES: usize = 352;
 const HEADER_2_BYTES: usize = 544;
 
-/// The bytes of an uncompressed NIfTI-1 file of channels on one grid, as [`encode_as`] gives them.
-///
-/// # Errors
-/// As [`encode_as`].
-pub(crate) fn encode<T: Voxel>(channels: &[Volume<T>], path: &Path) -> Result<Vec<u8>> {
-    encode_as(Version::One, channels, path)
-}
-
-/// The bytes of an uncompressed NIfTI file, little endian, with sform and qform, of channels on one grid: several lie
+/// The bytes of an uncompressed NIfTI-1 file, little endian, with sform and qform, of channels on one grid: several lie
 /// along the fourth dimension. `path` is for the message.
 ///
 /// # Errors
+/// As [`start`].
+pub(crate) fn encode<T: Voxel>(channels: &[Volume<T>], path: &Path) -> Result<Vec<u8>> {
+    let (shape, geometry) =
+        channels.first().map_or(([0; 3], None), |first| (first.shape(), Some(first.geometry())));
+    let mut bytes = start::<T>(Version::One, shape, channels.len(), geometry, path)?;
+    bytes.reserve_exact(channels.iter().map(|channel| channel.array().len() * size_of::<T>()).sum());
+    channels.iter().for_each(|channel| T::encode(&to_i_fastest(channel.array()), &mut bytes));
+    Ok(bytes)
+}
+
+/// What comes before the voxels in such a file of either version.
+///
+/// # Errors
 /// Where there is no channel, or a side is 0; in NIfTI-1, where there are more than 32,767 channels or voxels along a side.
-pub(crate) fn encode_as<T: Voxel>(version: Version, channels: &[Volume<T>], path: &Path) -> Result<Vec<u8>> {
-    let shape = channels.first().map_or([0; 3], Volume::shape);
-    let (Some(first), Some(dim)) = (channels.first(), dim(version, shape, channels.len())) else {
+pub(crate) fn start<T: Voxel>(
+    version: Version,
+    shape: [usize; 3],
+    channels: usize,
+    geometry: Option<&Geometry>,
+    path: &Path,
+) -> Result<Vec<u8>> {
+    let (Some(geometry), Some(dim)) = (geometry, dim(version, shape, channels)) else {
         return Err(Error::file(
             path,
             format!(
-                "NIfTI-1 holds sides of 1 to 32767 voxels, but the volume has {shape:?} of {} channel(s); crop it, or write \
-                 it as .nrrd",
-                channels.len()
+                "NIfTI-1 holds sides of 1 to 32767 voxels, but the volume has {shape:?} of {channels} channel(s); crop it, or \
+                 write it as .nrrd"
             ),
         ));
     };
     let header = if version == Version::One { header } else { header_2 };
-    let mut bytes = header(dim, datatype::<T>(), T::SCALAR.size(), first.geometry());
-    bytes.reserve_exact(channels.len() * first.array().len() * size_of::<T>());
-    channels.iter().for_each(|channel| T::encode(&to_i_fastest(channel.array()), &mut bytes));
-    Ok(bytes)
+    Ok(header(dim, datatype::<T>(), T::SCALAR.size(), geometry))
 }
 
 /// NIfTI's number of a voxel type; every scalar type has one.

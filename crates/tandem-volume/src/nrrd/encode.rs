@@ -1,26 +1,23 @@
-//! Volumes as the bytes of a gzipped NRRD file.
-use std::io::Write;
+//! The header of a gzipped NRRD file.
 use std::path::Path;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use crate::stored::{Scalar, Voxel};
+use crate::{Error, Geometry, Result};
 
-use crate::stored::{Scalar, Voxel, to_i_fastest};
-use crate::{Error, Result, Volume};
-
-/// The bytes of a NRRD file with attached, gzipped voxels, in LPS as 3D Slicer and ITK write it; `path` is for the message.
+/// What comes before the gzipped voxels in a NRRD file of one grid, in LPS as 3D Slicer and ITK write it; `path` is for the
+/// message.
 ///
 /// # Errors
-/// Where the volume has no voxel.
-pub(crate) fn encode<T: Voxel>(volume: &Volume<T>, path: &Path) -> Result<Vec<u8>> {
-    let [ni, nj, nk] = volume.shape();
-    if volume.array().is_empty() {
+/// Where the grid has no voxel.
+pub(crate) fn start<T: Voxel>(shape: [usize; 3], geometry: &Geometry, path: &Path) -> Result<Vec<u8>> {
+    let [ni, nj, nk] = shape;
+    if shape.contains(&0) {
         return Err(Error::file(
             path,
-            format!("NRRD holds sides of 1 or more voxels, but the volume has {:?}; pad it", volume.shape()),
+            format!("NRRD holds sides of 1 or more voxels, but the volume has {shape:?}; pad it"),
         ));
     }
-    let affine = volume.geometry().affine();
+    let affine = geometry.affine();
     // Numbers as Rust prints them are the shortest that read back the same.
     let vector =
         |column: usize| format!("({},{},{})", -affine[0][column], -affine[1][column], affine[2][column]);
@@ -44,8 +41,5 @@ pub(crate) fn encode<T: Voxel>(volume: &Volume<T>, path: &Path) -> Result<Vec<u8
         vector(2),
         vector(3),
     );
-    let mut voxels = Vec::new();
-    T::encode(&to_i_fastest(volume.array()), &mut voxels);
-    let mut encoder = GzEncoder::new(header.into_bytes(), Compression::default());
-    encoder.write_all(&voxels).and_then(|()| encoder.finish()).map_err(Error::io(path))
+    Ok(header.into_bytes())
 }

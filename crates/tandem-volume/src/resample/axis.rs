@@ -44,6 +44,17 @@ impl Taps {
         Taps((0..old).map(|n| gaussian(n, old, variance)).collect())
     }
 
+    /// For each new voxel, the first old voxel of its run and the weights.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (usize, &[f32])> {
+        self.0.iter().map(|(first, weights)| (*first, weights.as_slice()))
+    }
+
+    /// The run of new voxel `n`.
+    pub(super) fn run(&self, n: usize) -> (usize, &[f32]) {
+        let (first, weights) = &self.0[n];
+        (*first, weights)
+    }
+
     /// Resamples `axis` of `array`. Every new voxel is one sum in a fixed order, whatever the number of threads.
     pub(super) fn apply(&self, array: &Array3<f32>, axis: usize) -> Array3<f32> {
         let mut shape = array.shape().to_vec();

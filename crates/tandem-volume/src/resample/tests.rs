@@ -155,6 +155,64 @@ fn probabilities_are_trilinear_by_position() {
     }
 }
 
+/// Whole volumes, one axis after the other.
+fn axis_by_axis(
+    values: &Array4<f32>,
+    geometry: &Geometry,
+    target: &Geometry,
+    shape: [usize; 3],
+) -> Array4<f32> {
+    let (classes, ni, nj, nk) = values.dim();
+    let places = places(geometry, target, shape).unwrap();
+    let taps: Vec<Taps> =
+        places.into_iter().zip([ni, nj, nk]).map(|(places, old)| Taps::at(places.into_iter(), old)).collect();
+    let mut restored = Array4::zeros((classes, shape[0], shape[1], shape[2]));
+    for (mut restored, class) in restored.outer_iter_mut().zip(values.outer_iter()) {
+        let grown =
+            taps.iter().enumerate().fold(class.to_owned(), |array, (axis, taps)| taps.apply(&array, axis));
+        restored.assign(&grown);
+    }
+    restored
+}
+
+#[test]
+fn planes_are_the_whole_volume_bit_for_bit() {
+    let whole = Array4::from_shape_fn((3, 7, 6, 5), |(c, i, j, k)| {
+        ((c * 7919 + i * 104_729 + j * 1_299_709 + k * 31) % 997) as f32 / 997.0
+    });
+    let grid = Geometry::with_spacing([1.3, 0.9, 2.1]).unwrap();
+    let mirrored = [[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1.0]];
+    let targets = [
+        (Geometry::with_spacing([0.4, 0.9, 0.7]).unwrap(), [25, 6, 15]),
+        (Geometry::with_spacing([2.9, 1.7, 2.1]).unwrap(), [4, 3, 5]),
+        (Geometry::new([0.6, 0.6, 1.0], [-3.0, 1.0, -2.0], grid.direction()).unwrap(), [30, 4, 13]),
+        (Geometry::new([0.7, 1.0, 1.1], [8.0, 0.0, 9.0], mirrored).unwrap(), [14, 7, 9]),
+        (grid.clone(), [7, 6, 5]),
+    ];
+    for (target, shape) in targets {
+        let expected = axis_by_axis(&whole, &grid, &target, shape);
+        assert_eq!(probabilities_onto(&whole, &grid, &target, shape).unwrap(), expected, "{shape:?}");
+        let mut planes = PlanesOnto::new(&grid, [7, 6, 5], &target, shape).unwrap();
+        let plane = |i: usize| whole.index_axis(Axis(1), i).to_owned();
+        let mut indices: Vec<usize> =
+            (0..7).flat_map(|i| planes.push(plane(i)).unwrap()).map(|(i, _)| i).collect();
+        indices.sort_unstable();
+        assert_eq!(indices, (0..shape[0]).collect::<Vec<_>>(), "each plane once");
+    }
+}
+
+#[test]
+fn planes_of_another_grid_are_refused() {
+    let grid = Geometry::isotropic(1.0).unwrap();
+    let mut planes = PlanesOnto::new(&grid, [2, 3, 4], &grid, [2, 3, 4]).unwrap();
+    assert!(planes.push(Array3::zeros((2, 4, 3))).is_err());
+    planes.push(Array3::zeros((2, 3, 4))).unwrap();
+    assert!(planes.push(Array3::zeros((3, 3, 4))).is_err());
+    planes.push(Array3::zeros((2, 3, 4))).unwrap();
+    assert!(planes.push(Array3::zeros((2, 3, 4))).is_err());
+    assert!(PlanesOnto::new(&grid, [2, 0, 4], &grid, [2, 3, 4]).is_err());
+}
+
 #[test]
 fn a_turned_grid_is_refused() {
     let grid = Geometry::isotropic(1.0).unwrap();

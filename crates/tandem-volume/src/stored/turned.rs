@@ -1,4 +1,6 @@
 //! From files, in which i is the fastest axis, to arrays, in which k is, and back.
+use std::ops::Range;
+
 use ndarray::Array3;
 use rayon::prelude::*;
 
@@ -20,17 +22,25 @@ pub(super) fn from_rows<'a, S: Copy + Default + Sync + 'a, T: Copy + Default + S
 
 /// The values of an array `[i, j, k]` with i fastest, as files store them.
 pub(crate) fn to_i_fastest<T: Copy + Default + Send + Sync>(array: &Array3<T>) -> Vec<T> {
+    part_to_i_fastest(array, 0..array.dim().2)
+}
+
+/// The same of a part of the array along k.
+pub(crate) fn part_to_i_fastest<T: Copy + Default + Send + Sync>(
+    array: &Array3<T>,
+    k: Range<usize>,
+) -> Vec<T> {
     let (ni, nj, nk) = array.dim();
     let array = array.as_standard_layout();
     let values = array.as_slice().expect("a standard layout is one slice");
-    reversed(|i, j| &values[(i * nj + j) * nk..][..nk], [ni, nj, nk], |value| value)
+    reversed(|i, j| &values[(i * nj + j) * nk..][k.clone()], [ni, nj, k.len()], |value| value)
 }
 
 /// Reverses the axes of an array of sides `[a, b, c]` and converts its values: the last axis was the fastest, the first
 /// one becomes it. `row` gives the values along the last axis.
 ///
 /// Works by blocks that fit the cache, since one of the two sides is always walked with a large stride.
-fn reversed<'a, S: Copy + Default + Sync + 'a, T: Copy + Default + Send>(
+pub(crate) fn reversed<'a, S: Copy + Default + Sync + 'a, T: Copy + Default + Send>(
     row: impl Fn(usize, usize) -> &'a [S] + Sync,
     [a, b, c]: [usize; 3],
     convert: impl Fn(S) -> T + Sync,
@@ -84,5 +94,6 @@ mod tests {
             assert_eq!(value as usize, i + 37 * (j + 3 * k));
         }
         assert_eq!(to_i_fastest(&array), file);
+        assert_eq!(part_to_i_fastest(&array, 5..23), file[5 * 37 * 3..23 * 37 * 3]);
     }
 }
