@@ -142,12 +142,13 @@ impl CaseCount {
     }
 }
 
-/// Characters of the names that lines begin with.
+/// Characters of the names that lines begin with, and of the gap behind them.
 pub(crate) const NAMES: usize = 11;
 
 /// What a line begins with.
 pub(crate) fn named(name: &str) -> Line {
-    Line::default().then(Style::Faint, format!("{name:<NAMES$}"))
+    let width = NAMES - 1;
+    Line::default().then(Style::Faint, format!("{name:<width$} "))
 }
 
 /// A line with a bar and, beside it, as many of the parts as there is room for, the first ones first.
@@ -208,6 +209,8 @@ mod tests {
         assert_eq!(at(79), format!("training   {bar}  50/200  1m 15s left  2.00/s  vnet 0.5"));
         assert_eq!(at(40), "training   ==-----  50/200  1m 15s left");
         assert_eq!(at(20), "training   50/200");
+        let look = Look { width: 40, height: 9, unicode: false, colours: false };
+        assert!(bar_line("making phantoms", 0.0, &[], look).text().starts_with("making phantoms ---"));
         for width in 1..200 {
             assert!(at(width).chars().count() < width.max(18), "{width}: {}", at(width));
         }

@@ -151,7 +151,7 @@ impl Status {
         let longest = self.working.keys().map(|run| run.chars().count() + 1).max().unwrap_or(0);
         let width = longest.clamp(NAMES, (look.width / 2).max(NAMES));
         let name = |text: &str| {
-            let text: String = text.chars().take(width - 1).collect();
+            let (text, width): (String, _) = (text.chars().take(width - 1).collect(), width - 1);
             format!("{text:<width$}")
         };
         let failed = if self.failed > 0 { format!("{} failed", self.failed) } else { String::new() };
