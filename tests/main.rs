@@ -21,5 +21,6 @@ mod pancreas;
 mod precision;
 mod predict;
 mod prepare_data;
+mod report;
 mod steady;
 mod verify;

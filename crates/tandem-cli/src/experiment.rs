@@ -8,6 +8,7 @@ use crate::grid::{self, Axes};
 use crate::home::Home;
 use crate::output::say;
 use crate::progress::{CaseProgress, Progress, duration};
+use crate::report::{self, InViewer};
 use crate::{interrupt, needs, prepare_data, run_folder, table};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -103,7 +104,12 @@ pub(crate) fn run(arguments: &Arguments, home: &Home) -> Result<ExitCode> {
         Ok(scores) => {
             say(table::scores(&scores.summary()));
             let took = duration(started.elapsed().as_secs_f64());
-            say(format!("{}: report.md, metrics.csv, summary.json, predictions ({took})", folder.display()));
+            // A grid has many runs: without the viewer their reports take a tenth of the disk, and it can be asked for.
+            report::write_of_run(&folder, if arguments.tied { &InViewer::None } else { &InViewer::Typical });
+            say(format!(
+                "{}: report.html, report.md, metrics.csv, summary.json, predictions ({took})",
+                folder.display()
+            ));
             Ok(ExitCode::SUCCESS)
         }
         Err(Error::Interrupted { steps, checkpoint }) => {

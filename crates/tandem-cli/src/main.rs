@@ -12,6 +12,7 @@ mod experiment;
 mod inspect;
 mod predict;
 mod prepare_data;
+mod report;
 mod verify;
 
 mod definition;
@@ -53,6 +54,7 @@ enum Verb {
     PrepareData(prepare_data::Arguments),
     Experiment(Box<experiment::Arguments>),
     Compare(compare::Arguments),
+    Report(report::Arguments),
     Evaluate(evaluate::Arguments),
     Predict(predict::Arguments),
     Verify(verify::Arguments),
@@ -91,6 +93,7 @@ fn run(verb: Verb, home: &Home) -> Result<ExitCode> {
         Verb::PrepareData(arguments) => prepare_data::run(&arguments, home),
         Verb::Experiment(arguments) => experiment::run(&arguments, home),
         Verb::Compare(arguments) => compare::run(&arguments),
+        Verb::Report(arguments) => report::run(&arguments),
         Verb::Evaluate(arguments) => evaluate::run(&arguments),
         Verb::Predict(arguments) => predict::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),

@@ -1,14 +1,20 @@
 //! Scores of whole scans: per case, per network and ensemble, per grid.
 
+mod calibration;
 mod csv;
 mod table;
+mod uncertainty;
 
+pub use calibration::Calibration;
 pub use csv::csv_cell;
 pub use table::{TABLE_COLUMNS, Table, TableLine};
 
+use crate::run::{PREDICTIONS, UNCERTAINTY};
 use crate::{Error, Predictor, Result};
-use ndarray::Array3;
+use calibration::Box3;
+use ndarray::{Array3, Axis};
 use serde::{Deserialize, Serialize};
+use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use tandem_inference::{Prediction, label_map};
@@ -158,6 +164,15 @@ impl Scores {
     }
 }
 
+/// What was found in some cases.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// The scores.
+    pub scores: Scores,
+    /// Whether the ensemble is as often right as it is sure, on the scans' own grids.
+    pub calibration: Calibration,
+}
+
 /// The mean Dice of the ensemble on the scans' own grids, over all foreground classes, without removing components: what
 /// validations are compared by. None where it is defined for no case.
 pub fn ensemble_dice(summary: &[SummaryRow]) -> Option<f64> {
@@ -172,7 +187,8 @@ pub fn ensemble_dice(summary: &[SummaryRow]) -> Option<f64> {
 }
 
 /// Segments cases one by one and scores those that have a label, on their own grid and on the working grid where that
-/// is another one. Label maps of the ensemble are written to `predictions` as `ID.nii.gz`, on the scan's own grid.
+/// is another one. What the ensemble says of each case is written below `folder`, on the scan's own grid: its label map as
+/// `predictions/ID.nii.gz`, and how unsure it is as `uncertainty/ID.nii.gz`, its entropy from 0 to 255.
 ///
 /// `progress` gets the case's id, the windows done and their number, and may end the work.
 ///
@@ -181,30 +197,51 @@ pub fn ensemble_dice(summary: &[SummaryRow]) -> Option<f64> {
 pub fn evaluate(
     predictor: &Predictor<'_>,
     cases: impl IntoIterator<Item = Result<Subject>>,
-    predictions: Option<&Path>,
+    folder: Option<&Path>,
     progress: &mut dyn FnMut(&str, usize, usize) -> ControlFlow<()>,
-) -> Result<Scores> {
-    let mut scores = Scores::default();
+) -> Result<Evaluation> {
+    let mut found = Evaluation::default();
     for subject in cases {
         let subject = subject?;
         let id = subject.id();
         let mut windows = |done, total| progress(id, done, total);
         let segmentation = predictor.segment(id, subject.image(), &mut windows)?;
-        if let Some(folder) = predictions {
-            let path = folder.join(format!("{id}.nii.gz"));
-            write_label(path, &segmentation.own.label()).map_err(Error::case(id))?;
+        if let Some(folder) = folder {
+            write_case(folder, id, &segmentation.own)?;
         }
         let Some(label) = subject.label() else {
             continue;
         };
-        scores.rows.extend(rows(id, Grid::Own, predictor, &segmentation.own, label)?);
+        if let Some(within) = Box3::around(label) {
+            for (i, plane) in segmentation.own.ensemble.axis_iter(Axis(1)).enumerate() {
+                found.calibration.add(i, plane, label.array().index_axis(Axis(0), i), &within);
+            }
+        }
+        let rows = |grid, prediction, label| rows(id, grid, predictor, prediction, label);
+        found.scores.rows.extend(rows(Grid::Own, &segmentation.own, label)?);
         if let (Some(working), Some(spacing)) = (&segmentation.working, predictor.spacing()) {
             let label =
                 resample::label_to_spacing(label, spacing, predictor.classes()).map_err(Error::case(id))?;
-            scores.rows.extend(rows(id, Grid::Working, predictor, working, &label)?);
+            found.scores.rows.extend(rows(Grid::Working, working, &label)?);
         }
     }
-    Ok(scores)
+    Ok(found)
+}
+
+/// Writes the ensemble's label map of a case, and how unsure it is.
+fn write_case(folder: &Path, id: &str, own: &Prediction) -> Result<()> {
+    let label = own.label();
+    let mut unsure = Array3::zeros(label.shape());
+    for (mut map, plane) in unsure.outer_iter_mut().zip(own.ensemble.axis_iter(Axis(1))) {
+        map.assign(&uncertainty::uncertainty(plane));
+    }
+    let unsure = Volume::new(unsure, own.geometry.clone());
+    for (name, volume) in [(PREDICTIONS, &label), (UNCERTAINTY, &unsure)] {
+        let folder = folder.join(name);
+        fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+        write_label(folder.join(format!("{id}.nii.gz")), volume).map_err(Error::case(id))?;
+    }
+    Ok(())
 }
 
 /// Reads cases of a prepared set, one at a time.
