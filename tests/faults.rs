@@ -56,7 +56,8 @@ fn broken(program: &Program, out: &Path, arguments: &[String], at: usize, errno:
 
 /// The files of a run that are there must be whole, and none may be left aside.
 fn check_files(out: &Path, may_lie_aside: bool) {
-    for folder in [out.to_owned(), out.join("checkpoints"), out.join("predictions")] {
+    for folder in [out.to_owned(), out.join("checkpoints"), out.join("predictions"), out.join("uncertainty")]
+    {
         for entry in std::fs::read_dir(&folder).into_iter().flatten() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();

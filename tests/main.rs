@@ -22,6 +22,7 @@ mod pancreas;
 mod precision;
 mod predict;
 mod prepare_data;
+mod report;
 mod settings;
 mod steady;
 mod verify;

@@ -15,12 +15,12 @@ mod lines;
 mod markdown;
 mod shown;
 
-pub(crate) use lines::{Against, Line};
+pub(crate) use lines::{Against, Line, Scored, all as lines_of};
+pub(crate) use shown::p_value;
 
 use crate::grid::GridRecord;
 use crate::output::say;
 use anyhow::{Result, bail};
-use lines::Scored;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     /// Whose networks: those of the last step, or those of the step that did best on the validation scans.
     #[arg(long, value_enum, default_value = "final")]
     weights: Weights,
-    /// The folder for metrics.csv, summary.json and predictions [default: RUN/evaluation-SPLIT-DIR, with -best for
+    /// The folder for metrics.csv, summary.json, predictions and their uncertainty [default: RUN/evaluation-SPLIT-DIR, with -best for
     /// the best weights].
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -104,7 +104,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     match score(&run, &cases, &ids, &out) {
         Ok(Some(scores)) => {
             say(table::scores(&scores.summary()));
-            say(format!("{}: metrics.csv, summary.json, predictions", out.display()));
+            say(format!("{}: metrics.csv, summary.json, predictions, uncertainty", out.display()));
             Ok(ExitCode::SUCCESS)
         }
         unfinished => {
@@ -153,9 +153,9 @@ fn score(run: &TrainedRun, cases: &Cases, ids: &[String], out: &Path) -> Result<
         progress.at(case, done, total);
         interrupt::asked()
     };
-    let scores = match evaluate(&run.predictor()?, readable, Some(&out.join("predictions")), &mut windows) {
+    let scores = match evaluate(&run.predictor()?, readable, Some(out), &mut windows) {
         Err(Error::Stopped) => return Ok(None),
-        scores => scores?,
+        found => found?.scores,
     };
     drop(progress);
     if let Some(error) = failure {
@@ -175,9 +175,7 @@ fn out_folder(arguments: &Arguments, split: Scans) -> Result<PathBuf> {
     if out.exists() {
         bail!("{} exists already; choose another folder with --out", out.display());
     }
-    let predictions = out.join("predictions");
-    std::fs::create_dir_all(&predictions)
-        .with_context(|| format!("cannot make {}", predictions.display()))?;
+    std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     Ok(out)
 }
 

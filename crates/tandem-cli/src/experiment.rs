@@ -8,6 +8,7 @@ use crate::grid::{self, Axes};
 use crate::home::Home;
 use crate::live::Live;
 use crate::output::{self, say};
+use crate::report::{self, InViewer};
 use crate::{interrupt, needs, prepare_data, run_folder, table};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -102,6 +103,9 @@ pub(crate) fn run(arguments: &Arguments, home: &Home) -> Result<ExitCode> {
     match ended {
         Ok(scores) => {
             say(table::scores(&scores.summary()));
+            // A grid has many runs: without the viewer their reports take a tenth of the disk, and it can be asked for.
+            let in_viewer = if arguments.tied { InViewer::None } else { InViewer::Typical };
+            report::write_of_run(live.folder(), &in_viewer);
             say(live.files());
             Ok(ExitCode::SUCCESS)
         }

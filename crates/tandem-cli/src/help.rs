@@ -9,7 +9,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("Masks of your scans", &["predict", "inspect"]),
     ("Models that travel", &["export", "import"]),
     ("Training", &["check-data", "prepare-data", "experiment"]),
-    ("What came of it", &["evaluate", "compare", "verify", "tensorboard"]),
+    ("What came of it", &["report", "evaluate", "compare", "verify", "tensorboard"]),
 ];
 
 const PROGRAM: &str = "This program";

@@ -18,6 +18,7 @@ mod inspect;
 mod man;
 mod predict;
 mod prepare_data;
+mod report;
 mod tensorboard;
 mod verify;
 
@@ -67,6 +68,7 @@ enum Verb {
     PrepareData(prepare_data::Arguments),
     Experiment(Box<experiment::Arguments>),
     Compare(compare::Arguments),
+    Report(report::Arguments),
     Evaluate(evaluate::Arguments),
     Predict(predict::Arguments),
     Tensorboard(tensorboard::Arguments),
@@ -120,6 +122,7 @@ fn run(verb: Verb, home: &Home) -> Result<ExitCode> {
         Verb::PrepareData(arguments) => prepare_data::run(&arguments, home),
         Verb::Experiment(arguments) => experiment::run(&arguments, home),
         Verb::Compare(arguments) => compare::run(&arguments),
+        Verb::Report(arguments) => report::run(&arguments),
         Verb::Evaluate(arguments) => evaluate::run(&arguments),
         Verb::Predict(arguments) => predict::run(&arguments),
         Verb::Tensorboard(arguments) => tensorboard::run(&arguments),

@@ -86,11 +86,16 @@ if (canvas) {
 
   const apply = () => {
     const shape = view.value === 'shape';
+    let changed = false;
     layers.querySelectorAll('input').forEach((box, at) => {
       const kind = shown.layers[at].kind;
       const hidden = shape && (kind === 'image' || kind === 'uncertainty');
-      nv.setOpacity(at, box.checked && !hidden ? OPACITY[kind] : 0);
+      const opacity = box.checked && !hidden ? OPACITY[kind] : 0;
+      changed = changed || nv.volumes[at].opacity !== opacity;
+      nv.volumes[at].opacity = opacity;
     });
+    // All layers are blended anew: once, and only where one of them changed.
+    if (changed) nv.updateGLVolume();
     const types = { planes: nv.sliceTypeMultiplanar, axial: nv.sliceTypeAxial, coronal: nv.sliceTypeCoronal,
       sagittal: nv.sliceTypeSagittal, shape: nv.sliceTypeRender };
     nv.setSliceType(types[view.value]);

@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [model, input, output] = &arguments[..] else {
         return Err("usage: logits MODEL IN.safetensors OUT.safetensors".into());
     };
-    let model = Model::open(Path::new(model), &Device::Cpu)?;
+    let model = Model::open(Path::new(model), &tandem_networks::Device::Cpu)?;
     let images = candle_core::safetensors::load(input, &Device::Cpu)?;
     let mut made: HashMap<String, Tensor> = HashMap::new();
     for (network, segmenter) in model.networks() {

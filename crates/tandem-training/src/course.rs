@@ -52,7 +52,7 @@ mod tests {
     use crate::evaluation::tests::{predicting, sample};
 
     fn record(steps: u64, scores: &Scores) -> ValidationRecord {
-        ValidationRecord { steps, collapse: None, validation: scores.summary() }
+        ValidationRecord { steps, collapse: None, validation: scores.summary(), calibration: None }
     }
 
     #[test]

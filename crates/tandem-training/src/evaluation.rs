@@ -1,17 +1,22 @@
 //! Scores of whole scans: per case, per network and ensemble, per grid.
 
+mod calibration;
 mod csv;
 mod table;
 
+pub use calibration::Calibration;
 pub use csv::csv_cell;
 pub use table::{TABLE_COLUMNS, Table, TableLine};
 
+use crate::run::{PREDICTIONS, UNCERTAINTY};
 use crate::{Error, Predictor, Result};
+use calibration::Box3;
 use ndarray::{Array3, Axis};
 use serde::{Deserialize, Serialize};
+use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
-use tandem_inference::{On, Plane, label_map};
+use tandem_inference::{On, Plane, entropy, label_map};
 use tandem_metrics::{
     Comparison, Metric, Nsd, Score, Summary, Undefined, largest_component, metrics, summarise,
 };
@@ -158,6 +163,15 @@ impl Scores {
     }
 }
 
+/// What was found in some cases.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// The scores.
+    pub scores: Scores,
+    /// Whether the ensemble is as often right as it is sure, on the scans' own grids.
+    pub calibration: Calibration,
+}
+
 /// The mean Dice of the ensemble on the scans' own grids, over all foreground classes, without removing components: what
 /// validations are compared by. None where it is defined for no case.
 pub fn ensemble_dice(summary: &[SummaryRow]) -> Option<f64> {
@@ -172,7 +186,8 @@ pub fn ensemble_dice(summary: &[SummaryRow]) -> Option<f64> {
 }
 
 /// Segments cases one by one and scores those that have a label, on their own grid and on the working grid where that
-/// is another one. Label maps of the ensemble are written to `predictions` as `ID.nii.gz`, on the scan's own grid.
+/// is another one. What the ensemble says of each case is written below `folder`, on the scan's own grid: its label map as
+/// `predictions/ID.nii.gz`, and how unsure it is as `uncertainty/ID.nii.gz`, its entropy from 0 to 255.
 ///
 /// `progress` gets the case's id, the windows done and their number, and may end the work.
 ///
@@ -181,34 +196,54 @@ pub fn ensemble_dice(summary: &[SummaryRow]) -> Option<f64> {
 pub fn evaluate(
     predictor: &Predictor<'_>,
     cases: impl IntoIterator<Item = Result<Subject>>,
-    predictions: Option<&Path>,
+    folder: Option<&Path>,
     progress: &mut dyn FnMut(&str, usize, usize) -> ControlFlow<()>,
-) -> Result<Scores> {
-    let mut scores = Scores::default();
+) -> Result<Evaluation> {
+    let mut found = Evaluation::default();
     for subject in cases {
         let (id, image, label) = subject?.into_parts();
         let geometry = image.geometry().clone();
+        let within = label.as_ref().and_then(Box3::around);
         let [mut own, mut working] = [const { Vec::new() }; 2];
+        let mut unsure = Array3::zeros(image.shape());
+        let calibration = &mut found.calibration;
         let mut take = |plane: Plane| {
+            if plane.on == On::Own {
+                if folder.is_some() {
+                    // 8 bits, mostly 0: a fraction of the scan's bytes, and the report needs no networks.
+                    let steps = entropy(&plane.ensemble).mapv(|share| (255.0 * share).round() as u8);
+                    unsure.index_axis_mut(Axis(0), plane.index).assign(&steps);
+                }
+                if let (Some(label), Some(within)) = (&label, &within) {
+                    let label = label.array().index_axis(Axis(0), plane.index);
+                    calibration.add(plane.index, plane.ensemble.view(), label, within);
+                }
+            }
             put(if plane.on == On::Own { &mut own } else { &mut working }, &plane);
             Ok(())
         };
         predictor.segment_planes(&id, image, &mut take, &mut |done, total| progress(&id, done, total))?;
-        if let (Some(folder), Some(ensemble)) = (predictions, own.last()) {
-            let path = folder.join(format!("{id}.nii.gz"));
-            write_label(path, &Volume::new(ensemble.clone(), geometry)).map_err(Error::case(&id))?;
+        if let (Some(folder), Some(ensemble)) = (folder, own.last()) {
+            write(&folder.join(PREDICTIONS), &id, &Volume::new(ensemble.clone(), geometry.clone()))?;
+            write(&folder.join(UNCERTAINTY), &id, &Volume::new(unsure, geometry))?;
         }
         let Some(label) = label else {
             continue;
         };
-        scores.rows.extend(rows(&id, Grid::Own, predictor, &own, &label)?);
+        found.scores.rows.extend(rows(&id, Grid::Own, predictor, &own, &label)?);
         if let (false, Some(spacing)) = (working.is_empty(), predictor.spacing()) {
             let label =
                 resample::label_to_spacing(&label, spacing, predictor.classes()).map_err(Error::case(&id))?;
-            scores.rows.extend(rows(&id, Grid::Working, predictor, &working, &label)?);
+            found.scores.rows.extend(rows(&id, Grid::Working, predictor, &working, &label)?);
         }
     }
-    Ok(scores)
+    Ok(found)
+}
+
+/// Writes a map of a case into a folder, which is made.
+fn write(folder: &Path, id: &str, map: &Volume<u8>) -> Result<()> {
+    fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    write_label(folder.join(format!("{id}.nii.gz")), map).map_err(Error::case(id))
 }
 
 /// Puts a plane into the label maps of each network and of their ensemble, which comes last.

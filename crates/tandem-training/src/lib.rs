@@ -69,6 +69,7 @@ mod evaluation;
 mod failure;
 mod files;
 mod guard;
+mod history;
 pub mod host;
 mod lists;
 mod lock;
@@ -100,10 +101,11 @@ pub use dataset::{Dataset, Patch};
 pub use error::{Error, Result};
 pub use estimate::{Bytes, Estimate, Memory};
 pub use evaluation::{
-    Component, ENSEMBLE, Grid, MEAN, Measure, Row, Scores, SummaryRow, TABLE_COLUMNS, Table, TableLine,
-    csv_cell, ensemble_dice, evaluate, subjects,
+    Calibration, Component, ENSEMBLE, Evaluation, Grid, MEAN, Measure, Row, Scores, SummaryRow,
+    TABLE_COLUMNS, Table, TableLine, csv_cell, ensemble_dice, evaluate, subjects,
 };
 pub use guard::{Breakdown, NonFinite, Quantity};
+pub use history::{History, Logged, LoggedStep};
 pub use lists::Lists;
 pub use lock::RunLock;
 pub use model::{

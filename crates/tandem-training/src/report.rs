@@ -189,6 +189,7 @@ mod tests {
             steps,
             collapse: collapse.map(str::to_owned),
             validation: summary.clone(),
+            calibration: None,
         };
         let validations = [validation(20, Some("nothing is predicted")), validation(60, None)];
         let skipped = [SkippedRecord { step: 7, skipped: "the loss of vnet is not finite".into() }];

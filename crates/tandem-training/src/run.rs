@@ -6,6 +6,7 @@
 //! RUN/log.jsonl                which kernels ran, every term of the loss and gradient norm by step, and every validation
 //! RUN/checkpoints/             step-NNNNNNNN.safetensors, the last two; best.safetensors; final.safetensors
 //! RUN/predictions/ID.nii.gz    the ensemble's label maps of the validation cases, on their own grids
+//! RUN/uncertainty/ID.nii.gz    how unsure it is of each voxel: entropy, 0 to 255
 //! RUN/metrics.csv              per case, network, grid
 //! RUN/summary.json             mean, SD, n, undefined, and whose weights
 //! RUN/provenance.json          program, machine, wall time and peak memory of each piece of the run, and their sum
@@ -40,6 +41,7 @@ pub(crate) const CONFIG: &str = "config.json";
 pub(crate) const RECORD: &str = "run.json";
 pub(crate) const LOG: &str = "log.jsonl";
 pub(crate) const PREDICTIONS: &str = "predictions";
+pub(crate) const UNCERTAINTY: &str = "uncertainty";
 pub(crate) const METRICS: &str = "metrics.csv";
 pub(crate) const SUMMARY: &str = "summary.json";
 pub(crate) const PROVENANCE: &str = "provenance.json";
@@ -205,7 +207,7 @@ impl Run {
     /// Fills a folder that was just made.
     fn begin(plan: Plan, trainer: Trainer) -> Result<Self> {
         let lock = RunLock::take(&plan.folder)?;
-        for path in [plan.kept.folder(), &plan.folder.join(PREDICTIONS)] {
+        for path in [plan.kept.folder(), &plan.folder.join(PREDICTIONS), &plan.folder.join(UNCERTAINTY)] {
             fs::create_dir(path).map_err(Error::io(path))?;
         }
         write_json(&plan.folder.join(CONFIG), &plan.config)?;
@@ -232,6 +234,11 @@ impl Run {
         let (plan, mut trainer) = Plan::new(Setup { config, prepared, folder, device }, stop, observe)?;
         for path in [folder, plan.kept.folder(), &folder.join(PREDICTIONS)] {
             remove_partial(path)?;
+        }
+        // Runs of older versions have none.
+        let uncertainty = folder.join(UNCERTAINTY);
+        if uncertainty.exists() {
+            remove_partial(&uncertainty)?;
         }
         let began: RunRecord = read_json(&folder.join(RECORD))?;
         plan.check_origin(&folder.join(RECORD), &began.config_digest, &began.data_digest)?;
@@ -290,7 +297,7 @@ impl Run {
             read_ahead(steps, read, |batches| state.train(plan, &batches, stop, observe))?;
             state.save(plan, observe)?;
         }
-        let scores = state.validate(plan, Some(&plan.folder.join(PREDICTIONS)), stop, observe)?;
+        let scores = state.validate(plan, Some(&plan.folder), stop, observe)?;
         scores.write_csv(&plan.folder.join(METRICS))?;
         let summary =
             ScoreSummary { weights: Selection::Final, steps: state.steps, scores: scores.summary() };

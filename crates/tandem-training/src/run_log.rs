@@ -1,6 +1,6 @@
 //! The run log: one line of JSON a step, the same bytes for the same seed.
 
-use crate::{Error, Kernels, Result, SummaryRow};
+use crate::{Calibration, Error, Kernels, Result, SummaryRow};
 use serde::de::DeserializeOwned;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -58,6 +58,9 @@ pub struct ValidationRecord {
     pub collapse: Option<String>,
     /// The scores.
     pub validation: Vec<SummaryRow>,
+    /// Whether the ensemble was as often right as it was sure; none in logs of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
 }
 
 /// Writes lines of JSON to one file. It holds no wall-clock time, so that the same seed gives the same bytes.

@@ -5,7 +5,7 @@ mod log;
 use crate::checkpoints::CHECKPOINTS;
 use crate::files::read_json;
 use crate::report::Report;
-use crate::run::{CONFIG, LOG, METRICS, PREDICTIONS, PROVENANCE, RECORD, REPORT, SUMMARY};
+use crate::run::{CONFIG, LOG, METRICS, PREDICTIONS, PROVENANCE, RECORD, REPORT, SUMMARY, UNCERTAINTY};
 use crate::run_log::records;
 use crate::{
     Checkpoint, Config, Error, Grid, Provenance, Result, RunRecord, ScoreSummary, Scores, Selection,
@@ -169,20 +169,25 @@ impl RunFolder {
     }
 
     fn predictions(&self) -> Outcome {
-        let folder = self.there(PREDICTIONS)?;
+        self.there(PREDICTIONS)?;
         let set = self.prepared();
         let ids = &self.record.lists.validation;
-        for id in ids {
+        // Runs of older versions have no maps of uncertainty.
+        let folders = [PREDICTIONS, UNCERTAINTY].map(|name| self.path(name));
+        for (folder, id) in
+            folders.iter().filter(|folder| folder.exists()).flat_map(|f| ids.iter().map(move |id| (f, id)))
+        {
             let path = folder.join(format!("{id}.nii.gz"));
             if !path.exists() {
-                return Err(format!("{id}.nii.gz is missing; {}", self.again()));
+                return Err(format!("{} is missing; {}", path.display(), self.again()));
             }
-            let label = read_label(&path).map_err(|error| format!("{error}; {}", self.again()))?;
+            let volume = read_label(&path).map_err(|error| format!("{error}; {}", self.again()))?;
             let shape = set.as_ref().and_then(|set| set.manifest().case(id)).map(|case| case.shape);
-            if let Some(shape) = shape.filter(|shape| *shape != label.shape()) {
+            if let Some(shape) = shape.filter(|shape| *shape != volume.shape()) {
                 return Err(format!(
-                    "{id}.nii.gz has {:?} voxels, its scan {shape:?}; {}",
-                    label.shape(),
+                    "{} has {:?} voxels, its scan {shape:?}; {}",
+                    path.display(),
+                    volume.shape(),
                     self.again()
                 ));
             }

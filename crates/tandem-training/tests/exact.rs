@@ -7,7 +7,7 @@ use std::path::Path;
 use tandem_training::{CaseList, Checkpoint, Config, Event, Run};
 
 /// What a run leaves that must not depend on how it was run.
-const RESULTS: [&str; 7] = [
+const RESULTS: [&str; 8] = [
     "log.jsonl",
     "metrics.csv",
     "summary.json",
@@ -15,6 +15,7 @@ const RESULTS: [&str; 7] = [
     "checkpoints/final.safetensors",
     "checkpoints/best.safetensors",
     "predictions/ball5.nii.gz",
+    "uncertainty/ball5.nii.gz",
 ];
 
 /// Four steps with a validation between them.

@@ -15,9 +15,9 @@ use tandem_statistics::{
 use tandem_training::{Component, Grid, Row, Scores};
 
 /// A run with its scores.
-pub(super) struct Scored<'a> {
-    pub(super) cell: &'a CellRecord,
-    pub(super) scores: Scores,
+pub(crate) struct Scored<'a> {
+    pub(crate) cell: &'a CellRecord,
+    pub(crate) scores: Scores,
 }
 
 /// A method on one metric.
@@ -120,7 +120,7 @@ struct Run<'a> {
 }
 
 /// All lines, in the order of the grid and of the scores, the methods beside each other.
-pub(super) fn all(scored: &[Scored], methods: &[&str], control: &str) -> Vec<Line> {
+pub(crate) fn all(scored: &[Scored], methods: &[&str], control: &str) -> Vec<Line> {
     let mut keys: Vec<Key> = Vec::new();
     let mut runs = Vec::new();
     for run in scored {

@@ -25,7 +25,7 @@ pub(super) fn interval(ends: Option<[f64; 2]>, factor: f64) -> String {
 }
 
 /// A p value as papers write it.
-pub(super) fn p_value(p: Option<f64>) -> String {
+pub(crate) fn p_value(p: Option<f64>) -> String {
     match p {
         None => "-".to_owned(),
         Some(p) if p < 0.001 => "< 0.001".to_owned(),

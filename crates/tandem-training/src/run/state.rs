@@ -6,8 +6,9 @@ use crate::checkpoint::CHECKPOINT_VERSION;
 use crate::provenance::Stopwatch;
 use crate::reader::Batches;
 use crate::{
-    Breakdown, Error, Header, KernelsRecord, NonFinite, Predictor, Result, RunLog, Scores, SkippedRecord,
-    Trainer, ValidationRecord, batch, course, ensemble_dice, evaluate, failure, host, subjects,
+    Breakdown, Error, Evaluation, Header, KernelsRecord, NonFinite, Predictor, Result, RunLog, Scores,
+    SkippedRecord, Trainer, ValidationRecord, batch, course, ensemble_dice, evaluate, failure, host,
+    subjects,
 };
 use std::fs;
 use std::ops::ControlFlow;
@@ -118,7 +119,7 @@ impl State {
     pub(super) fn validate(
         &mut self,
         plan: &Plan,
-        predictions: Option<&Path>,
+        folder: Option<&Path>,
         stop: &AtomicBool,
         observe: Observer<'_>,
     ) -> Result<Scores> {
@@ -129,12 +130,18 @@ impl State {
             observe(Event::Validating { case, done, total });
             if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let scores = match evaluate(&predictor, cases, predictions, &mut progress) {
+        let found = match evaluate(&predictor, cases, folder, &mut progress) {
             Err(Error::Stopped) => return Err(self.interrupted(plan, observe)),
-            scores => scores?,
+            found => found?,
         };
+        let Evaluation { scores, calibration } = found;
         let collapse = course::collapse(&scores, &self.validations);
-        let record = ValidationRecord { steps: self.steps, collapse, validation: scores.summary() };
+        let record = ValidationRecord {
+            steps: self.steps,
+            collapse,
+            validation: scores.summary(),
+            calibration: Some(calibration),
+        };
         self.log.write(&record)?;
         // Where all validation is at the end, there is nothing to be best of.
         if plan.config.training.validate_every > 0 && self.is_best(&record) {
