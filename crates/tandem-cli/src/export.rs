@@ -2,9 +2,9 @@
 
 use crate::output::say;
 use anyhow::Result;
-use tandem_ops3d::Device;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tandem_ops3d::Device;
 use tandem_training::{Model, ModelRecord, Origin, Selection};
 
 const EXAMPLES: &str = "Examples:

@@ -3,9 +3,9 @@
 use crate::export::tell;
 use crate::output::say;
 use anyhow::{Result, bail};
-use tandem_ops3d::Device;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tandem_ops3d::Device;
 use tandem_training::{Import, Model};
 use tandem_volume::prepared::Normalisation;
 

@@ -154,7 +154,10 @@ impl Live {
     /// What a run leaves, and how long it took.
     pub(crate) fn files(&self) -> String {
         let took = duration(self.started.elapsed().as_secs_f64());
-        format!("{}: report.html, report.md, metrics.csv, summary.json, predictions ({took})", self.folder.display())
+        format!(
+            "{}: report.html, report.md, metrics.csv, summary.json, predictions ({took})",
+            self.folder.display()
+        )
     }
 
     fn status(&self) -> MutexGuard<'_, Status> {

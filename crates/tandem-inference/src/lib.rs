@@ -11,7 +11,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // A V-Net with initial weights; `parameters.load` gives it those of a training.
 //! let config = NetworkConfig { filters: 2, ..Default::default() };
-//! let (vnet, _parameters) = build("vnet", &config, 1337, &Device::Cpu)?;
+//! let (vnet, _parameters) = build("vnet", &config, 1337, &tandem_networks::Device::Cpu)?;
 //! // What `tandem_volume::read_image` gives, normalised as the scans of the training were.
 //! let scan = Volume::new(Array3::zeros((20, 16, 12)), Geometry::with_spacing([1.0, 1.0, 2.0])?);
 //!

@@ -7,7 +7,7 @@
 //! # fn main() -> candle_core::Result<()> {
 //! // Of one channel and two classes, with 16 filters in the published network; initial weights are drawn from the seed.
 //! let config = NetworkConfig { filters: 2, ..Default::default() };
-//! let (vnet, parameters) = build("vnet", &config, 1337, &Device::Cpu)?;
+//! let (vnet, parameters) = build("vnet", &config, 1337, &tandem_networks::Device::Cpu)?;
 //! println!("{} weights", parameters.count());
 //! assert!(parameters.get("block_one.conv.0.weight").is_some());
 //!

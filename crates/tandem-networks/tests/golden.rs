@@ -40,7 +40,7 @@ fn loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
 
 fn network(architecture: &str, filters: usize, tensors: &Tensors) -> (Box<dyn Segmenter>, Parameters) {
     let config = NetworkConfig { filters, dropout: 0.0, ..Default::default() };
-    let (network, parameters) = build(architecture, &config, 1, &Device::Cpu).unwrap();
+    let (network, parameters) = build(architecture, &config, 1, &tandem_networks::Device::Cpu).unwrap();
     parameters.load(&under(tensors, "param/")).unwrap();
     (network, parameters)
 }

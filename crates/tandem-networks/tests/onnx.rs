@@ -160,7 +160,7 @@ fn an_onnx_file_makes_what_its_network_makes() {
     let voxels = (0..3 * 2 * 16 * 32 * 16).map(|at| ((at * 7919) % 1000) as f32 / 500.0 - 1.0).collect();
     let image = Tensor::from_vec::<_, f32>(voxels, (3, 2, 16, 32, 16), &Device::Cpu).unwrap();
     for architecture in architectures() {
-        let (network, parameters) = build(architecture, &config, 5, &Device::Cpu).unwrap();
+        let (network, parameters) = build(architecture, &config, 5, &tandem_networks::Device::Cpu).unwrap();
         let values = parameters.tensors().unwrap().into_iter().map(|(name, tensor)| {
             let value =
                 if name.contains("running") { spread(&name, &tensor) } else { tensor.copy().unwrap() };
@@ -184,7 +184,7 @@ fn an_onnx_file_makes_what_its_network_makes() {
 #[test]
 fn parameters_of_another_network_are_refused() {
     let config = NetworkConfig { filters: 2, ..Default::default() };
-    let (_, parameters) = build("vnet", &config, 1, &Device::Cpu).unwrap();
+    let (_, parameters) = build("vnet", &config, 1, &tandem_networks::Device::Cpu).unwrap();
     assert!(onnx::network("unet", &config, &parameters).is_err());
     let message = onnx::network("resnet34", &config, &parameters).unwrap_err().to_string();
     assert!(message.contains("another network"), "{message}");

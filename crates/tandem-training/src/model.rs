@@ -24,9 +24,9 @@ use crate::files::read_json;
 use crate::provenance::sha256;
 use crate::run::{CONFIG, RECORD, SUMMARY};
 use crate::{Error, EvaluationConfig, Predictor, Result, RunRecord, ScoreSummary, Selection, TrainedRun};
-use tandem_networks::Device;
 use std::path::Path;
 use tandem_inference::{Protocol, SlidingWindow};
+use tandem_networks::Device;
 use tandem_networks::{Parameters, Segmenter};
 
 /// The file that says what a model folder holds.
@@ -106,7 +106,8 @@ impl Model {
     /// Never, in practice: the record was checked when it was read.
     pub fn predictor(&self) -> Result<Predictor<'_>> {
         let record = &self.record;
-        let window = SlidingWindow { patch: record.patch, stride: record.stride, batch: record.batch, mirror: false };
+        let window =
+            SlidingWindow { patch: record.patch, stride: record.stride, batch: record.batch, mirror: false };
         Ok(Predictor {
             names: record.networks.iter().map(|network| network.name.as_str()).collect(),
             networks: self.networks().map(|(_, segmenter)| segmenter).collect(),

@@ -101,8 +101,15 @@ impl<'a> Predictor<'a> {
         take: &mut dyn FnMut(Plane) -> tandem_inference::Result<()>,
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<()> {
-        tandem_inference::segment_planes(&self.networks, scan, &self.protocol, &candle_core::Device::Cpu, take, progress)
-            .map_err(of_case(id))
+        tandem_inference::segment_planes(
+            &self.networks,
+            scan,
+            &self.protocol,
+            &candle_core::Device::Cpu,
+            take,
+            progress,
+        )
+        .map_err(of_case(id))
     }
 }
 

@@ -1,11 +1,11 @@
 //! Model folders: of a run, and of weights that PyTorch saved.
 
 use crate::run::{coarse, prepared, train};
-use tandem_networks::Device;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use tandem_inference::Segmentation;
+use tandem_networks::Device;
 use tandem_networks::Pass;
 use tandem_training::{Import, Model, Origin, Precision, Predictor, Selection, TrainedRun};
 use tandem_volume::Image;
@@ -258,7 +258,8 @@ fn weights_that_pytorch_saved_predict_what_they_predict_there() {
     );
     let Origin::Import(origin) = &model.record().origin else { panic!("{:?}", model.record()) };
     assert_eq!((origin.file.as_str(), origin.prefix.as_str()), ("vnet.pth", ""));
-    let expected = candle_core::safetensors::load(golden("vnet.safetensors"), &candle_core::Device::Cpu).unwrap();
+    let expected =
+        candle_core::safetensors::load(golden("vnet.safetensors"), &candle_core::Device::Cpu).unwrap();
     let image = expected["image"].to_dtype(candle_core::DType::F32).unwrap();
     let (_, network) = model.networks().next().unwrap();
     let logits = network.forward(&image, Pass::Infer).unwrap().logits;

@@ -5,9 +5,9 @@ use super::{Loaded, Model, write};
 use crate::model::state_dict::StateDict;
 use crate::provenance::sha256;
 use crate::{Error, NetworkSize, Precision, Program, Result};
-use tandem_networks::Device;
 use std::fs;
 use std::path::Path;
+use tandem_networks::Device;
 use tandem_volume::prepared::{Names, Normalisation};
 
 /// Windows that pass a network at once.

@@ -4,11 +4,11 @@ use super::record::{MODEL_VERSION, ModelRecord, NetworkRecord};
 use super::{Loaded, MODEL, Model};
 use crate::provenance::sha256;
 use crate::{Error, Result};
-use tandem_networks::Device;
 use serde::Deserialize;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
+use tandem_networks::Device;
 
 /// The most that `model.json` may be, in bytes: scores of 256 classes are a tenth of it.
 const LONGEST: u64 = 16 << 20;
