@@ -209,6 +209,11 @@ impl TrainedRun {
         Ok(sha256(&bytes))
     }
 
+    /// Whether the run trained on unlabelled scans.
+    pub(crate) fn used_unlabelled(&self) -> bool {
+        self.trainer.method().uses_unlabelled()
+    }
+
     /// The networks that predict, in the order of the method, without the rest of the run.
     ///
     /// # Errors

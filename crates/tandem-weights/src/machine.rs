@@ -267,7 +267,7 @@ impl<'a> Machine<'a> {
             return Err("names a storage in another way than torch.save".to_owned());
         };
         let values = usize::try_from(*values).map_err(|_| "names a storage of less than no values")?;
-        let storage = Storage { dtype: *dtype, key: *key, values };
+        let storage = Storage { dtype: *dtype, key, values };
         self.push(Value::Storage(storage));
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The zip archives that PyTorch writes: entries that are stored as they are.
 //!
 //! An archive is read strictly. It has one directory at its end, and every entry lies once in it, before the directory, apart
-//! from all others, with the same name and size in both of its headers. What PyTorch never writes is refused: compression,
+//! from all others, with the same name and size in both of its headers. What torch.save never writes is refused: compression,
 //! encryption, links, folders, several disks, names that lead elsewhere, and anything after the end.
 
 use crate::Parsed;
@@ -186,7 +186,7 @@ fn central(bytes: &[u8], at: usize, until: usize) -> Parsed<(String, Header, usi
         return wrong("has flags that PyTorch does not set");
     }
     if u16_at(bytes, at + 10)? != 0 {
-        return wrong("is compressed, which PyTorch does not do");
+        return wrong("is compressed, which torch.save does not do (TorchScript programs have such entries)");
     }
     if u32_at(bytes, at + 38)? >> 16 & FILE_TYPE == SYMBOLIC_LINK {
         return wrong("is a link");

@@ -78,10 +78,10 @@ fn what_pytorch_does_not_write_is_refused() {
     refused(
         "a compressed entry",
         &changed(|entry| entry.method = 8),
-        "is compressed, which PyTorch does not do",
+        "is compressed, which torch.save does not do",
     );
     let bomb = changed(|entry| (entry.method, entry.sizes) = (8, [u32::MAX - 1, 16]));
-    refused("a zip bomb", &bomb, "is compressed, which PyTorch does not do");
+    refused("a zip bomb", &bomb, "is compressed, which torch.save does not do");
     for flag in [1, 1 << 6, 1 << 13] {
         refused("an encrypted entry", &changed(|entry| entry.flags = flag), "is encrypted");
     }

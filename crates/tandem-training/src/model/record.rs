@@ -194,7 +194,7 @@ impl ModelRecord {
                 steps: run.steps(),
                 weights: run.selection(),
                 labelled: record.lists.labelled.len(),
-                unlabelled: record.lists.unlabelled.len(),
+                unlabelled: if run.used_unlabelled() { record.lists.unlabelled.len() } else { 0 },
                 version: record.version.clone(),
                 commit: record.commit.clone(),
             }),
