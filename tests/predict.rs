@@ -120,8 +120,8 @@ fn a_batch_goes_on_past_what_cannot_be_read_and_the_same_command_does_what_is_le
         "{first:#?}"
     );
     assert!(first.stdout.contains("[1/3] scans/a.nii.gz -> out/a.nii.gz: "), "{first:#?}");
-    assert_eq!(rows(&program, "out"), ["a,a.nii.gz,1", "c,c.nrrd,1"]);
-    for name in ["a.nii.gz", "a.json", "c.nrrd", "c.json"] {
+    assert_eq!(rows(&program, "out"), ["a,a.nii.gz,left atrium", "c,c.nrrd,left atrium"]);
+    for name in ["a.nii.gz", "a.png", "a.json", "c.nrrd", "c.png", "c.json"] {
         assert!(program.path("out").join(name).exists(), "{name}");
     }
 
@@ -133,7 +133,10 @@ fn a_batch_goes_on_past_what_cannot_be_read_and_the_same_command_does_what_is_le
     assert!(second.stdout.starts_with("2 of 3 scans are done already by the same networks"), "{second:#?}");
     assert!(second.stdout.contains("[3/3] scans/b.nii.gz"), "{second:#?}");
     assert_eq!(time(), before);
-    assert_eq!(rows(&program, "out"), ["a,a.nii.gz,1", "c,c.nrrd,1", "b,b.nii.gz,1"]);
+    assert_eq!(
+        rows(&program, "out"),
+        ["a,a.nii.gz,left atrium", "c,c.nrrd,left atrium", "b,b.nii.gz,left atrium"]
+    );
 
     // A scan from elsewhere joins them.
     write_image(program.path("d.mha.nrrd"), &scans::image(scans::oblique())).unwrap();
