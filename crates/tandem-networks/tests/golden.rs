@@ -38,9 +38,14 @@ fn loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     ce + dice.affine(-1.0, 1.0)?
 }
 
-fn network(architecture: &str, filters: usize, tensors: &Tensors) -> (Box<dyn Segmenter>, Parameters) {
+fn network(
+    architecture: &str,
+    filters: usize,
+    tensors: &Tensors,
+    device: &tandem_networks::Device,
+) -> (Box<dyn Segmenter>, Parameters) {
     let config = NetworkConfig { filters, dropout: 0.0, ..Default::default() };
-    let (network, parameters) = build(architecture, &config, 1, &tandem_networks::Device::Cpu).unwrap();
+    let (network, parameters) = build(architecture, &config, 1, device).unwrap();
     parameters.load(&under(tensors, "param/")).unwrap();
     (network, parameters)
 }
@@ -70,17 +75,23 @@ fn check_gradients(output: &Output, labels: &Tensor, parameters: &Parameters, ex
 
 fn check(file: &str, architecture: &str, filters: usize) {
     let Some(tensors) = reference(file) else { return };
-    let (net, parameters) = network(architecture, filters, &tensors);
+    let (devices, missing) = tandem_networks::Device::all();
+    missing.iter().for_each(|missing| eprintln!("SKIPPED on a device: {missing}"));
+    devices.iter().for_each(|device| check_on(device, &tensors, architecture, filters));
+}
+
+fn check_on(device: &tandem_networks::Device, tensors: &Tensors, architecture: &str, filters: usize) {
+    let (net, parameters) = network(architecture, filters, tensors, device);
     let output = net.forward(&tensors["eval/x"], Pass::Evaluate).unwrap();
     assert!(error(&output.logits, &tensors["eval/out"]) < 1e-5);
     assert!(error(&output.features.get().unwrap(), &tensors["eval/rep"]) < 1e-5);
     assert!(error(&loss(&output.logits, &tensors["eval/y"]).unwrap(), &tensors["eval/loss"]) < 1e-5);
-    check_gradients(&output, &tensors["eval/y"], &parameters, &under(&tensors, "eval_grad/"));
+    check_gradients(&output, &tensors["eval/y"], &parameters, &under(tensors, "eval_grad/"));
 
     let output = net.forward(&tensors["train/x"], Pass::Train { dropout: 0 }).unwrap();
     assert!(error(&output.logits, &tensors["train/out"]) < 1e-5);
-    check_gradients(&output, &tensors["train/y"], &parameters, &under(&tensors, "grad/"));
-    let after = under(&tensors, "buffer_after/");
+    check_gradients(&output, &tensors["train/y"], &parameters, &under(tensors, "grad/"));
+    let after = under(tensors, "buffer_after/");
     for (name, _) in parameters.iter().filter(|(_, p)| p.kind == Kind::Statistic) {
         let error = error(&parameters.get(name).unwrap().unwrap(), &after[name]);
         assert!(error < 1e-5, "{name}: off by {error:e}");

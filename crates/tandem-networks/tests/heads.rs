@@ -24,9 +24,13 @@ fn scans() -> Tensor {
     Tensor::from_vec(values, (2, 2, SIDES[0], SIDES[1], SIDES[2]), &Device::Cpu).unwrap()
 }
 
-fn network(architecture: &str, precision: Precision) -> (Box<dyn Segmenter>, Parameters) {
+fn network(
+    architecture: &str,
+    precision: Precision,
+    device: &tandem_networks::Device,
+) -> (Box<dyn Segmenter>, Parameters) {
     let config = NetworkConfig { in_channels: 2, num_classes: 3, filters: 2, dropout: 0.0, precision };
-    let (network, parameters) = build(architecture, &config, 1, &tandem_networks::Device::Cpu).unwrap();
+    let (network, parameters) = build(architecture, &config, 1, device).unwrap();
     let values: BTreeMap<String, Tensor> = parameters
         .iter()
         .enumerate()
@@ -108,10 +112,16 @@ fn check_gradients(ours: &[[f64; 3]], expected: &[f64], what: &str) {
 
 #[test]
 fn outputs_gradients_and_statistics_are_pytorchs() {
+    let (devices, missing) = tandem_networks::Device::all();
+    missing.iter().for_each(|missing| eprintln!("SKIPPED on a device: {missing}"));
+    devices.iter().for_each(are_pytorchs_on);
+}
+
+fn are_pytorchs_on(device: &tandem_networks::Device) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/heads.safetensors");
     let file: HashMap<String, Tensor> = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
     for architecture in ["vnet-dtc", "vnet-mcnet", "vnet-urpc"] {
-        let (net, parameters) = network(architecture, Precision::F32);
+        let (net, parameters) = network(architecture, Precision::F32, device);
         for (mode, pass) in [("eval", Pass::Evaluate), ("train", Pass::Train { dropout: 0 })] {
             let of = |name: &str| numbers(&file[&format!("{architecture}/{mode}/{name}")]);
             let output = net.forward(&scans(), pass).unwrap();
@@ -138,7 +148,8 @@ fn outputs_gradients_and_statistics_are_pytorchs() {
 #[test]
 fn bf16_says_nearly_the_same_and_inference_the_logits_alone() {
     for architecture in ["vnet-dtc", "vnet-mcnet", "vnet-urpc"] {
-        let run = |precision, pass| network(architecture, precision).0.forward(&scans(), pass).unwrap();
+        let cpu = tandem_networks::Device::Cpu;
+        let run = |precision, pass| network(architecture, precision, &cpu).0.forward(&scans(), pass).unwrap();
         let [full, half] = [Precision::F32, Precision::Bf16].map(|p| run(p, Pass::Evaluate));
         let length = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>().sqrt();
         for (name, made) in outputs(&full) {

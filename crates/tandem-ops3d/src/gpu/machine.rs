@@ -3,7 +3,6 @@
 use crate::conv_shape::ConvShape;
 use crate::program::Precision;
 use candle_core::{Result, bail};
-use std::ffi::c_void;
 
 /// The sources of the kernels: one program, the file that the others need first.
 pub(crate) const SOURCES: [&str; 6] = [
@@ -125,6 +124,8 @@ pub(crate) enum Argument {
     Geometry(Geometry),
 }
 
+/// What the driver has ways of its own for.
+#[cfg(any(test, feature = "emulator"))]
 impl Argument {
     /// Its type, as the emulator names it.
     pub(crate) fn letter(&self) -> char {
@@ -138,7 +139,7 @@ impl Argument {
     }
 
     /// Where its value lies.
-    pub(crate) fn value(&self) -> *mut c_void {
+    pub(crate) fn value(&self) -> *mut std::ffi::c_void {
         match self {
             Argument::Pointer(value) => std::ptr::from_ref(value).cast_mut().cast(),
             Argument::Int(value) => std::ptr::from_ref(value).cast_mut().cast(),
