@@ -81,7 +81,7 @@ mod tests {
         check(&disagreement(&[a.clone(), b.clone()]).unwrap(), &[1.0, 0.2]);
         check(&disagreement(&[a.clone(), a.clone()]).unwrap(), &[0.0, 0.0]);
         check(&disagreement(&[a.clone(), a.clone(), b.clone()]).unwrap(), &[2.0 / 3.0, 0.4 / 3.0]);
-        assert_eq!(disagreement(&[a.clone()]), None);
+        assert_eq!(disagreement(std::slice::from_ref(&a)), None);
         assert_eq!(disagreement(&[]), None);
         assert_eq!(disagreement(&[a, plane(&[[1.0, 0.0, 0.0]])]), None);
     }
