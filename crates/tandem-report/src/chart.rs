@@ -130,10 +130,10 @@ impl Chart {
 
     fn legend(&self, html: &mut String) {
         // A title may say whose the only curve is.
-        if let [only] = &self.curves[..] {
-            if self.title.to_lowercase().ends_with(&only.name.to_lowercase()) {
-                return;
-            }
+        if let [only] = &self.curves[..]
+            && self.title.to_lowercase().ends_with(&only.name.to_lowercase())
+        {
+            return;
         }
         html.push_str("<span class=\"legend\">");
         for (at, curve) in self.curves.iter().enumerate() {
