@@ -156,8 +156,8 @@ if (canvas) {
     code.textContent = new TextDecoder().decode(await unpack(document.getElementById('viewer-code').textContent));
     document.head.append(code);
     const { Niivue } = globalThis.niivue;
-    nv = new Niivue({ backColor: [0, 0, 0, 1], crosshairColor: [1, 1, 1, 0.7], crosshairWidth: 1, isRadiologicalConvention: true,
-      sagittalNoseLeft: true, multiplanarShowRender: 0, multiplanarPadPixels: 6, tileMargin: 0, dragAndDropEnabled: false,
+    nv = new Niivue({ backColor: [0, 0, 0, 1], crosshairColor: [1, 1, 1, 0.7], crosshairWidth: 0.3, crosshairWidthUnit: 'percent',
+      crosshairGap: 2, isRadiologicalConvention: true, sagittalNoseLeft: true, multiplanarShowRender: 0, multiplanarPadPixels: 6, tileMargin: 0, dragAndDropEnabled: false,
       logLevel: 'error', show3Dcrosshair: false });
     await nv.attachToCanvas(canvas);
     nv.onLocationChange = (data) => {

@@ -261,6 +261,7 @@ mod tests {
     fn a_value_that_is_not_finite_is_a_gap() {
         let chart = Chart {
             curves: vec![curve(&[1.0, 2.0, f64::NAN, 3.0, 4.0, f64::INFINITY, 5.0])],
+            title: "Loss of vnet".into(),
             ..Chart::default()
         };
         let html = html(&chart);

@@ -100,13 +100,13 @@ impl Viewer {
         html.push_str(
             "</select></label><label>View <select id=\"viewer-view\"><option value=\"planes\">three planes</option>\
              <option value=\"axial\">axial</option><option value=\"coronal\">coronal</option>\
-             <option value=\"sagittal\">sagittal</option><option value=\"shape\">shapes in 3-D</option></select></label>\
+             <option value=\"sagittal\">sagittal</option><option value=\"shape\">shapes in 3\u{2011}D</option></select></label>\
              <fieldset id=\"viewer-layers\"><legend>Layers</legend></fieldset></div>\
              <div class=\"canvas\"><canvas id=\"viewer-canvas\" tabindex=\"0\" role=\"img\" \
              aria-label=\"The chosen case in three planes or in three dimensions\" aria-describedby=\"viewer-keys\"></canvas></div>\
              <p class=\"small\" id=\"viewer-place\">The viewer starts when it comes into sight.</p>\
              <p class=\"small\" id=\"viewer-keys\">Click or drag to move the lines, turn the wheel to leaf through slices. By keyboard: \
-             arrows, page up and page down move by one voxel; in 3-D the arrows turn.</p>",
+             arrows, page up and page down move by one voxel; in 3\u{2011}D the arrows turn.</p>",
         );
         for note in &self.notes {
             let _ = write!(html, "<p class=\"small\">{}</p>", escaped(note));
