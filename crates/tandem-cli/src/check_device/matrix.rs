@@ -20,7 +20,7 @@ const CONVOLUTIONS: [(usize, usize, usize, bool, [usize; 2]); 8] = [
     (7, 1, 3, false, [2, 8]),
 ];
 
-const DIMS: [usize; 4] = [2, 6, 10, 14];
+const DIMS: [usize; 4] = [2, 4, 6, 4];
 
 /// What a network of one operation and a head makes: logits, and gradients of weights and image.
 struct Made([Vec<f32>; 3]);
