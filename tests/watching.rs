@@ -27,7 +27,7 @@ fn json_tells_programs_all_that_the_log_says_and_people_elsewhere() {
         "labelled: the first 2 scans",
         "after 2 steps: ensemble Dice",
         "on the scans' own grids",
-        "run: report.md",
+        "run: report.html, report.md",
     ] {
         assert!(ended.stderr.contains(text), "no {text:?} in {}", ended.stderr);
     }

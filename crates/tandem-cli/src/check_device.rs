@@ -17,7 +17,7 @@ const EXAMPLES: &str = "Examples:
   tandem check-device
   tandem check-device --libraries";
 
-/// Compares networks on the GPU with the CPU and with reference numbers, and measures a training step.
+/// Compares networks on the GPU with the CPU and with reference numbers; measures a training step, too.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
