@@ -16,8 +16,8 @@
 //! let scan = Volume::new(Array3::zeros((20, 16, 12)), Geometry::with_spacing([1.0, 1.0, 2.0])?);
 //!
 //! let protocol = Protocol {
-//!     window: SlidingWindow { patch: [16; 3], stride: [8; 3], batch: 2 }, // voxels
-//!     spacing: Some([1.25; 3]),                                           // mm; None for the scan's own
+//!     window: SlidingWindow { patch: [16; 3], stride: [8; 3], batch: 2, mirror: false }, // voxels
+//!     spacing: Some([1.25; 3]), // mm; None for the scan's own
 //! };
 //! let mut progress = |done, of| {
 //!     println!("{done} of {of} windows");
