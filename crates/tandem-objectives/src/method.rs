@@ -115,6 +115,18 @@ pub struct Network {
     pub role: Role,
 }
 
+impl Network {
+    /// A network that is trained.
+    pub fn trained(name: &'static str, architecture: &'static str) -> Self {
+        Network { name, architecture, role: Role::Trained }
+    }
+
+    /// The average of the network `of`, with this largest decay.
+    pub fn average(name: &'static str, architecture: &'static str, of: &str, decay: f64) -> Self {
+        Network { name, architecture, role: Role::AverageOf { network: of.to_owned(), decay } }
+    }
+}
+
 /// A named part of an objective, for the log.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Term {

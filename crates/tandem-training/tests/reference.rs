@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor};
 use std::collections::BTreeMap;
 use tandem_objectives::losses::{cross_entropy, dice};
-use tandem_objectives::{Batch, Forward, Method, Network, Objective, Role, Step, Term, loss_of};
+use tandem_objectives::{Batch, Forward, Method, Network, Objective, Step, Term, loss_of};
 use tandem_training::{Config, Tensors};
 
 /// The reference numbers of that name, where they are at hand.
@@ -23,10 +23,10 @@ pub(crate) struct Plain {
 
 impl Method for Plain {
     fn networks(&self) -> Vec<Network> {
-        let of = |name, role| Network { name, architecture: self.architecture, role };
+        let student = Network::trained("student", self.architecture);
         let teacher =
-            self.teacher.map(|decay| of("teacher", Role::AverageOf { network: "student".into(), decay }));
-        [of("student", Role::Trained)].into_iter().chain(teacher).collect()
+            self.teacher.map(|decay| Network::average("teacher", self.architecture, "student", decay));
+        [student].into_iter().chain(teacher).collect()
     }
 
     fn predictors(&self) -> Vec<&'static str> {

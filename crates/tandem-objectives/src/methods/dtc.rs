@@ -4,7 +4,7 @@ use super::head::{Head, Log};
 use super::student::STUDENT;
 use crate::graph::with_gradients;
 use crate::losses::{self, Weight};
-use crate::method::{Batch, Forward, Method, Network, Objective, Role, Step};
+use crate::method::{Batch, Forward, Method, Network, Objective, Step};
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -91,7 +91,7 @@ impl Maps {
 
 impl Method for Dtc {
     fn networks(&self) -> Vec<Network> {
-        vec![Network { name: STUDENT, architecture: "vnet-dtc", role: Role::Trained }]
+        vec![Network::trained(STUDENT, "vnet-dtc")]
     }
 
     fn predictors(&self) -> Vec<&'static str> {

@@ -3,7 +3,7 @@
 use super::head::Log;
 use super::student::{self, STUDENT};
 use crate::losses::{self, DiceForm, Weight};
-use crate::method::{Batch, Forward, Method, Network, Objective, Role, Step};
+use crate::method::{Batch, Forward, Method, Network, Objective, Step};
 use candle_core::Result;
 use serde::{Deserialize, Serialize};
 
@@ -65,7 +65,7 @@ impl McNetPlus {
 
 impl Method for McNetPlus {
     fn networks(&self) -> Vec<Network> {
-        vec![Network { name: STUDENT, architecture: "vnet-mcnet", role: Role::Trained }]
+        vec![Network::trained(STUDENT, "vnet-mcnet")]
     }
 
     fn predictors(&self) -> Vec<&'static str> {

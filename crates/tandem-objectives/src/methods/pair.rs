@@ -2,7 +2,7 @@
 
 use super::head::{Head, Log};
 use crate::losses;
-use crate::method::{Batch, Forward, Network, Objective, Prediction, Role};
+use crate::method::{Batch, Forward, Network, Objective, Prediction};
 use candle_core::Result;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ pub(super) const NAMES: [&str; 2] = ["vnet", "resnet34"];
 
 /// Both networks, trained.
 pub(super) fn networks() -> Vec<Network> {
-    NAMES.map(|name| Network { name, architecture: name, role: Role::Trained }).to_vec()
+    NAMES.map(|name| Network::trained(name, name)).to_vec()
 }
 
 /// How the labelled patches are learnt from.

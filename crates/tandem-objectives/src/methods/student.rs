@@ -1,7 +1,7 @@
 //! What the methods on one V-Net share: the network, its averaged teacher, the noise on the teacher's input.
 
 use super::head::{Head, Log};
-use crate::method::{Batch, Network, Objective, Prediction, Role, Step};
+use crate::method::{Batch, Network, Objective, Prediction, Step};
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -33,13 +33,12 @@ impl Predictor {
 
 /// The V-Net alone.
 pub(super) fn alone() -> Network {
-    Network { name: STUDENT, architecture: "vnet", role: Role::Trained }
+    Network::trained(STUDENT, "vnet")
 }
 
 /// The V-Net and its exponential moving average.
 pub(super) fn with_teacher(decay: f64) -> Vec<Network> {
-    let role = Role::AverageOf { network: STUDENT.into(), decay };
-    vec![alone(), Network { name: TEACHER, architecture: "vnet", role }]
+    vec![alone(), Network::average(TEACHER, "vnet", STUDENT, decay)]
 }
 
 /// The images of the unlabelled patches.

@@ -5,7 +5,7 @@ use super::head::{Head, Log};
 use super::pair::{self, NAMES};
 use super::student;
 use crate::losses::{self, IGNORE, Weight};
-use crate::method::{Batch, Forward, Method, Network, Objective, Role, Step};
+use crate::method::{Batch, Forward, Method, Network, Objective, Step};
 use crate::scores::Scores;
 use candle_core::{Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
@@ -101,12 +101,9 @@ impl Tandem {
 
 impl Method for Tandem {
     fn networks(&self) -> Vec<Network> {
-        let average = |(name, of): (&'static str, &'static str)| Network {
-            name,
-            architecture: of,
-            role: Role::AverageOf { network: of.to_owned(), decay: self.options.decay },
-        };
-        pair::networks().into_iter().chain(TEACHERS.into_iter().zip(NAMES).map(average)).collect()
+        let averages = TEACHERS.into_iter().zip(NAMES);
+        let averages = averages.map(|(name, of)| Network::average(name, of, of, self.options.decay));
+        pair::networks().into_iter().chain(averages).collect()
     }
 
     fn predictors(&self) -> Vec<&'static str> {

@@ -3,7 +3,7 @@
 use super::head::Log;
 use super::student::{self, STUDENT};
 use crate::losses::{self, DiceForm, Weight};
-use crate::method::{Batch, Forward, Method, Network, Objective, Role, Step};
+use crate::method::{Batch, Forward, Method, Network, Objective, Step};
 use candle_core::Result;
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +55,7 @@ impl Urpc {
 
 impl Method for Urpc {
     fn networks(&self) -> Vec<Network> {
-        vec![Network { name: STUDENT, architecture: "vnet-urpc", role: Role::Trained }]
+        vec![Network::trained(STUDENT, "vnet-urpc")]
     }
 
     fn predictors(&self) -> Vec<&'static str> {
