@@ -11,8 +11,9 @@ use tandem_training::{Config, Trainer};
 
 const SIDE: usize = 16;
 
-/// Steps in which two trainings have not yet drifted apart.
-const FIRST: usize = 5;
+/// Steps in which two trainings have not yet drifted apart: the first, of the same weights, and the second, of what its gradients made
+/// of them. In the third the CPU's own paths `portable` and `avx2`, 1e-7 apart until then, differ by 1.4e-3.
+const FIRST: usize = 2;
 /// Steps at the end whose mean is compared.
 const LAST: usize = 20;
 
@@ -26,7 +27,7 @@ pub(super) fn check(device: &Device, steps: u64, rounding: Rounding) -> Result<V
     };
     let (ours, expected, begin) = (mean(&ours), mean(&expected), expected[0]);
     // Roundings grow from step to step, so what is learnt is compared and not the way there.
-    let (first_allowed, last_allowed) = if rounding == Rounding::F32 { (1e-3, 0.1) } else { (3e-2, 0.15) };
+    let (first_allowed, last_allowed) = if rounding == Rounding::F32 { (1e-5, 0.1) } else { (3e-2, 0.15) };
     let last = (ours - expected).abs() / begin;
     Ok(Verdict {
         passed: first <= first_allowed && last <= last_allowed,
