@@ -88,6 +88,8 @@ fn two_channels_and_three_classes_go_all_the_way() {
         assert_eq!(rows.count(), 2 * 2 * 3 * 2, "{class}: {metrics}");
     }
     assert_eq!(metrics.lines().count(), 1 + 3 * 2 * 2 * 3 * 2);
+    let report = read(&program.path("run/report.html"));
+    assert!(report.contains("Pictures show the first of the 2 channels: t1."));
     let report = read(&program.path("run/report.md"));
     assert!(report.contains("| ensemble | spleen | ") && report.contains("| ensemble | mean | "), "{report}");
     assert!(report.contains("| ensemble (largest) | mean | "), "{report}");

@@ -30,14 +30,24 @@ pub(crate) struct Definition {
 /// How many definitions may extend one another.
 const DEPTH: usize = 8;
 
+/// The definitions that the program brings along, by name: a folder without one of that name needs none.
+const BUILT_IN: [(&str, &str); 8] = [
+    ("la-100pct", include_str!("../../../data/experiments/la-100pct.toml")),
+    ("la-16pct", include_str!("../../../data/experiments/la-16pct.toml")),
+    ("la-8pct", include_str!("../../../data/experiments/la-8pct.toml")),
+    ("la-ablation", include_str!("../../../data/experiments/la-ablation.toml")),
+    ("la-effort", include_str!("../../../data/experiments/la-effort.toml")),
+    ("la-tandem", include_str!("../../../data/experiments/la-tandem.toml")),
+    ("pancreas-10pct", include_str!("../../../data/experiments/pancreas-10pct.toml")),
+    ("pancreas-20pct", include_str!("../../../data/experiments/pancreas-20pct.toml")),
+];
+
 impl Definition {
-    /// Opens a path that ends in `.toml`, or the definition of that name in `folder`.
+    /// Opens a path that ends in `.toml`, or the definition of that name: that in `folder`, else the program's own.
     pub(crate) fn open(name: &str, folder: &Path) -> Result<Self> {
-        let path =
-            if name.ends_with(".toml") { PathBuf::from(name) } else { folder.join(format!("{name}.toml")) };
-        if !path.is_file() {
-            let known = known(folder);
-            bail!("there is no experiment {}; {known}", path.display());
+        let path = if name.ends_with(".toml") { PathBuf::from(name) } else { place(folder, name) };
+        if built_in(&path).is_none() && !path.is_file() {
+            bail!("there is no experiment {}; {}", path.display(), known(folder));
         }
         let table = read(&path, DEPTH)?;
         Self::of(path.clone(), table).with_context(|| format!("experiment {}", path.display()))
@@ -54,7 +64,7 @@ impl Definition {
         Ok(Definition { path, table, profiles, variants, grid })
     }
 
-    /// Its file.
+    /// Its file; of the program's own, the name.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -108,13 +118,28 @@ fn method_table(name: &str) -> Table {
     Table::from_iter([("name".to_owned(), name.into())])
 }
 
+/// Where the definition of that name is: in the folder; else its name alone, by which the program knows its own.
+fn place(folder: &Path, name: &str) -> PathBuf {
+    let file = folder.join(format!("{name}.toml"));
+    if !file.is_file() && built_in(Path::new(name)).is_some() { PathBuf::from(name) } else { file }
+}
+
+fn built_in(path: &Path) -> Option<&'static str> {
+    BUILT_IN.iter().find(|(name, _)| path == Path::new(name)).map(|(_, text)| *text)
+}
+
 /// Reads a definition, laid over the one that it extends where it says so.
 fn read(path: &Path, depth: usize) -> Result<Table> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let own = built_in(path);
+    let text = match own {
+        Some(text) => text.to_owned(),
+        None => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
+    };
     let mut table: Table = text.parse().with_context(|| format!("{} is not TOML", path.display()))?;
     let below = match table.remove("extends") {
         None => return Ok(table),
-        Some(Value::String(name)) => path.with_file_name(format!("{name}.toml")),
+        Some(Value::String(name)) if own.is_some() => PathBuf::from(name),
+        Some(Value::String(name)) => place(path.parent().unwrap_or(Path::new("")), &name),
         Some(_) => bail!("{}: extends is no name; write extends = \"la-8pct\"", path.display()),
     };
     if depth == 0 {
@@ -167,12 +192,11 @@ fn known(folder: &Path) -> String {
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".toml")?.to_owned()))
+        .chain(BUILT_IN.map(|(name, _)| name.to_owned()))
         .collect();
     names.sort();
-    match names.as_slice() {
-        [] => format!("{} holds none; set TANDEM_HOME or give the path of a .toml file", folder.display()),
-        names => format!("{} holds {}", folder.display(), names.join(", ")),
-    }
+    names.dedup();
+    format!("known are {}; or give the path of a .toml file", names.join(", "))
 }
 
 #[cfg(test)]
@@ -261,6 +285,37 @@ mod tests {
         write("lost.toml", "extends = \"nowhere\"");
         let error = format!("{:#}", Definition::open("lost", folder.path()).unwrap_err());
         assert!(error.contains("lost.toml extends it") && error.contains("nowhere.toml"), "{error}");
+    }
+
+    #[test]
+    fn the_programs_own_definitions_are_those_of_the_workspace() {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/experiments");
+        let elsewhere = tempfile::tempdir().unwrap();
+        let quick = Changes { profile: "quick", ..Changes::default() };
+        let resolve =
+            |name: &str, folder: &Path| Definition::open(name, folder).unwrap().resolve(&quick).unwrap();
+        for (name, _) in BUILT_IN {
+            assert_eq!(resolve(name, elsewhere.path()), resolve(name, &workspace), "{name}");
+        }
+        // There may be others, which prepare-data has proposed.
+        let of_benchmark = |file: &PathBuf| {
+            let name = file.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+            ["la-", "pancreas-"].iter().any(|start| name.starts_with(start))
+        };
+        let files = std::fs::read_dir(&workspace).unwrap().map(|entry| entry.unwrap().path());
+        assert_eq!(files.filter(of_benchmark).count(), BUILT_IN.len(), "BUILT_IN names them all");
+
+        // A file of the same name comes first, and one of another name may extend them.
+        let write = |name: &str, text: &str| std::fs::write(elsewhere.path().join(name), text).unwrap();
+        write("mine.toml", "extends = \"la-ablation\"\nname = \"mine\"");
+        assert_eq!(resolve("mine", elsewhere.path())["data"], resolve("la-8pct", &workspace)["data"]);
+        write("la-8pct.toml", DEFINITION);
+        assert_eq!(resolve("la-8pct", elsewhere.path())["training"]["seed"], Value::from(1));
+        let error = Definition::open("la-9pct", elsewhere.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("la-9pct.toml; known are la-100pct, ") && error.contains(", mine, "),
+            "{error}"
+        );
     }
 
     #[test]

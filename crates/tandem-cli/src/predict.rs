@@ -20,6 +20,7 @@ use record::{Networks, Record, Settings, State};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
+use tandem_ops3d::Workspace;
 use tandem_training::{DeviceChoice, Error, Model, Predictor};
 use tandem_volume::prepared::Normalisation;
 use tandem_volume::{Image, write_label_of, write_whole};
@@ -299,7 +300,9 @@ impl Work<'_> {
         let classes = self.predictor.classes();
         let label = maps.finish(&self.settings, classes)?;
         write_label_of(&case.files[0], &outputs[0], &label)?;
-        // Read again rather than kept: nothing else needs the scan any more, and it may be the largest thing in memory.
+        // Read again rather than kept: nothing else needs the scan any more, and it may be the largest thing in memory. What the
+        // networks worked in makes room for it.
+        Workspace::release_idle();
         let image = case.read()?.into_channels().swap_remove(0);
         write_whole(&outputs[1], &preview(&image, &label)?)?;
         drop(image);

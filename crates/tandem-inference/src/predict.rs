@@ -117,7 +117,7 @@ pub(crate) fn slide(
         // All images of a window before the next window, so that no batch changes the order of a sum.
         let of_window = |&start: &[usize; 3]| images.iter().map(move |&mirrored| Seen { start, mirrored });
         let seen: Vec<Seen> = starts.iter().flat_map(of_window).collect();
-        for batch in seen.chunks(window.batch) {
+        for batch in seen.chunks(window.at_once()) {
             let input = cut(&grid, &padded, batch, device)?;
             for (network, sums) in networks.iter().zip(&mut sums) {
                 sums.add(batch, &network.forward(&input, Pass::Infer)?.logits)?;

@@ -11,7 +11,7 @@ pub struct SlidingWindow {
     pub patch: [usize; 3],
     /// Voxels from one window to the next; at most the patch.
     pub stride: [usize; 3],
-    /// Windows that pass a network at once. It changes memory and speed, not the result.
+    /// Windows that pass a network at once, at the most: see [`Self::at_once`]. It changes memory and speed, not the result.
     pub batch: usize,
     /// Whether each window is seen in all eight mirror images, along none, one, two or three of its axes, whose softmaxes
     /// are turned back and averaged: eight times the work.
@@ -27,7 +27,16 @@ pub(crate) struct Seen {
     pub(crate) mirrored: [bool; 3],
 }
 
+/// Voxels that fill all cores. More at once take memory and save no time.
+const ENOUGH: usize = 1 << 20;
+
 impl SlidingWindow {
+    /// Windows that pass a network at once: the batch, or as many as have 2^20 voxels together, one at least.
+    pub fn at_once(&self) -> usize {
+        let voxels = self.patch.iter().product::<usize>();
+        self.batch.min((ENOUGH / voxels.max(1)).max(1))
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let wrong = |field, problem: String| Err(Error::Window { field, problem });
         if self.patch.contains(&0) {
@@ -187,6 +196,16 @@ mod tests {
             assert_eq!((starts[0], starts[starts.len() - 1]), (0, side - patch));
             assert!(starts.windows(2).all(|pair| pair[0] < pair[1] && pair[1] - pair[0] <= patch));
         }
+    }
+
+    #[test]
+    fn large_windows_pass_one_by_one() {
+        let at_once = |patch, batch| SlidingWindow { patch, batch, ..WINDOW }.at_once();
+        assert_eq!([at_once([112, 112, 80], 4), at_once([160; 3], 4), at_once([96, 96, 48], 4)], [1, 1, 2]);
+        assert_eq!(
+            [at_once([64, 64, 32], 4), at_once([64, 64, 32], 1), at_once([64, 64, 32], 100)],
+            [4, 1, 8]
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Memory that networks and whoever works between their passes take turns with.
 
-use crate::cpu::scratch::Scratch;
+use crate::cpu::scratch::{self, Scratch};
 use std::ops::{Deref, DerefMut};
 
 /// Values with unspecified contents, in memory that networks use as well. It goes back to them when it is dropped.
@@ -13,6 +13,12 @@ impl Workspace {
     /// Room for that many values.
     pub fn take(len: usize) -> Self {
         Workspace(Scratch::take(len))
+    }
+
+    /// Gives the memory that nobody uses back to the system: for a program that has done with its networks for a while and needs
+    /// memory for something else.
+    pub fn release_idle() {
+        scratch::release();
     }
 }
 

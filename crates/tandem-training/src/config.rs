@@ -10,6 +10,7 @@ use crate::evaluation::MEAN;
 use crate::provenance::sha256;
 use crate::{AugmentationConfig, Error, NonFinite, Precision, Result};
 use serde::{Deserialize, Serialize};
+use tandem_inference::SlidingWindow;
 use tandem_networks::NetworkConfig;
 use tandem_volume::prepared::{Manifest, Names};
 
@@ -303,7 +304,7 @@ pub struct InferenceConfig {
     ///
     /// Unit: voxels. Range: 1 to `training.patch`.
     pub stride: [usize; 3],
-    /// Windows that pass a network at once.
+    /// Windows that pass a network at once: fewer where those have more than 2^20 voxels together.
     ///
     /// Unit: windows. Range: at least 1.
     #[serde(default = "default_window_batch")]
@@ -391,6 +392,12 @@ impl Config {
             "must not exceed training.patch, else voxels between windows are missed",
         )?;
         require(*batch > 0, "inference.batch", "must be at least 1")
+    }
+
+    /// The window that slides over scans.
+    pub(crate) fn window(&self) -> SlidingWindow {
+        let InferenceConfig { stride, batch } = self.inference;
+        SlidingWindow { patch: self.training.patch, stride, batch, mirror: false }
     }
 
     /// What the networks are built from.

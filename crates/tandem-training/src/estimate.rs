@@ -84,7 +84,7 @@ fn sizes(config: &Config, method: &dyn Method) -> Result<Vec<(Role, Sizes)>> {
     let patch = config.training.patch;
     let of = |asked: tandem_objectives::Network| {
         let at = |images| size(asked.architecture, &network, images, patch);
-        let sizes = Sizes { training: at(batch(config, method))?, window: at(config.inference.batch)? };
+        let sizes = Sizes { training: at(batch(config, method))?, window: at(config.window().at_once())? };
         Ok((asked.role, sizes))
     };
     method.networks().into_iter().map(of).collect()

@@ -6,7 +6,7 @@ use crate::run::CONFIG;
 use crate::{Checkpoint, Checkpoints, Config, Error, Member, Result, Selection, Trainer};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use tandem_inference::{Plane, Protocol, Segmentation, SlidingWindow};
+use tandem_inference::{Plane, Protocol, Segmentation};
 use tandem_metrics::Nsd;
 use tandem_networks::{Device, Segmenter};
 use tandem_volume::Image;
@@ -31,9 +31,7 @@ impl<'a> Predictor<'a> {
         let names = trainer.method().predictors();
         let find = |name: &&'static str| Ok(trainer.networks().get(name)?.segmenter.as_ref());
         let networks = names.iter().map(find).collect::<Result<_>>()?;
-        let (patch, inference) = (config.training.patch, &config.inference);
-        let window = SlidingWindow { patch, stride: inference.stride, batch: inference.batch, mirror: false };
-        let protocol = Protocol { window, spacing: config.data.spacing_mm };
+        let protocol = Protocol { window: config.window(), spacing: config.data.spacing_mm };
         let (channels, classes) = (config.data.channel_names(), config.data.class_names());
         Ok(Predictor { names, networks, protocol, channels, classes, nsd: config.evaluation.nsd()? })
     }

@@ -37,7 +37,8 @@ pub(super) fn sections(runs: &[RunFiles], in_viewer: &InViewer) -> Result<Vec<Se
     let read = |case: &Case| scans.as_ref().map_err(Clone::clone).and_then(|set| scan(set, runs, case.id));
     match &scans {
         Err(why) => parts.push(Part::Warning(format!("There are no pictures: {why}."))),
-        Ok(_) => {
+        Ok(set) => {
+            parts.extend(channel_note(set).map(Part::Text));
             parts.push(Part::Key(runs.iter().map(prediction_name).collect()));
             let drawn = draw(&cases, read);
             parts.extend(cases.iter().zip(drawn).enumerate().map(|(at, (case, slices))| Part::Case {
@@ -169,6 +170,14 @@ fn draw(cases: &[Case], read: impl Fn(&Case) -> Result<Scan, String> + Sync) -> 
 }
 
 const LEFT_OUT: &str = "Its slices are left out, so that the file stays small: worse cases come first.";
+
+/// Which channel pictures show, where scans have several.
+fn channel_note(set: &PreparedSet) -> Option<String> {
+    let channels = &set.manifest().channels;
+    let first = channels.name(0);
+    (channels.count() > 1)
+        .then(|| format!("Pictures show the first of the {} channels: {first}.", channels.count()))
+}
 
 /// A scan with the predictions of all runs that have one, turned so that its axes run as those of the world do.
 fn scan(set: &PreparedSet, runs: &[RunFiles], id: &str) -> Result<Scan, String> {

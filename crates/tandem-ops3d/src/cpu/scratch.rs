@@ -90,6 +90,11 @@ fn idle() -> MutexGuard<'static, Idle> {
     IDLE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+/// Gives back to the system what nobody uses.
+pub(crate) fn release() {
+    idle().release();
+}
+
 fn large(lines: usize) -> usize {
     if lines < LARGE { 0 } else { lines }
 }
@@ -133,6 +138,10 @@ impl Idle {
             self.blocks.range(lines.max(LARGE)..).next().or_else(|| self.blocks.range(LARGE..).next_back());
         size.map(|(size, _)| *size)
             .is_some_and(|size| self.remove(size, |blocks| Some(blocks.remove(0))).is_some())
+    }
+
+    fn release(&mut self) {
+        *self = Idle { clock: self.clock, used: self.used, most_used: self.used, ..Idle::new() };
     }
 
     /// Drops the block that has been idle for longest.
@@ -245,5 +254,8 @@ mod tests {
         let left = |idle: &Idle| idle.blocks.values().map(Vec::len).sum::<usize>();
         assert!(idle.take(LARGE).is_none() && left(&idle) == 1);
         assert!(idle.take(3 * LARGE).is_none() && left(&idle) == 0);
+        idle.put(Block::new(LARGE));
+        idle.release();
+        assert_eq!((left(&idle), idle.idle, idle.most_used), (0, 0, idle.used));
     }
 }
