@@ -9,78 +9,10 @@ import json, math, struct, sys
 from pathlib import Path
 import numpy as np
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
+from networks_torch import ResNet34, VNet, drawn
 
 PATCH, STRIDE, FILTERS = (64, 64, 32), (16, 16, 8), 8
-
-
-def unit(ci, co, k=3, s=1, p=1, bias=True):
-    return [nn.Conv3d(ci, co, k, s, p, bias=bias), nn.BatchNorm3d(co), nn.ReLU(inplace=True)]
-
-
-def stage(n, ci, co):
-    return nn.Sequential(*[m for i in range(n) for m in unit(ci if i == 0 else co, co)])
-
-
-def up(ci, co):
-    return nn.Sequential(nn.ConvTranspose3d(ci, co, 2, 2), nn.BatchNorm3d(co), nn.ReLU(inplace=True))
-
-
-class Decoder(nn.Module):
-    def __init__(self, f):
-        super().__init__()
-        self.ups = nn.ModuleList([up(2 * f * 2**i, f * 2**i) for i in (3, 2, 1, 0)])
-        self.stages = nn.ModuleList([stage(n, f * 2**i, f * 2**i) for i, n in ((3, 3), (2, 3), (1, 2), (0, 1))])
-        self.drop, self.head = nn.Dropout3d(0.5), nn.Conv3d(f, 2, 1)
-
-    def forward(self, xs):
-        x = xs[4]
-        for u, s, skip in zip(self.ups, self.stages, reversed(xs[:4])):
-            x = s(u(x) + skip)
-        return self.head(self.drop(x))
-
-
-class VNet(nn.Module):
-    def __init__(self, f=FILTERS):
-        super().__init__()
-        self.stages = nn.ModuleList([stage(n, 1 if i == 0 else f * 2**i, f * 2**i) for i, n in enumerate((1, 2, 3, 3, 3))])
-        self.downs = nn.ModuleList([nn.Sequential(*unit(f * 2**i, f * 2 ** (i + 1), 2, 2, 0)) for i in range(4)])
-        self.drop, self.decoder = nn.Dropout3d(0.5), Decoder(f)
-
-    def forward(self, x):
-        xs = [self.stages[0](x)]
-        for down, s in zip(self.downs, self.stages[1:]):
-            xs.append(s(down(xs[-1])))
-        xs[4] = self.drop(xs[4])
-        return self.decoder(xs)
-
-
-class Block(nn.Module):
-    def __init__(self, ci, co, s):
-        super().__init__()
-        self.body = nn.Sequential(*unit(ci, co, 3, s, 1, False), nn.Conv3d(co, co, 3, 1, 1, bias=False), nn.BatchNorm3d(co))
-        self.short = nn.Sequential(nn.Conv3d(ci, co, 1, s, bias=False), nn.BatchNorm3d(co)) if s != 1 else nn.Identity()
-
-    def forward(self, x):
-        return F.relu(self.body(x) + self.short(x))
-
-
-class ResNet34(nn.Module):
-    def __init__(self, f=FILTERS):
-        super().__init__()
-        self.stem = nn.Sequential(*unit(1, f, 7, 1, 3, False))
-        widths = [f * 2**i for i in range(5)]
-        self.layers = nn.ModuleList([
-            nn.Sequential(*[Block(widths[i] if j == 0 else widths[i + 1], widths[i + 1], 2 if j == 0 else 1) for j in range(n)])
-            for i, n in enumerate((3, 4, 6, 3))])
-        self.decoder = Decoder(f)
-
-    def forward(self, x):
-        xs = [self.stem(x)]
-        for layer in self.layers:
-            xs.append(layer(xs[-1]))
-        return self.decoder(xs)
 
 
 def nifti(path):
@@ -116,7 +48,7 @@ def predict(nets, image):
             for c in starts[2]:
                 cut = (slice(a, a + PATCH[0]), slice(b, b + PATCH[1]), slice(c, c + PATCH[2]))
                 x = torch.from_numpy(image[cut].copy())[None, None]
-                total[cut] += sum(F.softmax(n(x), 1)[0, 1].numpy() for n in nets) / len(nets)
+                total[cut] += sum(F.softmax(n(x)[0], 1)[0, 1].numpy() for n in nets) / len(nets)
                 count[cut] += 1
     return total / count > 0.5
 
@@ -130,11 +62,8 @@ def main():
     ids = [case["id"] for case in json.loads((prepared / "manifest.json").read_text())["cases"] if case["split"] == "train"]
     load = lambda i: (nifti(prepared / f"images/{i}.nii"), nifti(prepared / f"labels/{i}.nii"))
     cases = [load(i) for i in ids[:labelled]]
-    nets = [VNet(), ResNet34()]
+    nets = [drawn(VNet(FILTERS)), drawn(ResNet34(FILTERS))]
     for net in nets:
-        for m in net.modules():
-            if isinstance(m, (nn.Conv3d, nn.ConvTranspose3d)):
-                nn.init.kaiming_normal_(m.weight)
         net.to(memory_format=torch.channels_last_3d).train()
     optimisers = [torch.optim.SGD(n.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4) for n in nets]
     order = []
@@ -147,7 +76,7 @@ def main():
         for net, optimiser in zip(nets, optimisers):
             for group in optimiser.param_groups:
                 group["lr"] = 0.01 * 0.1 ** sum(step >= round(share * iterations) for share in (2500 / 6000, 5000 / 6000))
-            loss = loss_of(net(x), y)
+            loss = loss_of(net(x)[0], y)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()

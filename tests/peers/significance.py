@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Statistics as scipy and statsmodels do them: makes crates/tandem-statistics/tests/golden/statistics.json.
 
-usage: statistics.py [FILE]      needs scipy (1.17), statsmodels (0.14), numpy
+usage: significance.py [FILE]      needs scipy (1.17), statsmodels (0.14), numpy
 """
 import json
 import sys
