@@ -81,18 +81,30 @@ impl Packed {
 impl Addresses<'_> {
     /// The weights of some rows and outputs, `(row, output)` in rows of [`WIDTH`].
     fn read(&self, parameter: &[f32], rows: &[usize], outputs: &[(usize, usize)], to: &mut [f32]) {
-        let starts: Vec<(usize, usize)> = rows.iter().map(|row| self.rows[*row]).collect();
-        for (column, &(offset, output)) in outputs.iter().enumerate() {
-            let to = to.chunks_exact_mut(WIDTH).zip(&starts);
-            match self.tap {
-                None => {
-                    let from = &parameter[offset..];
-                    to.for_each(|(to, (start, _))| to[column] = from[*start]);
-                }
-                Some(tap) => to.for_each(|(to, (start, voxel))| {
-                    to[column] = tap(*voxel, output).map_or(0.0, |tap| parameter[start + offset + tap]);
-                }),
+        let rows: Vec<(usize, usize)> = rows.iter().map(|row| self.rows[*row]).collect();
+        let taps = self.taps(&rows, outputs);
+        let weight = |(start, voxel): (usize, usize), (offset, output): (usize, usize)| match &taps {
+            None => parameter[start + offset],
+            Some(taps) => taps[voxel][output].map_or(0.0, |tap| parameter[start + offset + tap]),
+        };
+        // Along the axis whose weights lie closer together.
+        let apart = |of: &[(usize, usize)]| of.get(1).map_or(0, |second| second.0.abs_diff(of[0].0));
+        if apart(outputs) < apart(&rows) {
+            for (to, row) in to.chunks_exact_mut(WIDTH).zip(&rows) {
+                to.iter_mut().zip(outputs).for_each(|(to, output)| *to = weight(*row, *output));
+            }
+        } else {
+            for (column, output) in outputs.iter().enumerate() {
+                let to = to.chunks_exact_mut(WIDTH).zip(&rows);
+                to.for_each(|(to, row)| to[column] = weight(*row, *output));
             }
         }
+    }
+
+    /// [`Self::tap`] of every voxel of these rows and outputs.
+    fn taps(&self, rows: &[(usize, usize)], outputs: &[(usize, usize)]) -> Option<Vec<Vec<Option<usize>>>> {
+        let tap = self.tap?;
+        let voxels = |of: &[(usize, usize)]| 0..of.iter().map(|(_, voxel)| voxel + 1).max().unwrap_or(0);
+        Some(voxels(rows).map(|row| voxels(outputs).map(|output| tap(row, output)).collect()).collect())
     }
 }
