@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use tandem_ops3d::Device;
-use tandem_ops3d::program::Weights;
+use tandem_ops3d::program::{WeightVector, Weights};
 
 /// What a parameter is to the optimiser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl Declared {
     pub(crate) fn finish(self, device: &Device) -> Result<Parameters> {
         let (count, statistics) = (self.statistics.len, self.statistics.values());
         Ok(Parameters {
-            weights: Weights::new(self.weights.values(), device)?,
+            weights: Weights::new(&self.weights.values(), device)?,
             statistics: Var::from_vec(statistics, count, &candle_core::Device::Cpu)?,
             by_name: self.by_name,
         })
@@ -148,51 +148,61 @@ impl Parameters {
         self.by_name.iter().map(|(name, parameter)| (name.as_str(), parameter))
     }
 
-    /// The parameter of that name, where there is one: a view of its vector.
+    /// A copy of the parameter of that name, where there is one.
     pub fn get(&self, name: &str) -> Option<Result<Tensor>> {
-        self.by_name.get(name).map(|parameter| parameter.of(self.vector(parameter.kind)))
+        let parameter = self.by_name.get(name)?;
+        Some(match parameter.kind {
+            Kind::Weight => {
+                let part = self.weights.part(parameter.range.clone());
+                part.and_then(|part| part.reshape(parameter.dims.clone()))
+            }
+            Kind::Statistic => parameter.of(&self.statistics),
+        })
     }
 
     /// How many numbers the optimiser moves.
     pub fn count(&self) -> usize {
-        self.weights.values().elem_count()
+        self.weights.count()
     }
 
-    /// Every parameter by name: views of the two vectors.
+    /// A copy of every parameter, by name.
     ///
     /// # Errors
-    /// Never on the CPU, in practice.
+    /// Where the device fails.
     pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
-        self.iter().map(|(name, p)| Ok((name.to_owned(), p.of(self.vector(p.kind))?))).collect()
+        let (weights, statistics) = (self.weights.values()?, self.statistics.as_tensor().copy()?);
+        let of = |parameter: &Parameter| match parameter.kind {
+            Kind::Weight => parameter.of(&weights),
+            Kind::Statistic => parameter.of(&statistics),
+        };
+        self.iter().map(|(name, parameter)| Ok((name.to_owned(), of(parameter)?))).collect()
     }
 
     /// The gradient that backward passes left for the weights, by their names; none where they reached none of them.
     ///
     /// # Errors
-    /// Never on the CPU, in practice.
+    /// Where the device fails.
     pub fn take_gradient(&self) -> Result<Option<BTreeMap<String, Tensor>>> {
-        let gradient = self.weights.take_gradient();
-        gradient
-            .map(|values| self.split(&Tensor::from_slice(&values, values.len(), &candle_core::Device::Cpu)?))
-            .transpose()
+        self.weights.take_gradient().map(|gradient| self.split(&gradient)).transpose()
     }
 
     /// A vector like that of [`Self::weights`] (a gradient, a momentum), by the names of the weights.
     ///
     /// # Errors
-    /// Where it has another length.
-    pub fn split(&self, vector: &Tensor) -> Result<BTreeMap<String, Tensor>> {
+    /// Where it has another length, or the device fails.
+    pub fn split(&self, vector: &WeightVector) -> Result<BTreeMap<String, Tensor>> {
+        let vector = Tensor::from_vec(vector.to_vec()?, vector.len(), &candle_core::Device::Cpu)?;
         let weights = self.iter().filter(|(_, p)| p.kind == Kind::Weight);
-        weights.map(|(name, p)| Ok((name.to_owned(), p.of(vector)?))).collect()
+        weights.map(|(name, p)| Ok((name.to_owned(), p.of(&vector)?))).collect()
     }
 
     /// The vector that [`Self::split`] was given.
     ///
     /// # Errors
     /// Where a name is missing or left over, or a shape differs.
-    pub fn join(&self, values: &BTreeMap<String, Tensor>) -> Result<Tensor> {
+    pub fn join(&self, values: &BTreeMap<String, Tensor>) -> Result<WeightVector> {
         self.check(values, &|kind| kind == Kind::Weight)?;
-        self.vector_from(values, Kind::Weight)
+        self.weights.vector(&self.vector_of(values, Kind::Weight)?)
     }
 
     /// Sets every parameter from tensors of the same names.
@@ -201,17 +211,9 @@ impl Parameters {
     /// Where a name is missing or left over, or a shape differs; nothing is changed then.
     pub fn load(&self, values: &BTreeMap<String, Tensor>) -> Result<()> {
         self.check(values, &|_| true)?;
-        let [weights, statistics] =
-            [self.vector_from(values, Kind::Weight)?, self.vector_from(values, Kind::Statistic)?];
-        self.weights.values().set(&weights)?;
-        self.statistics.set(&statistics)
-    }
-
-    fn vector(&self, kind: Kind) -> &Tensor {
-        match kind {
-            Kind::Weight => self.weights.values(),
-            Kind::Statistic => &self.statistics,
-        }
+        let statistics = self.vector_of(values, Kind::Statistic)?;
+        self.weights.set(&self.vector_of(values, Kind::Weight)?)?;
+        self.statistics.set(&Tensor::from_vec(statistics, self.statistics.shape(), self.statistics.device())?)
     }
 
     fn check(&self, values: &BTreeMap<String, Tensor>, wanted: &dyn Fn(Kind) -> bool) -> Result<()> {
@@ -234,14 +236,14 @@ impl Parameters {
     }
 
     /// One of the two vectors with these values.
-    fn vector_from(&self, values: &BTreeMap<String, Tensor>, kind: Kind) -> Result<Tensor> {
-        let like = self.vector(kind);
-        let mut all = vec![0.0f32; like.elem_count()];
+    fn vector_of(&self, values: &BTreeMap<String, Tensor>, kind: Kind) -> Result<Vec<f32>> {
+        let count = if kind == Kind::Weight { self.count() } else { self.statistics.elem_count() };
+        let mut all = vec![0.0f32; count];
         for (name, parameter) in self.iter().filter(|(_, p)| p.kind == kind) {
             let value = values[name].to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
             all[parameter.range.clone()].copy_from_slice(&value);
         }
-        Tensor::from_vec(all, like.shape(), like.device())
+        Ok(all)
     }
 }
 

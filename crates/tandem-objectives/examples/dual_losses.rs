@@ -53,7 +53,7 @@ impl Tiny {
         let weights: Vec<f32> = (0..count + 2 * channels + 2).map(|_| draws.normal() as f32).collect();
         Ok(Tiny {
             program: Arc::new(program),
-            weights: Weights::new(weights, &tandem_ops3d::Device::Cpu)?,
+            weights: Weights::new(&weights, &tandem_ops3d::Device::Cpu)?,
             statistics: Var::from_vec(vec![1f32; 2 * channels], 2 * channels, &Device::Cpu)?,
             features: [kept, dropped],
         })

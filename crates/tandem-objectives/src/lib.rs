@@ -47,7 +47,7 @@ mod scores;
 mod golden;
 
 pub use graph::with_gradients;
-pub use tandem_ops3d::{Deferred, RowGradient};
+pub use tandem_ops3d::{Deferred, VoxelGradient};
 
 pub use method::{Batch, Forward, Method, Network, Objective, Prediction, Role, Step, Term};
 pub use methods::{

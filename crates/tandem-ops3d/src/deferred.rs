@@ -1,44 +1,70 @@
 //! Values of a network that are made where somebody asks for them.
 
+use crate::cpu::rows::for_rows;
 use crate::cpu::transpose::transpose;
 use crate::storage::{filled, with_slices};
-use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Voxels of a task that sums. A constant, so that the order of every sum follows from the shape alone.
+const SPAN: usize = 2048;
+
 /// A value `(N, C, D, H, W)` of a network that costs nothing until it is asked for, and is made anew each time.
 ///
-/// As a tensor ([`Self::get`]) it can enter any graph. A loss that knows its own gradient does better with
-/// [`Self::with_rows`] and [`Self::loss`]: it reads what it needs and says what it adds, and no tensor is made in either
-/// direction. A row is the `W` voxels of one `(n, d, h)`, channels last; rows are counted over all images.
+/// As a tensor ([`Self::get`]) it can enter any graph. A loss that looks at few voxels, or at means of many, does better with
+/// [`Self::class_sums`], [`Self::at`] and [`Self::loss`]: it reads what it needs and says what it adds, and no tensor is made in
+/// either direction; of a network on a GPU the value stays there. Voxels are counted in the order (patch, i, j, k) over some
+/// `patches` of the N.
 #[derive(Clone)]
 pub struct Deferred(Arc<dyn Source>);
 
-/// Where a deferred value comes from.
+/// Where a deferred value comes from. What is asked for was checked against [`Self::dims`].
 pub(crate) trait Source: Send + Sync {
     fn tensor(&self) -> Result<Tensor>;
     fn dims(&self) -> Result<[usize; 5]>;
-    fn with_rows(&self, use_rows: &mut dyn FnMut(ReadRow)) -> Result<()>;
-    fn loss(&self, value: f32, gradient: RowGradient) -> Result<Tensor>;
+    fn class_sums(&self, voxels: Voxels, classes: &[u8], count: usize) -> Result<Vec<f64>>;
+    fn at(&self, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>>;
+    fn loss(&self, value: f32, gradient: Arc<VoxelGradient>) -> Result<Tensor>;
 }
 
-/// Writes the row of an index, `(W, C)`.
-pub type ReadRow<'a> = &'a (dyn Fn(usize, &mut [f32]) + Sync);
-
-/// The gradient of a loss with respect to a deferred value, row by row.
-#[derive(Clone)]
-pub struct RowGradient {
-    pub(crate) rows: Range<usize>,
-    pub(crate) add: Arc<AddRow>,
+/// The gradient of a loss with respect to some patches of a deferred value: one vector of channels for all voxels of a class, and
+/// one of their own for some voxels. A voxel that has both gets their sum.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct VoxelGradient {
+    /// The patches that have one.
+    pub patches: Range<usize>,
+    /// The class of each of their voxels; one that [`Self::of_classes`] does not have stands for none. Nothing where that is empty.
+    pub classes: Vec<u8>,
+    /// `(class, C)`.
+    pub of_classes: Vec<f32>,
+    /// Voxels in ascending order, each once.
+    pub voxels: Vec<usize>,
+    /// `(voxel, C)`, of these.
+    pub of_voxels: Vec<f32>,
 }
 
-type AddRow = dyn Fn(usize, &mut [f32]) + Send + Sync;
+/// The voxels of some patches among those of all, `(n, d, h, w)`, and how they lie in rows `(w, c)`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Voxels {
+    pub(crate) first: usize,
+    pub(crate) count: usize,
+    width: usize,
+    channels: usize,
+}
 
-impl RowGradient {
-    /// `add` adds to the gradient `(W, C)` of a row of that index; rows outside of `rows` have none.
-    pub fn new(rows: Range<usize>, add: impl Fn(usize, &mut [f32]) + Send + Sync + 'static) -> Self {
-        RowGradient { rows, add: Arc::new(add) }
+impl Voxels {
+    fn of(patches: &Range<usize>, [n, channels, d, h, width]: [usize; 5]) -> Result<Self> {
+        if patches.start > patches.end || patches.end > n {
+            bail!("patches {patches:?} are not among the {n} of a value");
+        }
+        let patch = d * h * width;
+        Ok(Voxels { first: patches.start * patch, count: patches.len() * patch, width, channels })
+    }
+
+    fn row(self, row: usize) -> Range<usize> {
+        row * self.width..(row + 1) * self.width
     }
 }
 
@@ -63,28 +89,85 @@ impl Deferred {
         self.0.dims()
     }
 
-    /// Runs `f` with a function that reads rows.
+    /// The sums of the channels over the voxels of each class, `(count, C)`. Voxels of classes from `count` on are left out.
     ///
     /// # Errors
-    /// As [`Self::get`].
-    pub fn with_rows<R>(&self, f: impl FnOnce(ReadRow) -> R) -> Result<R> {
-        let (mut f, mut result) = (Some(f), None);
-        self.0.with_rows(&mut |read| result = f.take().map(|f| f(read)))?;
-        result.ok_or_else(|| candle_core::Error::Msg("a deferred value gave no rows".to_owned()))
+    /// As [`Self::get`], and where `classes` does not cover the patches.
+    pub fn class_sums(&self, patches: Range<usize>, classes: &[u8], count: usize) -> Result<Vec<f64>> {
+        let voxels = Voxels::of(&patches, self.dims()?)?;
+        if classes.len() != voxels.count {
+            bail!("there are {} classes for the {} voxels of a value", classes.len(), voxels.count);
+        }
+        self.0.class_sums(voxels, classes, count)
+    }
+
+    /// The channels of some voxels, `(indices, C)`.
+    ///
+    /// # Errors
+    /// As [`Self::get`], and where an index lies outside of the patches.
+    pub fn at(&self, patches: Range<usize>, indices: &[usize]) -> Result<Vec<f32>> {
+        let voxels = Voxels::of(&patches, self.dims()?)?;
+        if let Some(index) = indices.iter().find(|index| **index >= voxels.count) {
+            bail!("voxel {index} lies outside of the {} voxels of a value", voxels.count);
+        }
+        self.0.at(voxels, indices)
     }
 
     /// A scalar of candle's graph, of a known value and a known gradient with respect to this.
     ///
     /// # Errors
-    /// As [`Self::get`].
-    pub fn loss(&self, value: f64, gradient: RowGradient) -> Result<Tensor> {
-        self.0.loss(value as f32, gradient)
+    /// As [`Self::get`], and where the gradient is not one of these patches.
+    pub fn loss(&self, value: f64, gradient: VoxelGradient) -> Result<Tensor> {
+        gradient.check(self.dims()?)?;
+        self.0.loss(value as f32, Arc::new(gradient))
     }
 
     /// The same as a constant to the gradient.
     pub fn detach(&self) -> Self {
         Self::new(Constant(self.clone()))
     }
+}
+
+impl VoxelGradient {
+    fn check(&self, dims: [usize; 5]) -> Result<()> {
+        let voxels = Voxels::of(&self.patches, dims)?;
+        let channels = voxels.channels;
+        let covered = if self.of_classes.is_empty() { 0 } else { voxels.count };
+        if self.classes.len() != covered || self.of_classes.len() % channels.max(1) != 0 {
+            bail!("the classes of a gradient do not fit its value {dims:?}");
+        }
+        let ascending = self.voxels.windows(2).all(|pair| pair[0] < pair[1]);
+        let inside = self.voxels.last().is_none_or(|last| *last < voxels.count);
+        if !ascending || !inside || self.of_voxels.len() != self.voxels.len() * channels {
+            bail!("the voxels of a gradient do not fit its value {dims:?}, or are not in ascending order");
+        }
+        Ok(())
+    }
+
+    /// Adds the gradient of a row of all rows `(n, d, h)` of a value, `(n, c, d, h, w)`.
+    pub(crate) fn add_row(&self, [_, c, d, h, w]: [usize; 5], row: usize, to: &mut [f32]) {
+        let rows = self.patches.start * d * h..self.patches.end * d * h;
+        if !rows.contains(&row) {
+            return;
+        }
+        let voxels = (row - rows.start) * w..(row - rows.start + 1) * w;
+        if !self.classes.is_empty() {
+            for (to, class) in to.chunks_exact_mut(c).zip(&self.classes[voxels.clone()]) {
+                let from = usize::from(*class) * c;
+                if let Some(of_class) = self.of_classes.get(from..from + c) {
+                    add(to, of_class);
+                }
+            }
+        }
+        let own = [voxels.start, voxels.end].map(|end| self.voxels.partition_point(|voxel| *voxel < end));
+        for at in own[0]..own[1] {
+            add(&mut to[(self.voxels[at] - voxels.start) * c..][..c], &self.of_voxels[at * c..][..c]);
+        }
+    }
+}
+
+fn add(to: &mut [f32], gradient: &[f32]) {
+    to.iter_mut().zip(gradient).for_each(|(to, gradient)| *to += gradient);
 }
 
 impl From<Tensor> for Deferred {
@@ -100,6 +183,50 @@ impl std::fmt::Debug for Deferred {
     }
 }
 
+/// Writes the row `(w, c)` of an index of all rows `(n, d, h)`.
+pub(crate) type ReadRow<'a> = &'a (dyn Fn(usize, &mut [f32]) + Sync);
+
+/// [`Deferred::class_sums`] of rows.
+pub(crate) fn class_sums(read: ReadRow, voxels: Voxels, classes: &[u8], count: usize) -> Vec<f64> {
+    let Voxels { first, width, channels, .. } = voxels;
+    let (first, rows) = (first / width.max(1), voxels.count / width.max(1));
+    let some = (SPAN / width.max(1)).max(1);
+    let tasks: Vec<_> = (0..rows).step_by(some).map(|row| row..rows.min(row + some)).collect();
+    let of_rows = |rows: Range<usize>| {
+        let (mut sums, mut values) = (vec![0.0; count * channels], vec![0.0; width * channels]);
+        for row in rows {
+            let classes = &classes[voxels.row(row)];
+            if classes.iter().all(|class| usize::from(*class) >= count) {
+                continue;
+            }
+            read(first + row, &mut values);
+            for (class, values) in classes.iter().zip(values.chunks_exact(channels)) {
+                let from = usize::from(*class) * channels;
+                if let Some(sums) = sums.get_mut(from..from + channels) {
+                    sums.iter_mut().zip(values).for_each(|(sum, x)| *sum += f64::from(*x));
+                }
+            }
+        }
+        sums
+    };
+    let parts: Vec<Vec<f64>> = tasks.into_par_iter().map(of_rows).collect();
+    let mut total = vec![0.0; count * channels];
+    parts.iter().for_each(|part| total.iter_mut().zip(part).for_each(|(total, sum)| *total += sum));
+    total
+}
+
+/// [`Deferred::at`] of rows.
+pub(crate) fn at(read: ReadRow, voxels: Voxels, indices: &[usize]) -> Vec<f32> {
+    let Voxels { first, width, channels, .. } = voxels;
+    let mut found = vec![0.0; indices.len() * channels];
+    found.par_chunks_mut(channels.max(1)).zip(indices).for_each(|(to, index)| {
+        let mut row = vec![0.0; width * channels];
+        read((first + index) / width, &mut row);
+        to.copy_from_slice(&row[(first + index) % width * channels..][..channels]);
+    });
+    found
+}
+
 struct Constant(Deferred);
 
 impl Source for Constant {
@@ -109,12 +236,26 @@ impl Source for Constant {
     fn dims(&self) -> Result<[usize; 5]> {
         self.0.dims()
     }
-    fn with_rows(&self, use_rows: &mut dyn FnMut(ReadRow)) -> Result<()> {
-        self.0.0.with_rows(use_rows)
+    fn class_sums(&self, voxels: Voxels, classes: &[u8], count: usize) -> Result<Vec<f64>> {
+        self.0.0.class_sums(voxels, classes, count)
     }
-    fn loss(&self, value: f32, _: RowGradient) -> Result<Tensor> {
+    fn at(&self, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>> {
+        self.0.0.at(voxels, indices)
+    }
+    fn loss(&self, value: f32, _: Arc<VoxelGradient>) -> Result<Tensor> {
         Tensor::new(value, &Device::Cpu)
     }
+}
+
+/// Runs `f` with a function that reads the rows of a tensor.
+fn with_rows<R>(tensor: &Tensor, f: impl FnOnce(ReadRow) -> R) -> Result<R> {
+    let dims = Source::dims(tensor)?;
+    with_slices("a deferred value", [&tensor.detach()], |[planes]| {
+        Ok(f(&|row, to| {
+            to.fill(0.0);
+            add_row(planes, dims, row, to);
+        }))
+    })
 }
 
 impl Source for Tensor {
@@ -124,17 +265,13 @@ impl Source for Tensor {
     fn dims(&self) -> Result<[usize; 5]> {
         self.dims5().map(Into::into)
     }
-    fn with_rows(&self, use_rows: &mut dyn FnMut(ReadRow)) -> Result<()> {
-        let dims = Source::dims(self)?;
-        with_slices("a deferred value", [&self.detach()], |[planes]| {
-            use_rows(&|row, to| {
-                to.fill(0.0);
-                add_row(planes, dims, row, to);
-            });
-            Ok(())
-        })
+    fn class_sums(&self, voxels: Voxels, classes: &[u8], count: usize) -> Result<Vec<f64>> {
+        with_rows(self, |read| class_sums(read, voxels, classes, count))
     }
-    fn loss(&self, value: f32, gradient: RowGradient) -> Result<Tensor> {
+    fn at(&self, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>> {
+        with_rows(self, |read| at(read, voxels, indices))
+    }
+    fn loss(&self, value: f32, gradient: Arc<VoxelGradient>) -> Result<Tensor> {
         self.apply_op1(LossOfTensor { value, gradient })
     }
 }
@@ -150,7 +287,7 @@ pub(crate) fn add_row(planes: &[f32], [_, c, d, h, w]: [usize; 5], row: usize, t
 
 struct LossOfTensor {
     value: f32,
-    gradient: RowGradient,
+    gradient: Arc<VoxelGradient>,
 }
 
 impl CustomOp1 for LossOfTensor {
@@ -163,14 +300,13 @@ impl CustomOp1 for LossOfTensor {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, upstream: &Tensor) -> Result<Option<Tensor>> {
-        let (n, c, d, h, w) = x.dims5()?;
+        let dims = Source::dims(x)?;
+        let [n, c, d, h, w] = dims;
         let factor = upstream.to_scalar::<f32>()?;
         let mut voxels = vec![0.0; x.elem_count()];
-        voxels.par_chunks_mut((w * c).max(1)).enumerate().for_each(|(row, to)| {
-            if self.gradient.rows.contains(&row) {
-                (self.gradient.add)(row, to);
-                to.iter_mut().for_each(|value| *value *= factor);
-            }
+        for_rows(&mut voxels, (w * c).max(1), |row, to| {
+            self.gradient.add_row(dims, row, to);
+            to.iter_mut().for_each(|value| *value *= factor);
         });
         let planes = filled(voxels.len(), |planes| transpose(&voxels, n, [d * h * w, c], planes));
         Ok(Some(Tensor::from_vec(planes, x.shape(), &Device::Cpu)?))
@@ -182,33 +318,89 @@ mod tests {
     use super::*;
     use candle_core::Var;
 
-    #[test]
-    fn rows_are_channels_last_and_their_gradient_returns() -> Result<()> {
-        let dims = [2, 3, 2, 2, 4];
+    /// Two patches of 2 x 2 x 4 voxels with three channels; the value of a voxel of all and a channel.
+    fn sample() -> (Var, impl Fn(usize, usize) -> f32) {
         let values: Vec<f32> = (0..96).map(|i| (i as f32).sin()).collect();
-        let x = Var::from_vec(values, &dims, &Device::Cpu)?;
-        let deferred = Deferred::from(x.as_tensor().clone());
-        assert_eq!(deferred.dims()?, dims);
-        let expected = x.permute((0, 2, 3, 4, 1))?.contiguous()?.flatten_all()?.to_vec1::<f32>()?;
-        let rows = deferred.with_rows(|read| {
-            let mut rows = vec![f32::NAN; 96];
-            rows.chunks_mut(12).enumerate().for_each(|(row, to)| read(row, to));
-            rows
-        })?;
-        assert_eq!(rows, expected);
+        let of = values.clone();
+        let x = Var::from_vec(values, &[2, 3, 2, 2, 4], &Device::Cpu).unwrap();
+        (x, move |voxel, channel| of[(voxel / 16 * 3 + channel) * 16 + voxel % 16])
+    }
 
-        // Every value is its own gradient, in the second image only.
-        let gradient = RowGradient::new(4..8, move |row, to| {
-            to.iter_mut().zip(&rows[row * 12..]).for_each(|(to, value)| *to += value);
-        });
+    #[test]
+    fn sums_and_voxels_are_those_of_the_patches_asked_for() -> Result<()> {
+        let (x, value) = sample();
+        let deferred = Deferred::from(x.as_tensor().clone());
+        assert_eq!(deferred.dims()?, [2, 3, 2, 2, 4]);
+        // Classes 0, 1 and two that are left out.
+        let classes: Vec<u8> = (0..16).map(|voxel| [0, 1, 7, 255][voxel % 4]).collect();
+        let sums = deferred.class_sums(1..2, &classes, 2)?;
+        for class in 0..2 {
+            for channel in 0..3 {
+                let voxels = (0..16).filter(|voxel| voxel % 4 == class);
+                let expected: f64 = voxels.map(|voxel| f64::from(value(16 + voxel, channel))).sum();
+                assert!((sums[class * 3 + channel] - expected).abs() < 1e-12);
+            }
+        }
+        let found = deferred.at(1..2, &[13, 2])?;
+        let expected = [13, 2].map(|voxel| [0, 1, 2].map(|channel| value(16 + voxel, channel)));
+        assert_eq!(found, expected.concat());
+        Ok(())
+    }
+
+    #[test]
+    fn a_gradient_of_classes_and_voxels_reaches_the_tensor() -> Result<()> {
+        let (x, _) = sample();
+        let deferred = Deferred::from(x.as_tensor().clone());
+        let gradient = VoxelGradient {
+            patches: 1..2,
+            classes: (0..16).map(|voxel| [0, 1, 255][voxel % 3]).collect(),
+            of_classes: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+            voxels: vec![4, 15],
+            of_voxels: vec![10.0, 20.0, 30.0, 40.0, 50.0, 60.0],
+        };
         let loss = deferred.loss(1.5, gradient.clone())?;
         assert_eq!(loss.to_scalar::<f32>()?, 1.5);
         let found = (loss * 2.0)?.backward()?;
-        let found = found.get(&x).unwrap();
-        let difference = (found.narrow(0, 1, 1)? - (x.narrow(0, 1, 1)? * 2.0)?)?;
-        assert_eq!(difference.abs()?.max_all()?.to_scalar::<f32>()?, 0.0);
-        assert_eq!(found.narrow(0, 0, 1)?.abs()?.max_all()?.to_scalar::<f32>()?, 0.0);
+        let found = found.get(&x).unwrap().permute((0, 2, 3, 4, 1))?.reshape((32, 3))?.to_vec2::<f32>()?;
+        for (voxel, found) in found.iter().enumerate() {
+            let Some(voxel) = voxel.checked_sub(16) else {
+                assert_eq!(*found, [0.0; 3], "a patch that has no gradient");
+                continue;
+            };
+            let of_class = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [0.0; 3]][voxel % 3];
+            let own = match voxel {
+                4 => [10.0, 20.0, 30.0],
+                15 => [40.0, 50.0, 60.0],
+                _ => [0.0; 3],
+            };
+            assert_eq!(*found, [0, 1, 2].map(|c| 2.0 * (of_class[c] + own[c])), "voxel {voxel}");
+        }
         assert!(deferred.detach().loss(1.5, gradient)?.backward()?.get(&x).is_none());
         Ok(())
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let (x, _) = sample();
+        let deferred = Deferred::from(x.as_tensor().clone());
+        assert!(deferred.class_sums(0..2, &[0; 16], 2).is_err());
+        assert!(deferred.class_sums(1..3, &[0; 32], 2).is_err());
+        assert!(deferred.at(1..2, &[16]).is_err());
+        let with = |voxels: &[usize], of_voxels: usize, classes: usize, of_classes: usize| {
+            let gradient = VoxelGradient {
+                patches: 1..2,
+                classes: vec![0; classes],
+                of_classes: vec![0.0; of_classes],
+                voxels: voxels.to_vec(),
+                of_voxels: vec![0.0; of_voxels],
+            };
+            deferred.loss(0.0, gradient).is_ok()
+        };
+        assert!(with(&[0, 15], 6, 16, 3) && with(&[], 0, 0, 0));
+        assert!(!with(&[15, 0], 6, 0, 0), "descending");
+        assert!(!with(&[3, 3], 6, 0, 0), "twice");
+        assert!(!with(&[16], 3, 0, 0), "outside");
+        assert!(!with(&[1], 6, 0, 0), "another number of channels");
+        assert!(!with(&[], 0, 15, 3) && !with(&[], 0, 16, 4) && !with(&[], 0, 16, 0));
     }
 }

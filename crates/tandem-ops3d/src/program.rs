@@ -18,12 +18,14 @@ mod read;
 mod tape;
 #[cfg(test)]
 mod tests;
+mod vector;
 mod weights;
 
 pub use estimate::Footprint;
 pub use layers::{LayerShape, LayerTrial};
 pub use op::Outputs;
-pub use weights::{Gradient, Weights};
+pub use vector::{Descent, WeightVector};
+pub use weights::Weights;
 
 use crate::{Activation, Conv3dParams, CpuPath, Resize, cpu_path};
 use candle_core::{Result, Tensor};

@@ -21,9 +21,7 @@ pub fn follow(average: &Parameters, network: &Parameters, decay: f64) -> Result<
     if !average.iter().eq(network.iter()) {
         bail!("an average does not have the parameters of the network it follows");
     }
-    let [mean, followed] = [average, network].map(|parameters| parameters.weights().values());
-    let moved = ((mean.as_tensor() * decay)? + (followed.as_tensor() * (1.0 - decay))?)?;
-    mean.set(&moved.detach())
+    average.weights().follow(network.weights(), decay)
 }
 
 #[cfg(test)]

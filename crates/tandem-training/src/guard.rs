@@ -3,14 +3,10 @@
 use crate::networks::Networks;
 use crate::{Error, Result, StepRecord, Tensors};
 use candle_core::Tensor;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use tandem_networks::{Kind, Parameters};
 use tandem_objectives::{Method, Objective, Term};
-
-/// Values of a part of a sum. Parts are cut by length alone and added in order: the same bits for any number of threads.
-const CHUNK: usize = 1 << 14;
 
 /// What a run does about a loss or gradient that is not finite.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,14 +95,6 @@ impl Found {
     }
 }
 
-/// The Euclidean norm of a gradient. It is finite where all its values are.
-pub(crate) fn norm(gradient: &[f32]) -> f64 {
-    // Squares of f32 fit f64, which holds sums of any gradient of them.
-    let sum = |part: &[f32]| part.iter().map(|value| f64::from(*value) * f64::from(*value)).sum::<f64>();
-    let parts: Vec<f64> = gradient.par_chunks(CHUNK).map(sum).collect();
-    parts.iter().sum::<f64>().sqrt()
-}
-
 /// Where a gradient is not finite for the first time.
 pub(crate) fn broken_parameter(network: &str, parameters: &Parameters, gradient: &[f32]) -> Found {
     let at = gradient.iter().position(|value| !value.is_finite());
@@ -119,12 +107,6 @@ pub(crate) fn broken_parameter(network: &str, parameters: &Parameters, gradient:
         place: name.unwrap_or_else(|| "its norm".to_owned()),
         value: at.map_or(f32::NAN, |at| gradient[at]),
     }
-}
-
-/// A gradient that is no longer than `most`.
-pub(crate) fn clipped(gradient: &[f32], norm: f64, most: f64) -> Option<Vec<f32>> {
-    let factor = (most / norm) as f32;
-    (norm > most).then(|| gradient.par_iter().with_min_len(CHUNK).map(|value| value * factor).collect())
 }
 
 /// What a step moves before its losses are known: running statistics and the method's own state.
@@ -153,24 +135,6 @@ impl Before {
 mod tests {
     use super::*;
 
-    fn gradient() -> Vec<f32> {
-        (0..3 * CHUNK + 5).map(|at| ((at * 37 % 101) as f32 - 50.0) * 1e-3).collect()
-    }
-
-    #[test]
-    fn the_norm_is_that_of_plain_arithmetic_whatever_the_threads() {
-        let gradient = gradient();
-        let expected = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
-        let of_threads = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| norm(&gradient))
-        };
-        assert!((of_threads(1) - expected).abs() < 1e-12 * expected);
-        assert_eq!(of_threads(1).to_bits(), of_threads(3).to_bits());
-        assert!(norm(&[f32::MAX; 100]).is_finite());
-        assert!(!norm(&[0.0, f32::NAN]).is_finite() && !norm(&[f32::NEG_INFINITY]).is_finite());
-    }
-
     #[test]
     fn the_term_that_broke_a_loss_is_that_of_its_network() {
         let losses = [("a".to_owned(), 1.0), ("b".to_owned(), f32::NAN)];
@@ -183,15 +147,5 @@ mod tests {
         assert_eq!(place(&[term("a/ce", 1.0), term("l_reg", f64::NAN)]), "l_reg");
         assert_eq!(place(&[term("b/ce", 1.0)]), "the sum of its terms");
         assert!(broken_loss(&losses[..1], &[term("tau", f64::NAN)]).is_none(), "a term that is in no loss");
-    }
-
-    #[test]
-    fn clipping_keeps_the_direction_and_leaves_short_gradients_alone() {
-        let gradient = gradient();
-        let length = norm(&gradient);
-        assert!(clipped(&gradient, length, length * 1.01).is_none());
-        let short = clipped(&gradient, length, length / 4.0).unwrap();
-        assert!((norm(&short) - length / 4.0).abs() < 1e-6 * length);
-        assert!(short.iter().zip(&gradient).all(|(short, long)| (short - long / 4.0).abs() <= 1e-9));
     }
 }

@@ -88,7 +88,7 @@ impl Trainer {
             let parameters = &self.networks.get(network)?.parameters;
             // A network that took no part in a loss is left alone.
             if let Some(gradient) = parameters.weights().take_gradient() {
-                let norm = guard::norm(&gradient);
+                let norm = gradient.norm()?;
                 record.gradient_norms.push((network.to_owned(), norm as f32));
                 gradients.push((network, gradient, norm));
             }
@@ -96,17 +96,18 @@ impl Trainer {
         for (network, gradient, norm) in &gradients {
             if !norm.is_finite() {
                 let parameters = &self.networks.get(network)?.parameters;
-                return Err(
-                    guard::broken_parameter(network, parameters, gradient).stop(Quantity::Gradient, record)
-                );
+                let broken = guard::broken_parameter(network, parameters, &gradient.to_vec()?);
+                return Err(broken.stop(Quantity::Gradient, record));
             }
         }
 
-        for (network, gradient, norm) in &gradients {
-            let clipped = self.training.clip_norm.and_then(|most| guard::clipped(gradient, *norm, most));
-            let weights = self.networks.get(network)?.parameters.weights().values();
+        for (network, gradient, norm) in &mut gradients {
+            if let Some(most) = self.training.clip_norm.filter(|most| *norm > *most) {
+                gradient.scale((most / *norm) as f32)?;
+            }
+            let weights = self.networks.get(network)?.parameters.weights();
             if let Some(optimiser) = self.optimisers.get_mut(network) {
-                optimiser.step(weights, clipped.as_deref().unwrap_or(gradient), learning_rate)?;
+                optimiser.step(weights, gradient, learning_rate)?;
             }
         }
         self.networks.follow(index)?;
@@ -128,8 +129,7 @@ impl Trainer {
             let (name, parameters) = (member.request.name, &member.parameters);
             checkpoint.networks.insert(name.to_owned(), parameters.tensors()?);
             if let Some(momentum) = self.optimisers.get(name).and_then(Sgd::momentum) {
-                let momentum = Tensor::from_slice(momentum, momentum.len(), &candle_core::Device::Cpu)?;
-                checkpoint.momentum.insert(name.to_owned(), parameters.split(&momentum)?);
+                checkpoint.momentum.insert(name.to_owned(), parameters.split(momentum)?);
             }
         }
         Ok(checkpoint)
@@ -146,7 +146,7 @@ impl Trainer {
             member.parameters.load(values)?;
             if let Some(optimiser) = self.optimisers.get_mut(name) {
                 let momentum = checkpoint.momentum.get(name).map(|values| member.parameters.join(values));
-                optimiser.restore(momentum.transpose()?.map(|vector| vector.to_vec1()).transpose()?);
+                optimiser.restore(momentum.transpose()?);
             }
         }
         Ok(self.method.restore(&checkpoint.method)?)

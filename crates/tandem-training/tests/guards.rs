@@ -119,7 +119,7 @@ fn a_clipped_step_is_as_long_as_the_settings_allow() {
         });
         let weights = |trainer: &Trainer| {
             let member = trainer.networks().iter().next().unwrap();
-            member.parameters.weights().values().to_vec1::<f32>().unwrap()
+            member.parameters.weights().values().unwrap().to_vec1::<f32>().unwrap()
         };
         let before = weights(&trainer);
         let record = trainer.step(0, &batch(0, true)).unwrap();

@@ -167,7 +167,7 @@ fn run(device: &Device, precision: Precision, operation: Operation, layout: Layo
     // candle knows no empty vector.
     parameters.statistics.push(0.0);
 
-    let weights = Weights::new(parameters.weights, device)?;
+    let weights = Weights::new(&parameters.weights, device)?;
     let count = parameters.statistics.len();
     let statistics = Var::from_vec(parameters.statistics, count, host)?;
     let mut draws = Draws::new(9, "check device image", 0, 0);
@@ -182,5 +182,5 @@ fn run(device: &Device, precision: Precision, operation: Operation, layout: Layo
     let of_image = gradients.get(&image).context("the image has no gradient")?;
     let of_weights = weights.take_gradient().context("the weights have no gradient")?;
     let flat = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
-    Ok(Made([flat(&logits)?, of_weights.to_vec(), flat(of_image)?]))
+    Ok(Made([flat(&logits)?, of_weights.to_vec()?, flat(of_image)?]))
 }

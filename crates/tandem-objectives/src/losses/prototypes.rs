@@ -1,13 +1,12 @@
 //! Pulls uncertain voxels to the mean features of reliable ones.
 
 use super::cross_entropy::IGNORE;
-use crate::planes::SPAN;
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
-use tandem_ops3d::{Deferred, ReadRow, RowGradient};
+use tandem_ops3d::{Deferred, VoxelGradient};
 
 /// Shorter feature vectors are divided by this instead of their length.
 const SHORTEST: f64 = 1e-12;
@@ -83,36 +82,33 @@ pub fn contrast(
     patches: Range<usize>,
     input: &ContrastInput<'_>,
     weight: f64,
-) -> Result<(Contrast, RowGradient)> {
-    let [_, channels, d, h, width] = features.dims()?;
-    let rows = patches.start * d * h..patches.end * d * h;
-    check(rows.len() * width, channels, input)?;
-    let mut result = Contrast::default();
-    let (mut of_candidates, mut prototypes) = (BTreeMap::new(), Vec::new());
-    features.with_rows(|read| {
-        let features = Features { read, first: rows.start, width, channels };
-        prototypes = features.prototypes(rows.len(), input);
-        for (prototype, candidates) in prototypes.iter_mut().zip(input.candidates) {
-            if let (Some(prototype), false) = (prototype, candidates.is_empty()) {
-                let live = input.options.live_prototypes;
-                result.pull += features.pull(&mut of_candidates, (prototype, candidates, live), weight);
-            }
+) -> Result<(Contrast, VoxelGradient)> {
+    let [_, channels, d, h, w] = features.dims()?;
+    check(patches.len() * d * h * w, channels, input)?;
+    let members = input.labels.iter().zip(input.reliable);
+    let members: Vec<u8> = members.map(|(label, reliable)| if *reliable { *label } else { IGNORE }).collect();
+    let sums = features.class_sums(patches.clone(), &members, input.candidates.len())?;
+    let mut prototypes = prototypes(&sums, &members, channels);
+
+    let (mut result, mut of_candidates) = (Contrast::default(), BTreeMap::new());
+    for (prototype, candidates) in prototypes.iter_mut().zip(input.candidates) {
+        if let (Some(prototype), false) = (prototype, candidates.is_empty()) {
+            let vectors = features.at(patches.clone(), candidates)?;
+            let live = input.options.live_prototypes;
+            result.pull += pull(&mut of_candidates, (prototype, live), (candidates, &vectors), weight);
         }
-    })?;
+    }
     result.missing_prototypes = prototypes.iter().filter(|p| p.is_none()).count();
     result.missing_candidates = input.candidates.iter().filter(|candidates| candidates.is_empty()).count();
     result.push = push(&mut prototypes, input.options, weight);
-    let of_members = of_members(input, &prototypes);
-    let first = rows.start;
-    let gradient = RowGradient::new(rows, move |row, to| {
-        let voxels = (row - first) * width..(row - first + 1) * width;
-        if let Some(of_members) = &of_members {
-            of_members.add(voxels.clone(), to);
-        }
-        for (voxel, gradient) in of_candidates.range(voxels.clone()) {
-            add(&mut to[(voxel - voxels.start) * channels..], gradient);
-        }
-    });
+    let of_classes = of_members(&prototypes, channels);
+    let gradient = VoxelGradient {
+        patches,
+        classes: if of_classes.is_empty() { Vec::new() } else { members },
+        of_classes,
+        voxels: of_candidates.keys().copied().collect(),
+        of_voxels: of_candidates.into_values().flatten().collect(),
+    };
     Ok((result, gradient))
 }
 
@@ -182,86 +178,41 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// The features of the patches that are looked at.
-struct Features<'a> {
-    read: ReadRow<'a>,
-    /// The first row of these patches.
-    first: usize,
-    /// Voxels in a row.
-    width: usize,
-    channels: usize,
+/// The prototypes of all classes, from the sums `(class, channel)` of their members; none where a class has no member.
+fn prototypes(sums: &[f64], members: &[u8], channels: usize) -> Vec<Option<Prototype>> {
+    let of_class = |(class, sums): (usize, &[f64])| {
+        let count = members.iter().filter(|member| usize::from(**member) == class).count() as f64;
+        let direction = Direction::of(sums.iter().map(|sum| sum / count));
+        (count > 0.0).then(|| Prototype { count, direction, gradient: vec![0.0; channels] })
+    };
+    sums.chunks_exact(channels).enumerate().map(of_class).collect()
 }
 
-impl Features<'_> {
-    fn prototypes(&self, rows: usize, input: &ContrastInput<'_>) -> Vec<Option<Prototype>> {
-        let classes = input.candidates.len();
-        let some = (SPAN / self.width.max(1)).max(1);
-        let tasks: Vec<_> = (0..rows).step_by(some).map(|row| row..rows.min(row + some)).collect();
-        let parts: Vec<_> = tasks.into_par_iter().map(|rows| self.sums(rows, classes, input)).collect();
-        let mut totals = vec![vec![0.0; self.channels + 1]; classes];
-        for part in parts {
-            for (total, sum) in totals.iter_mut().flatten().zip(part.into_iter().flatten()) {
-                *total += sum;
-            }
+/// The mean distance of candidates, voxels and their features, to a prototype that is live or not.
+fn pull(
+    gradients: &mut BTreeMap<usize, Vec<f32>>,
+    (prototype, live): (&mut Prototype, bool),
+    (candidates, vectors): (&[usize], &[f32]),
+    weight: f64,
+) -> f64 {
+    let scale = weight / candidates.len() as f64;
+    let (direction, channels) = (&prototype.direction, prototype.gradient.len());
+    let found = candidates.par_iter().zip(vectors.par_chunks_exact(channels)).map(|(&voxel, vector)| {
+        let candidate = Direction::of(vector.iter().map(|x| f64::from(*x)));
+        let (distance, by_candidate) = candidate.distance(direction);
+        let gradient = candidate.backward(&by_candidate).map(|g| (scale * g) as f32).collect();
+        (voxel, distance, by_candidate, gradient)
+    });
+    let found: Vec<(usize, f64, Vec<f64>, Vec<f32>)> = found.collect();
+    let mut sum = 0.0;
+    for (voxel, distance, by_candidate, gradient) in found {
+        sum += distance;
+        gradients.entry(voxel).and_modify(|to| add(to, &gradient)).or_insert(gradient);
+        if live {
+            prototype.gradient.iter_mut().zip(&by_candidate).for_each(|(to, g)| *to -= scale * g);
         }
-        let prototype = |sums: Vec<f64>| {
-            let count = sums[self.channels];
-            let direction = Direction::of(sums[..self.channels].iter().map(|sum| sum / count));
-            (count > 0.0).then(|| Prototype { count, direction, gradient: vec![0.0; self.channels] })
-        };
-        totals.into_iter().map(prototype).collect()
     }
-
-    /// For each class the sums of the channels over its reliable voxels, then their count.
-    fn sums(&self, rows: Range<usize>, classes: usize, input: &ContrastInput<'_>) -> Vec<Vec<f64>> {
-        let mut sums = vec![vec![0.0; self.channels + 1]; classes];
-        let mut values = vec![0.0; self.width * self.channels];
-        for row in rows {
-            let voxels = row * self.width..(row + 1) * self.width;
-            if !input.reliable[voxels.clone()].contains(&true) {
-                continue;
-            }
-            (self.read)(self.first + row, &mut values);
-            for (voxel, values) in voxels.zip(values.chunks_exact(self.channels)) {
-                let class = usize::from(input.labels[voxel]);
-                if let (true, Some(sums)) = (input.reliable[voxel], sums.get_mut(class)) {
-                    sums.iter_mut().zip(values).for_each(|(sum, x)| *sum += f64::from(*x));
-                    sums[self.channels] += 1.0;
-                }
-            }
-        }
-        sums
-    }
-
-    /// The mean distance of candidates to a prototype.
-    fn pull(
-        &self,
-        gradients: &mut BTreeMap<usize, Vec<f32>>,
-        (prototype, candidates, live): (&mut Prototype, &[usize], bool),
-        weight: f64,
-    ) -> f64 {
-        let scale = weight / candidates.len() as f64;
-        let direction = &prototype.direction;
-        let found = candidates.par_iter().map(|&voxel| {
-            let mut row = vec![0.0; self.width * self.channels];
-            (self.read)(self.first + voxel / self.width, &mut row);
-            let values = row[voxel % self.width * self.channels..][..self.channels].iter();
-            let candidate = Direction::of(values.map(|x| f64::from(*x)));
-            let (distance, by_candidate) = candidate.distance(direction);
-            let gradient = candidate.backward(&by_candidate).map(|g| (scale * g) as f32).collect();
-            (voxel, distance, by_candidate, gradient)
-        });
-        let found: Vec<(usize, f64, Vec<f64>, Vec<f32>)> = found.collect();
-        let mut sum = 0.0;
-        for (voxel, distance, by_candidate, gradient) in found {
-            sum += distance;
-            gradients.entry(voxel).and_modify(|to| add(to, &gradient)).or_insert(gradient);
-            if live {
-                prototype.gradient.iter_mut().zip(&by_candidate).for_each(|(to, g)| *to -= scale * g);
-            }
-        }
-        sum / candidates.len() as f64
-    }
+    sum / candidates.len() as f64
 }
 
 /// The term between prototypes.
@@ -287,37 +238,18 @@ fn push(prototypes: &mut [Option<Prototype>], options: ContrastOptions, weight: 
     value
 }
 
-/// The gradients of the prototypes, handed to the voxels they are the means of.
-struct OfMembers {
-    /// The class of each voxel whose prototype it belongs to.
-    classes: Vec<u8>,
-    /// What each member of a class gets.
-    shares: Vec<Option<Vec<f32>>>,
-}
-
-impl OfMembers {
-    fn add(&self, voxels: Range<usize>, to: &mut [f32]) {
-        let channels = to.len() / voxels.len().max(1);
-        for (to, class) in to.chunks_exact_mut(channels).zip(&self.classes[voxels]) {
-            if let Some(Some(share)) = self.shares.get(usize::from(*class)) {
-                add(to, share);
-            }
+/// What each member of a class gets of its prototype's gradient, `(class, channel)`; nothing where no prototype has one.
+fn of_members(prototypes: &[Option<Prototype>], channels: usize) -> Vec<f32> {
+    let moved = |prototype: &Prototype| prototype.gradient.iter().any(|g| *g != 0.0);
+    if !prototypes.iter().flatten().any(moved) {
+        return Vec::new();
+    }
+    let of_class = |prototype: &Option<Prototype>| match prototype.as_ref().filter(|p| moved(p)) {
+        Some(prototype) => {
+            let by_sum = prototype.direction.backward(&prototype.gradient);
+            by_sum.map(|g| (g / prototype.count) as f32).collect()
         }
-    }
-}
-
-/// Nothing where no prototype has a gradient.
-fn of_members(input: &ContrastInput<'_>, prototypes: &[Option<Prototype>]) -> Option<OfMembers> {
-    let share = |prototype: &Option<Prototype>| {
-        let prototype = prototype.as_ref().filter(|p| p.gradient.iter().any(|g| *g != 0.0))?;
-        let by_sum = prototype.direction.backward(&prototype.gradient);
-        Some(by_sum.map(|g| (g / prototype.count) as f32).collect())
+        None => vec![0.0; channels],
     };
-    let shares: Vec<Option<Vec<f32>>> = prototypes.iter().map(share).collect();
-    if shares.iter().all(Option::is_none) {
-        return None;
-    }
-    let classes = input.labels.iter().zip(input.reliable);
-    let classes = classes.map(|(label, reliable)| if *reliable { *label } else { IGNORE }).collect();
-    Some(OfMembers { classes, shares })
+    prototypes.iter().flat_map(of_class).collect()
 }

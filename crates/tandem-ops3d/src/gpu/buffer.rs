@@ -22,7 +22,13 @@ pub(crate) unsafe trait Plain: Copy {}
 // SAFETY: numbers.
 unsafe impl Plain for f32 {}
 // SAFETY: numbers.
+unsafe impl Plain for f64 {}
+// SAFETY: numbers.
+unsafe impl Plain for u8 {}
+// SAFETY: numbers.
 unsafe impl Plain for i32 {}
+// SAFETY: numbers.
+unsafe impl Plain for i64 {}
 
 impl Buffer {
     /// Memory with unspecified contents.
@@ -69,14 +75,20 @@ impl Buffer {
 
     /// Copies its beginning to the host, once all that was asked for has run.
     pub(crate) fn download<T: Plain>(&self, to: &mut [T]) -> Result<()> {
-        assert!(size_of_val(to) <= self.0.bytes, "a buffer is smaller than what is copied from it");
+        self.download_from(0, to)
+    }
+
+    /// Copies from the value of an index on.
+    pub(crate) fn download_from<T: Plain>(&self, first: usize, to: &mut [T]) -> Result<()> {
+        let before = first * size_of::<T>();
+        assert!(before + size_of_val(to) <= self.0.bytes, "a buffer is smaller than what is copied from it");
         if to.is_empty() {
             return Ok(());
         }
         // SAFETY: every bit pattern is a value of plain data; the memory is allocated and, as asserted, large enough.
         unsafe {
             let bytes = std::slice::from_raw_parts_mut(to.as_mut_ptr().cast(), size_of_val(to));
-            self.0.machine.download(self.0.address, bytes)
+            self.0.machine.download(self.0.address + before as u64, bytes)
         }
     }
 }

@@ -14,10 +14,12 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The kernels whose threads wait for each other.
-const WAITING: [&str; 9] = [
+const WAITING: [&str; 11] = [
     "moments",
     "gradient_sums",
     "head_sums",
+    "class_sums",
+    "squares",
     "respond_16",
     "respond_64",
     "spread_16",

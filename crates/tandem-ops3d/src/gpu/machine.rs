@@ -5,11 +5,13 @@ use crate::program::Precision;
 use candle_core::{Result, bail};
 
 /// The sources of the kernels: one program, the file that the others need first.
-pub(crate) const SOURCES: [&str; 6] = [
+pub(crate) const SOURCES: [&str; 8] = [
     include_str!("kernels/stored.cu"),
     include_str!("kernels/pointwise.cu"),
     include_str!("kernels/sums.cu"),
     include_str!("kernels/head.cu"),
+    include_str!("kernels/features.cu"),
+    include_str!("kernels/weights.cu"),
     include_str!("kernels/resample.cu"),
     include_str!("kernels/conv.cu"),
 ];

@@ -1,5 +1,8 @@
 //! The kernels as functions of buffers.
 
+mod features;
+mod weights;
+
 use super::buffer::Buffer;
 use super::machine::{Argument, Machine, THREADS, int};
 use crate::program::Precision;
@@ -135,12 +138,30 @@ impl Queue {
     }
 
     /// An image `(n, c, d, h, w)` of the host as it is stored here, `(n, d, h, w, c)`.
-    pub(crate) fn enter(&self, planes: &[f32], [n, d, h, w, c]: [usize; 5]) -> Result<Buffer> {
-        let (wide, to) = (self.copy(planes)?, self.stored(planes.len())?);
-        let arguments =
-            [(&wide).into(), (&to).into(), long(n * d * h * w * c), Argument::Int(int(c)?), long(d * h * w)];
-        self.run_each("enter", planes.len(), &arguments)?;
+    pub(crate) fn enter(&self, planes: &[f32], dims: [usize; 5]) -> Result<Buffer> {
+        let to = self.stored(planes.len())?;
+        self.enter_into(planes, dims, &to, false)?;
         Ok(to)
+    }
+
+    /// The same into a buffer, or added to what it holds.
+    pub(crate) fn enter_into(
+        &self,
+        planes: &[f32],
+        [n, d, h, w, c]: [usize; 5],
+        to: &Buffer,
+        add: bool,
+    ) -> Result<()> {
+        let wide = self.copy(planes)?;
+        let arguments = [
+            (&wide).into(),
+            to.into(),
+            Argument::Int(add.into()),
+            long(n * d * h * w * c),
+            Argument::Int(int(c)?),
+            long(d * h * w),
+        ];
+        self.run_each("enter", planes.len(), &arguments)
     }
 
     /// The way back.
@@ -294,12 +315,6 @@ impl Queue {
     /// `y + x` into `y`.
     pub(crate) fn add(&self, x: &Buffer, y: &Buffer, count: usize) -> Result<()> {
         self.run_each("add", count, &[x.into(), y.into(), long(count)])
-    }
-
-    /// `y + x` into `y`, of f32 values of the host.
-    pub(crate) fn add_f32(&self, x: &[f32], y: &Buffer) -> Result<()> {
-        let wide = self.copy(x)?;
-        self.run_each("add_f32", x.len(), &[(&wide).into(), y.into(), long(x.len())])
     }
 
     /// What a head makes: planes `(n, k, d, h, w)`.

@@ -1,4 +1,5 @@
 mod convolutions;
+mod features;
 mod layers;
 
 use super::machine::{Argument, Job, Kind, Machine};

@@ -1,9 +1,10 @@
 //! The backward pass.
 
 use super::forward::convolution;
-use super::op::OtherGradient;
+use super::op::{OtherGradient, Outside};
 use super::tape::{Kept, Tape};
-use super::{ConvLayer, Gradient, Node, NormLayer, Program, Sum};
+use super::vector::{Place, WeightVector};
+use super::{ConvLayer, Node, NormLayer, Program, Sum};
 use crate::conv::Convolution;
 use crate::cpu::gather::Store;
 use crate::cpu::head::{self, Head};
@@ -21,7 +22,7 @@ use std::ops::Range;
 
 /// The gradients that a backward pass is after.
 pub(super) struct Gradients {
-    pub(super) weights: Gradient,
+    pub(super) weights: WeightVector,
     /// `(n, c, d, h, w)`, where it was asked for.
     pub(super) image: Option<Vec<f32>>,
 }
@@ -50,7 +51,7 @@ pub(super) fn backward<S: Kernels>(
     let mut pass = Backward { tape, weights, values, into: Scratch::take(weights.len()), image_wanted };
     for (index, node) in program.nodes.iter().enumerate().rev() {
         for other in others.iter().filter(|other| other.value.0 == index) {
-            pass.add_rows(index, other);
+            pass.add_rows(index, &other.gradient);
         }
         match node {
             Node::Input => {}
@@ -71,7 +72,7 @@ pub(super) fn backward<S: Kernels>(
         for_rows(&mut rows, w * c, |row, to| rows::convert(&gradient[row * w * c..][..w * c], to));
         crate::storage::filled(gradient.len(), |planes| transpose(&rows, n, [d * h * w, c], planes))
     });
-    Ok(Gradients { weights: Gradient(pass.into), image })
+    Ok(Gradients { weights: WeightVector(Place::Host(pass.into)), image })
 }
 
 impl<S: Kernels> Backward<'_, S> {
@@ -87,20 +88,17 @@ impl<S: Kernels> Backward<'_, S> {
     }
 
     /// A gradient from outside.
-    fn add_rows(&mut self, value: usize, OtherGradient { factor, gradient, .. }: &OtherGradient) {
-        let (len, row_len) = (self.tape.dims[value].iter().product(), self.tape.row_len(value));
+    fn add_rows(&mut self, value: usize, gradient: &Outside) {
+        let [n, d, h, w, c] = self.tape.dims[value];
         let sum = self.values[value].get_or_insert_with(|| {
-            let mut zeros = Scratch::take(len);
-            for_rows(&mut zeros, row_len, |_, to| to.fill(S::default()));
+            let mut zeros = Scratch::take(n * d * h * w * c);
+            for_rows(&mut zeros, w * c, |_, to| to.fill(S::default()));
             zeros
         });
-        for_rows(sum, row_len, |row, to| {
-            if gradient.rows.contains(&row) {
-                let mut added = vec![0.0f32; row_len];
-                (gradient.add)(row, &mut added);
-                added.iter_mut().for_each(|value| *value *= factor);
-                rows::add(&added, to);
-            }
+        for_rows(sum, w * c, |row, to| {
+            let mut added = vec![0.0f32; to.len()];
+            gradient.add_row([n, c, d, h, w], row, &mut added);
+            rows::add(&added, to);
         });
     }
 

@@ -4,14 +4,17 @@
 
 mod backward;
 mod forward;
+mod vector;
 
 use super::Precision;
+use crate::deferred::Voxels;
 use crate::gpu::{Buffer, Norm, Queue, Rest, Tables};
 use crate::resize::Resampling;
 use candle_core::{Result, bail};
 
 pub(super) use backward::backward;
 pub(super) use forward::forward;
+pub(super) use vector::GpuVector;
 
 /// What a forward pass makes.
 pub(super) struct Forward {
@@ -89,8 +92,27 @@ impl GpuTape {
         }
     }
 
-    /// A value on the host, `(n, d, h, w, c)`.
-    pub(super) fn values(&self, value: usize) -> Result<Vec<f32>> {
-        self.queue.widened(&self.read(value)?, self.dims(value)?.iter().product())
+    /// A value on the host, `(n, c, d, h, w)`.
+    pub(super) fn planes(&self, value: usize) -> Result<Vec<f32>> {
+        self.queue.leave(&self.read(value)?, self.dims(value)?)
+    }
+
+    /// As [`crate::Deferred::class_sums`].
+    pub(super) fn class_sums(
+        &self,
+        value: usize,
+        voxels: Voxels,
+        classes: &[u8],
+        count: usize,
+    ) -> Result<Vec<f64>> {
+        let [.., channels] = self.dims(value)?;
+        self.queue.class_sums(&self.read(value)?, (voxels.first, classes), count, channels)
+    }
+
+    /// As [`crate::Deferred::at`].
+    pub(super) fn at(&self, value: usize, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>> {
+        let [.., channels] = self.dims(value)?;
+        let indices: Vec<i64> = indices.iter().map(|index| (voxels.first + index) as i64).collect();
+        self.queue.voxels(&self.read(value)?, &indices, channels)
     }
 }

@@ -2,17 +2,17 @@
 
 use super::backward::backward;
 use super::forward::{Forward, forward};
-use super::on_gpu::{self, GpuTape};
+use super::on_gpu::{self, GpuTape, GpuVector};
 use super::tape::{Kept, Tape};
+use super::vector::Place;
 use super::{Mode, Node, Precision, Program, Value, Weights};
 use crate::cpu::element::Element;
 use crate::cpu::kernels::Kernels;
 use crate::cpu::rows::for_rows;
 use crate::cpu::scratch::Scratch;
 use crate::cpu::transpose::transpose;
-use crate::deferred::{Deferred, ReadRow, RowGradient, Source, add_row};
+use crate::deferred::{self, Deferred, Source, VoxelGradient, Voxels, add_row};
 use crate::storage::{filled, slice, with_slices};
-use crate::{Device, Gpu};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, Var, bail};
 use half::bf16;
 use std::collections::BTreeMap;
@@ -63,8 +63,27 @@ struct State {
 /// A gradient that does not come by a head.
 pub(super) struct OtherGradient {
     pub(super) value: Value,
-    pub(super) factor: f32,
-    pub(super) gradient: RowGradient,
+    pub(super) gradient: Outside,
+}
+
+pub(super) enum Outside {
+    /// That of a tensor `(n, c, d, h, w)`.
+    Planes(Vec<f32>),
+    /// That of a loss, and what it is multiplied by.
+    Voxels(f32, Arc<VoxelGradient>),
+}
+
+impl Outside {
+    /// Adds the row `(w, c)` of an index of all rows of a value `(n, c, d, h, w)`, to zeros.
+    pub(super) fn add_row(&self, dims: [usize; 5], row: usize, to: &mut [f32]) {
+        match self {
+            Outside::Planes(planes) => add_row(planes, dims, row, to),
+            Outside::Voxels(factor, gradient) => {
+                gradient.add_row(dims, row, to);
+                to.iter_mut().for_each(|value| *value *= factor);
+            }
+        }
+    }
 }
 
 enum AnyTape {
@@ -85,7 +104,7 @@ pub(super) fn run(
     mode: Mode,
     precision: Precision,
 ) -> Result<Outputs> {
-    let count = weights.values().elem_count();
+    let count = weights.count();
     let known: usize = program.nodes.iter().flat_map(|node| node.weights()).map(|range| range.len()).sum();
     if known != count {
         bail!("the layers of a network have {known} weights, its vector has {count}")
@@ -142,11 +161,11 @@ impl Run {
     }
 
     /// The same on a GPU.
-    fn forward_on(&self, gpu: &Gpu, image: (&[f32], [usize; 5]), weights: &[f32]) -> Result<()> {
+    fn forward_on_gpu(&self, image: (&[f32], [usize; 5]), weights: &GpuVector) -> Result<()> {
         let statistics = std::mem::take(&mut lock(&self.state).statistics);
         let how = (self.mode, self.precision);
         let on_gpu::Forward { tape, heads, statistics } =
-            on_gpu::forward(gpu, &self.program, image, weights, statistics, how)?;
+            on_gpu::forward(&self.program, image, weights, statistics, how)?;
         self.leave(AnyTape::Gpu(tape), heads, statistics);
         Ok(())
     }
@@ -174,14 +193,12 @@ impl CustomOp2 for Run {
             bail!("a network takes (N, C, D, H, W), got {:?}", xl.dims())
         };
         let image = (slice(self.name(), x, xl)?, [n, c, d, h, width]);
-        with_slices(self.name(), [self.weights.values()], |[weights]| {
-            match (self.weights.device(), self.precision) {
-                (Device::Cuda(gpu), _) => self.forward_on(gpu, image, weights)?,
-                (Device::Cpu, Precision::F32) => self.forward(image, weights, AnyTape::F32)?,
-                (Device::Cpu, Precision::Bf16) => self.forward(image, weights, AnyTape::Bf16)?,
-            }
-            Ok((CpuStorage::F32(vec![0.0]), Shape::from(())))
-        })
+        match (&self.weights.read().0, self.precision) {
+            (Place::Gpu(weights), _) => self.forward_on_gpu(image, weights)?,
+            (Place::Host(weights), Precision::F32) => self.forward(image, weights, AnyTape::F32)?,
+            (Place::Host(weights), Precision::Bf16) => self.forward(image, weights, AnyTape::Bf16)?,
+        }
+        Ok((CpuStorage::F32(vec![0.0]), Shape::from(())))
     }
 
     fn bwd(
@@ -196,14 +213,17 @@ impl CustomOp2 for Run {
             bail!("a network can be differentiated once only: its activations are used up")
         };
         let image = x.track_op();
-        let found = with_slices(self.name(), [self.weights.values()], |[w]| match tape {
-            AnyTape::F32(tape) => backward(&self.program, tape, w, heads, others, image),
-            AnyTape::Bf16(tape) => backward(&self.program, tape, w, heads, others, image),
-            AnyTape::Gpu(tape) => on_gpu::backward(&self.program, tape, w.len(), heads, others, image),
-        })?;
+        let found = match (tape, &self.weights.read().0) {
+            (AnyTape::F32(tape), Place::Host(w)) => backward(&self.program, tape, w, heads, others, image)?,
+            (AnyTape::Bf16(tape), Place::Host(w)) => backward(&self.program, tape, w, heads, others, image)?,
+            (AnyTape::Gpu(tape), Place::Gpu(w)) => {
+                on_gpu::backward(&self.program, tape, w, heads, others, image)?
+            }
+            _ => bail!("the weights of a network moved to another device between its passes"),
+        };
         let host = &candle_core::Device::Cpu;
         let dx = found.image.map(|values| Tensor::from_vec(values, x.shape(), host)).transpose()?;
-        self.weights.give_gradient(found.weights);
+        self.weights.give_gradient(found.weights)?;
         Ok((dx, None))
     }
 }
@@ -215,9 +235,9 @@ struct Recalled {
 }
 
 impl Recalled {
-    fn with_tape<R>(&self, f: impl FnOnce(&dyn AnyRows, usize) -> Result<R>) -> Result<R> {
+    fn with_tape<R>(&self, f: impl FnOnce(&dyn Values, usize) -> Result<R>) -> Result<R> {
         let state = lock(&self.outputs.state);
-        let tape: &dyn AnyRows = match &state.tape {
+        let tape: &dyn Values = match &state.tape {
             Some(AnyTape::F32(tape)) => tape,
             Some(AnyTape::Bf16(tape)) => tape,
             Some(AnyTape::Gpu(tape)) => tape,
@@ -234,10 +254,7 @@ impl Recalled {
 
 impl Source for Recalled {
     fn tensor(&self) -> Result<Tensor> {
-        let [n, c, d, h, w] = self.dims()?;
-        let mut voxels = Scratch::<f32>::take(n * c * d * h * w);
-        self.with_rows(&mut |read| for_rows(&mut voxels, w * c, read))?;
-        let planes = filled(voxels.len(), |planes| transpose(&voxels, n, [d * h * w, c], planes));
+        let planes = self.with_tape(|tape, value| tape.planes(value))?;
         self.hang(Form::Planes(Mutex::new(planes)))
     }
 
@@ -248,24 +265,32 @@ impl Source for Recalled {
         })
     }
 
-    fn with_rows(&self, use_rows: &mut dyn FnMut(ReadRow)) -> Result<()> {
-        self.with_tape(|tape, value| tape.with_rows(value, use_rows))
+    fn class_sums(&self, voxels: Voxels, classes: &[u8], count: usize) -> Result<Vec<f64>> {
+        self.with_tape(|tape, value| tape.class_sums(value, voxels, classes, count))
     }
 
-    fn loss(&self, value: f32, gradient: RowGradient) -> Result<Tensor> {
+    fn at(&self, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>> {
+        self.with_tape(|tape, value| tape.at(value, voxels, indices))
+    }
+
+    fn loss(&self, value: f32, gradient: Arc<VoxelGradient>) -> Result<Tensor> {
         self.hang(Form::Loss(value, gradient))
     }
 }
 
-/// The values of a tape, whatever their storage.
-trait AnyRows {
+/// The values of a tape, whatever their storage and wherever they lie.
+trait Values {
     /// `(n, d, h, w, c)` of a value that can be read.
     fn dims(&self, value: usize) -> Result<[usize; 5]>;
-    /// Calls with a function that reads the rows of a value.
-    fn with_rows(&self, value: usize, use_rows: &mut dyn FnMut(ReadRow)) -> Result<()>;
+    /// `(n, c, d, h, w)`.
+    fn planes(&self, value: usize) -> Result<Vec<f32>>;
+    /// As [`Deferred::class_sums`].
+    fn class_sums(&self, value: usize, voxels: Voxels, classes: &[u8], count: usize) -> Result<Vec<f64>>;
+    /// As [`Deferred::at`].
+    fn at(&self, value: usize, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>>;
 }
 
-impl<S: Element> AnyRows for Tape<S> {
+impl<S: Element> Values for Tape<S> {
     fn dims(&self, value: usize) -> Result<[usize; 5]> {
         match (self.dims.get(value), self.kept.get(value)) {
             (Some(_), Some(Kept::Nothing)) => bail!("value {value} of the program is not kept"),
@@ -273,21 +298,32 @@ impl<S: Element> AnyRows for Tape<S> {
             _ => bail!("the program has no value {value}"),
         }
     }
-    fn with_rows(&self, value: usize, use_rows: &mut dyn FnMut(ReadRow)) -> Result<()> {
-        self.dims(value)?;
-        use_rows(&|row, to| self.read_row(value, row, to));
-        Ok(())
+    fn planes(&self, value: usize) -> Result<Vec<f32>> {
+        let [n, d, h, w, c] = Values::dims(self, value)?;
+        let mut voxels = Scratch::<f32>::take(n * c * d * h * w);
+        for_rows(&mut voxels, w * c, |row, to| self.read_row(value, row, to));
+        Ok(filled(voxels.len(), |planes| transpose(&voxels, n, [d * h * w, c], planes)))
+    }
+    fn class_sums(&self, value: usize, voxels: Voxels, classes: &[u8], count: usize) -> Result<Vec<f64>> {
+        Ok(deferred::class_sums(&|row, to| self.read_row(value, row, to), voxels, classes, count))
+    }
+    fn at(&self, value: usize, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>> {
+        Ok(deferred::at(&|row, to| self.read_row(value, row, to), voxels, indices))
     }
 }
 
-impl AnyRows for GpuTape {
+impl Values for GpuTape {
     fn dims(&self, value: usize) -> Result<[usize; 5]> {
         self.dims(value)
     }
-    fn with_rows(&self, value: usize, use_rows: &mut dyn FnMut(ReadRow)) -> Result<()> {
-        let values = self.values(value)?;
-        use_rows(&|row, to| to.copy_from_slice(&values[row * to.len()..][..to.len()]));
-        Ok(())
+    fn planes(&self, value: usize) -> Result<Vec<f32>> {
+        self.planes(value)
+    }
+    fn class_sums(&self, value: usize, voxels: Voxels, classes: &[u8], count: usize) -> Result<Vec<f64>> {
+        self.class_sums(value, voxels, classes, count)
+    }
+    fn at(&self, value: usize, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>> {
+        self.at(value, voxels, indices)
     }
 }
 
@@ -305,7 +341,7 @@ enum Form {
     /// The value itself, until it is a tensor.
     Planes(Mutex<Vec<f32>>),
     /// A loss of it.
-    Loss(f32, RowGradient),
+    Loss(f32, Arc<VoxelGradient>),
 }
 
 impl CustomOp1 for Recall {
@@ -326,20 +362,15 @@ impl CustomOp1 for Recall {
     fn bwd(&self, run: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         // candle wants a gradient for whatever a loss hangs on.
         let nothing = Ok(Some(run.zeros_like()?));
-        let (factor, gradient) = match &self.form {
+        let gradient = match &self.form {
             Form::Head(_) => {
                 lock(&self.state).heads.insert(self.value.0, grad.clone());
                 return nothing;
             }
-            Form::Planes(_) => {
-                let dims = self.dims;
-                let planes = with_slices(self.name(), [grad], |[grad]| Ok(grad.to_vec()))?;
-                let rows = dims[0] * dims[2] * dims[3];
-                (1.0, RowGradient::new(0..rows, move |row, to| add_row(&planes, dims, row, to)))
-            }
-            Form::Loss(_, gradient) => (grad.to_scalar::<f32>()?, gradient.clone()),
+            Form::Planes(_) => Outside::Planes(with_slices(self.name(), [grad], |[grad]| Ok(grad.to_vec()))?),
+            Form::Loss(_, gradient) => Outside::Voxels(grad.to_scalar::<f32>()?, gradient.clone()),
         };
-        lock(&self.state).gradients.push(OtherGradient { value: self.value, factor, gradient });
+        lock(&self.state).gradients.push(OtherGradient { value: self.value, gradient });
         nothing
     }
 }

@@ -3,7 +3,7 @@ mod one_node;
 
 use super::*;
 use crate::{
-    BatchNorm3d, RowGradient, RunningStatistics, Statistics, batch_norm3d, conv_transpose3d, conv3d,
+    BatchNorm3d, RunningStatistics, Statistics, VoxelGradient, batch_norm3d, conv_transpose3d, conv3d,
     dropout3d, relu, to_channels_first, to_channels_last,
 };
 use candle_core::{Device, Var};
@@ -56,7 +56,7 @@ impl Flat {
     fn finish_on(self, device: &crate::Device) -> (Weights, Var) {
         let count = self.statistics.len();
         let statistics = Var::from_vec(self.statistics, count, &Device::Cpu).unwrap();
-        (Weights::new(self.weights, device).unwrap(), statistics)
+        (Weights::new(&self.weights, device).unwrap(), statistics)
     }
 
     fn norm(&mut self, channels: usize) -> NormLayer {
@@ -73,14 +73,17 @@ impl Flat {
 
 /// The gradient that a backward pass left.
 fn gradient(weights: &Weights) -> Tensor {
-    let gradient = weights.take_gradient().unwrap();
-    Tensor::from_slice(&gradient, gradient.len(), &Device::Cpu).unwrap()
+    let gradient = weights.take_gradient().unwrap().to_vec().unwrap();
+    let count = gradient.len();
+    Tensor::from_vec(gradient, count, &Device::Cpu).unwrap()
 }
 
 /// Every kind of node: down, a residual block, dropout, up with a skip, head.
 struct Sample {
     program: Arc<Program>,
     weights: Weights,
+    /// The same for candle's graph.
+    values: Var,
     statistics: Var,
     features: Value,
     layers: Vec<(ConvLayer, NormLayer)>,
@@ -127,12 +130,13 @@ fn sample_on(device: &crate::Device) -> Sample {
     let features = unit(&mut program, up, 5, act, Sum::Nothing);
     program.head(features, head[0].clone(), head[1].clone());
     let (weights, statistics) = flat.finish_on(device);
-    Sample { program: Arc::new(program), weights, statistics, features, layers, head }
+    let values = Var::from_tensor(&weights.values().unwrap()).unwrap();
+    Sample { program: Arc::new(program), weights, values, statistics, features, layers, head }
 }
 
 impl Sample {
     fn part(&self, range: &Range<usize>, dims: &[usize]) -> Tensor {
-        self.weights.values().narrow(0, range.start, range.len()).unwrap().reshape(dims).unwrap()
+        self.values.narrow(0, range.start, range.len()).unwrap().reshape(dims).unwrap()
     }
 
     /// One unit by the public operations.
@@ -246,7 +250,7 @@ fn check_on(
     assert!(error(&recalled, &features) < tolerance);
     let ours = loss(&outputs.logits, &recalled).unwrap().backward().unwrap();
     let gradients = [
-        (&gradient(&sample.weights), expected.get(sample.weights.values()).unwrap()),
+        (&gradient(&sample.weights), expected.get(&sample.values).unwrap()),
         (ours.get(&image).unwrap(), expected.get(&image).unwrap()),
     ];
     for (ours, expected) in gradients {
@@ -293,19 +297,19 @@ fn a_loss_on_features_alone_reaches_the_weights() {
         let outputs = sample.program.run(&image(), &sample.weights, &sample.statistics, mode).unwrap();
         let loss = outputs.value(sample.features).get().unwrap().sqr().unwrap().sum_all().unwrap();
         loss.backward().unwrap();
-        let gradient = sample.weights.take_gradient().unwrap();
+        let gradient = sample.weights.take_gradient().unwrap().to_vec().unwrap();
         assert!(gradient[sample.layers[0].0.weight.clone()].iter().any(|g| *g != 0.0));
         assert!(gradient[sample.head[0].clone()].iter().all(|g| *g == 0.0));
     }
 }
 
-/// The same loss of logits and features, once through a tensor of features and once by their rows.
+/// The same loss of logits and features, once through a tensor of features and once by their voxels.
 #[test]
-fn a_loss_by_rows_is_the_loss_of_the_tensor() {
-    devices().iter().for_each(by_rows_on);
+fn a_loss_by_voxels_is_the_loss_of_the_tensor() {
+    devices().iter().for_each(by_voxels_on);
 }
 
-fn by_rows_on(device: &crate::Device) {
+fn by_voxels_on(device: &crate::Device) {
     let sample = sample_on(device);
     for precision in [Precision::F32, Precision::Bf16] {
         let mode = (Mode::Train { dropout: KEY }, precision);
@@ -325,18 +329,27 @@ fn by_rows_on(device: &crate::Device) {
         let deferred = outputs.value(sample.features);
         let [n, c, d, h, w] = deferred.dims().unwrap();
         assert_eq!([n, c, d, h, w], features.dims());
-        let rows = deferred.with_rows(|read| {
-            let mut rows = vec![vec![f32::NAN; w * c]; n * d * h];
-            rows.iter_mut().enumerate().for_each(|(row, to)| read(row, to));
-            rows
-        });
-        let rows = rows.unwrap();
-        let by_rows = RowGradient::new(d * h..2 * d * h, move |row, to| {
-            to.iter_mut().zip(&rows[row]).for_each(|(to, x)| *to += 2.0 * x);
-        });
-        let loss = deferred.loss(value, by_rows).unwrap();
+        // All voxels of the second image, in an order of their own, and their sums by class.
+        let count = d * h * w;
+        let voxels: Vec<usize> = (0..count).map(|i| (i * 7 + 3) % count).collect();
+        let found = deferred.at(1..2, &voxels).unwrap();
+        let planes = features.narrow(0, 1, 1).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        for (at, voxel) in voxels.iter().enumerate() {
+            (0..c).for_each(|channel| assert_eq!(found[at * c + channel], planes[channel * count + voxel]));
+        }
+        let classes: Vec<u8> = (0..count).map(|voxel| [1, 0, 9][voxel % 3]).collect();
+        let sums = deferred.class_sums(1..2, &classes, 2).unwrap();
+        for (at, sum) in sums.iter().enumerate() {
+            let of_class = (0..count).filter(|voxel| usize::from(classes[*voxel]) == at / c);
+            let plain: f64 = of_class.map(|voxel| f64::from(planes[at % c * count + voxel])).sum();
+            assert!((sum - plain).abs() < 1e-9 * count as f64, "{sum} {plain}");
+        }
+        let all: Vec<usize> = (0..count).collect();
+        let of_voxels = deferred.at(1..2, &all).unwrap().iter().map(|x| 2.0 * x).collect();
+        let gradient = VoxelGradient { patches: 1..2, voxels: all, of_voxels, ..VoxelGradient::default() };
+        let loss = deferred.loss(value, gradient).unwrap();
         let ours = gradient_of(&outputs, (loss * 3.0).unwrap());
-        assert_eq!(error(&ours, &expected), 0.0, "{precision:?}");
+        assert_eq!(error(&ours, &expected), 0.0, "{precision:?} {device:?}");
     }
 }
 
@@ -382,9 +395,9 @@ fn gradients_add_up_until_they_are_taken() {
 #[test]
 fn weights_without_a_layer_are_refused() {
     let Sample { program, weights, statistics, .. } = sample();
-    let mut more = weights.values().to_vec1::<f32>().unwrap();
+    let mut more = weights.values().unwrap().to_vec1::<f32>().unwrap();
     more.push(0.0);
-    let more = Weights::new(more, &crate::Device::Cpu).unwrap();
+    let more = Weights::new(&more, &crate::Device::Cpu).unwrap();
     let mode = (Mode::Evaluate, Precision::F32);
     assert!(program.run(&image(), &more, &statistics, mode).unwrap_err().to_string().contains("layers"));
 }

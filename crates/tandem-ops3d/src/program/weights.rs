@@ -1,42 +1,38 @@
 //! The weights of a network and, beside them, their gradient.
 
-use crate::cpu::rows;
-use crate::cpu::scratch::Scratch;
+use super::vector::{Descent, WeightVector};
 use crate::device::Device;
-use candle_core::{DType, Result, Tensor, Var};
-use rayon::prelude::*;
-use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use candle_core::{DType, Result, Tensor, Var, bail};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Elements of a unit of parallel work. Sums are elementwise: the split cannot change a bit.
-const CHUNK: usize = 1 << 14;
-
-/// The weights of a network: one vector, and the gradient that a backward pass leaves for them.
+/// The weights of a network: one vector, and the gradient that a backward pass leaves for them. Both lie where the network runs.
 ///
 /// The gradient is kept here and not in candle's `GradStore`, which would clear a vector of as many zeros, add the gradient to
 /// it, and do so in fresh memory each time. As in PyTorch, further backward passes add to it until it is taken. Clones share
 /// both.
 #[derive(Clone, Debug)]
 pub struct Weights {
-    values: Var,
+    count: usize,
     device: Device,
-    gradient: Arc<Mutex<Option<Gradient>>>,
+    values: Arc<RwLock<WeightVector>>,
+    gradient: Arc<Mutex<Option<WeightVector>>>,
     /// Stands for the weights in candle's graph, so that it knows what depends on them.
     leaf: Var,
 }
 
 impl Weights {
-    /// Weights without a gradient, of a network that runs on that device. They lie on the host: every pass on a GPU takes them there.
+    /// Weights without a gradient, of a network that runs on that device.
     ///
     /// # Errors
-    /// Never on the CPU, in practice.
-    pub fn new(values: Vec<f32>, device: &Device) -> Result<Self> {
-        let (count, host) = (values.len(), &candle_core::Device::Cpu);
+    /// Where the device has no memory for them.
+    pub fn new(values: &[f32], device: &Device) -> Result<Self> {
         Ok(Weights {
-            values: Var::from_vec(values, count, host)?,
+            count: values.len(),
             device: device.clone(),
+            values: Arc::new(RwLock::new(WeightVector::of(values, device)?)),
             gradient: Arc::default(),
-            leaf: Var::zeros((), DType::F32, host)?,
+            leaf: Var::zeros((), DType::F32, &candle_core::Device::Cpu)?,
         })
     }
 
@@ -45,14 +41,75 @@ impl Weights {
         &self.device
     }
 
-    /// The weights as one vector. candle's graph knows nothing of it: see [`Self::take_gradient`].
-    pub fn values(&self) -> &Var {
-        &self.values
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// A copy of them, one vector. candle's graph knows nothing of it: see [`Self::take_gradient`].
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub fn values(&self) -> Result<Tensor> {
+        self.part(0..self.count)
+    }
+
+    /// A copy of some of them.
+    ///
+    /// # Errors
+    /// Where the range is not part of them, or the device fails.
+    pub fn part(&self, range: Range<usize>) -> Result<Tensor> {
+        let count = range.len();
+        Tensor::from_vec(self.read().read(range)?, count, &candle_core::Device::Cpu)
+    }
+
+    /// Sets all of them.
+    ///
+    /// # Errors
+    /// Where there are more or fewer.
+    pub fn set(&self, values: &[f32]) -> Result<()> {
+        *self.write() = self.vector(values)?;
+        Ok(())
+    }
+
+    /// Values for as many weights, beside them: a momentum that was kept.
+    ///
+    /// # Errors
+    /// Where there are more or fewer.
+    pub fn vector(&self, values: &[f32]) -> Result<WeightVector> {
+        if values.len() != self.count {
+            bail!("there are {} values for {} weights", values.len(), self.count);
+        }
+        WeightVector::of(values, &self.device)
     }
 
     /// The sum of the gradients of all backward passes since it was last taken; none where none reached the weights.
-    pub fn take_gradient(&self) -> Option<Gradient> {
+    pub fn take_gradient(&self) -> Option<WeightVector> {
         self.gradient().take()
+    }
+
+    /// Moves them by a gradient and a momentum, which moves as well; it begins where there is none.
+    ///
+    /// # Errors
+    /// Where gradient or momentum are those of other weights.
+    pub fn descend(
+        &self,
+        gradient: &WeightVector,
+        momentum: &mut Option<WeightVector>,
+        step: &Descent,
+    ) -> Result<()> {
+        self.write().descend(gradient, momentum, step)
+    }
+
+    /// Moves them towards those of another network: `decay * own + (1 - decay) * other`.
+    ///
+    /// # Errors
+    /// Where the other network has another number of weights, or lies elsewhere.
+    pub fn follow(&self, other: &Weights, decay: f64) -> Result<()> {
+        if Arc::ptr_eq(&self.values, &other.values) {
+            return Ok(());
+        }
+        self.write().follow(&other.read(), decay)
     }
 
     /// What stands for the weights in a graph.
@@ -60,35 +117,26 @@ impl Weights {
         &self.leaf
     }
 
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, WeightVector> {
+        self.values.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, WeightVector> {
+        self.values.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Keeps a gradient, or adds it to the one that is there.
-    pub(super) fn give_gradient(&self, found: Gradient) {
+    pub(super) fn give_gradient(&self, found: WeightVector) -> Result<()> {
         match &mut *self.gradient() {
-            Some(Gradient(sum)) => {
-                let chunks = sum.par_chunks_mut(CHUNK).zip(found.par_chunks(CHUNK));
-                chunks.for_each(|(sum, found)| rows::add(found, sum));
+            Some(sum) => sum.add(&found),
+            none => {
+                *none = Some(found);
+                Ok(())
             }
-            none => *none = Some(found),
         }
     }
 
-    fn gradient(&self) -> MutexGuard<'_, Option<Gradient>> {
+    fn gradient(&self) -> MutexGuard<'_, Option<WeightVector>> {
         self.gradient.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The gradient of a network's weights: as many values, in the same order. Its memory serves the next one when it is dropped.
-pub struct Gradient(pub(super) Scratch<f32>);
-
-impl Deref for Gradient {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Gradient {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Gradient of {} weights", self.len())
     }
 }

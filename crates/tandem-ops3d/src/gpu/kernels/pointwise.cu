@@ -1,13 +1,14 @@
 // What is done to each value by itself. Images are (n, voxels, channels).
 
-// From planes (n, channels, voxels) in f32.
-extern "C" __global__ void enter(const float* x, stored* y, index_t count, int channels, index_t voxels)
+// From planes (n, channels, voxels) in f32; added to what is there, where `add` says so.
+extern "C" __global__ void enter(const float* x, stored* y, int add, index_t count, int channels, index_t voxels)
 {
     index_t i = own_index();
     if (i >= count) return;
     int c = remainder_of(i, channels);
     index_t voxel = i / channels, n = voxel / voxels;
-    store(y, i, x[(n * channels + c) * voxels + voxel % voxels]);
+    float value = x[(n * channels + c) * voxels + voxel % voxels];
+    store(y, i, add ? load(y, i) + value : value);
 }
 
 // To planes (n, channels, voxels) in f32.
@@ -81,10 +82,4 @@ extern "C" __global__ void add(const stored* x, stored* y, index_t count)
 {
     index_t i = own_index();
     if (i < count) store(y, i, load(y, i) + load(x, i));
-}
-
-extern "C" __global__ void add_f32(const float* x, stored* y, index_t count)
-{
-    index_t i = own_index();
-    if (i < count) store(y, i, load(y, i) + x[i]);
 }

@@ -2,12 +2,11 @@
 
 use super::super::backward::Gradients;
 use super::super::forward::convolution;
-use super::super::op::OtherGradient;
-use super::super::{ConvLayer, Gradient, Node, NormLayer, Program, Sum};
-use super::{GpuTape, Kept};
+use super::super::op::{OtherGradient, Outside};
+use super::super::vector::{Place, WeightVector};
+use super::super::{ConvLayer, Node, NormLayer, Program, Sum};
+use super::{GpuTape, GpuVector, Kept};
 use crate::conv::Convolution;
-use crate::cpu::rows::for_rows;
-use crate::cpu::scratch::Scratch;
 use crate::gpu::{Buffer, Kind, NormGradients, Operands};
 use crate::storage::with_slices;
 use candle_core::{Result, Tensor, bail};
@@ -18,19 +17,20 @@ use std::ops::Range;
 pub(in super::super) fn backward(
     program: &Program,
     tape: GpuTape,
-    count: usize,
+    weights: &GpuVector,
     mut heads: BTreeMap<usize, Tensor>,
     others: Vec<OtherGradient>,
     image_wanted: bool,
 ) -> Result<Gradients> {
-    let into = tape.queue.f32s(count)?;
+    let mut gradient = weights.like()?;
     // What no loss depends on has no gradient.
-    into.clear()?;
+    gradient.clear()?;
+    let into = gradient.buffer.clone();
     let values = program.nodes.iter().map(|_| None).collect();
     let mut pass = Pass { tape, values, into, image_wanted };
     for (index, node) in program.nodes.iter().enumerate().rev() {
         for other in others.iter().filter(|other| other.value.0 == index) {
-            pass.add_rows(index, other)?;
+            pass.add_outside(index, &other.gradient)?;
         }
         match node {
             Node::Input => {}
@@ -48,9 +48,7 @@ pub(in super::super) fn backward(
         }
     }
     let image = pass.values[0].take().map(|gradient| pass.tape.queue.leave(&gradient, pass.tape.dims[0]));
-    let mut weights = Scratch::<f32>::take(count);
-    pass.into.download(&mut weights)?;
-    Ok(Gradients { weights: Gradient(weights), image: image.transpose()? })
+    Ok(Gradients { weights: WeightVector(Place::Gpu(gradient)), image: image.transpose()? })
 }
 
 /// One backward pass under way: it uses up the tape.
@@ -80,29 +78,27 @@ impl Pass {
     }
 
     /// A gradient from outside.
-    fn add_rows(
-        &mut self,
-        value: usize,
-        OtherGradient { factor, gradient, .. }: &OtherGradient,
-    ) -> Result<()> {
-        let [.., w, c] = self.tape.dims[value];
-        let mut added = Scratch::<f32>::take(self.count(value));
-        for_rows(&mut added, w * c, |row, to| {
-            to.fill(0.0);
-            if gradient.rows.contains(&row) {
-                (gradient.add)(row, to);
-                to.iter_mut().for_each(|value| *value *= factor);
-            }
-        });
+    fn add_outside(&mut self, value: usize, gradient: &Outside) -> Result<()> {
+        let (queue, dims) = (&self.tape.queue, self.tape.dims[value]);
         let sum = match self.values[value].take() {
             Some(sum) => sum,
             None => {
-                let zeros = self.tape.queue.stored(added.len())?;
+                let zeros = queue.stored(self.count(value))?;
                 zeros.clear()?;
                 zeros
             }
         };
-        self.tape.queue.add_f32(&added, &sum)?;
+        match gradient {
+            Outside::Planes(planes) => queue.enter_into(planes, dims, &sum, true)?,
+            Outside::Voxels(factor, gradient) => {
+                let first = gradient.patches.start * dims[1..4].iter().product::<usize>();
+                let scaled = |values: &[f32]| values.iter().map(|value| factor * value).collect::<Vec<f32>>();
+                let classes = (first, &gradient.classes[..]);
+                queue.add_to_classes(&sum, classes, &scaled(&gradient.of_classes), dims[4])?;
+                let voxels: Vec<i64> = gradient.voxels.iter().map(|voxel| (first + voxel) as i64).collect();
+                queue.add_to_voxels(&sum, &voxels, &scaled(&gradient.of_voxels), dims[4])?;
+            }
+        }
         self.values[value] = Some(sum);
         Ok(())
     }

@@ -2,26 +2,25 @@
 
 use super::super::forward::convolution;
 use super::super::{ConvLayer, Mode, Node, NormLayer, Program, Sum};
-use super::{Forward, GpuTape, Kept, KeptUnit, Precision};
+use super::{Forward, GpuTape, GpuVector, Kept, KeptUnit, Precision};
 use crate::Activation;
 use crate::conv::Convolution;
-use crate::gpu::{Buffer, Gpu, Kind, NormParameters, Operands, Queue, Rest};
+use crate::gpu::{Buffer, Kind, NormParameters, Operands, Queue, Rest};
 use crate::resize::Resampling;
 use candle_core::{Result, bail};
 use tandem_random::Draws;
 
 /// Runs a program on an image `(n, c, d, h, w)` of the host.
 pub(in super::super) fn forward(
-    gpu: &Gpu,
     program: &Program,
     (image, [n, c, d, h, w]): (&[f32], [usize; 5]),
-    weights: &[f32],
+    weights: &GpuVector,
     mut statistics: Vec<f32>,
     (mode, precision): (Mode, Precision),
 ) -> Result<Forward> {
-    let queue = Queue { machine: gpu.0.clone(), precision };
+    let queue = Queue { machine: weights.queue.machine.clone(), precision };
     let running = queue.copy(&statistics)?;
-    let tape = GpuTape { weights: queue.copy(weights)?, queue, dims: Vec::new(), kept: Vec::new() };
+    let tape = GpuTape { weights: weights.buffer.clone(), queue, dims: Vec::new(), kept: Vec::new() };
     let mut pass = Pass { tape, running, mode };
     let mut heads = Vec::new();
     let needed = program.needed(mode == Mode::Infer);

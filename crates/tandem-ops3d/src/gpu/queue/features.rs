@@ -1,0 +1,85 @@
+//! What losses want of features and add to their gradient. Features are stored `(voxels, channels)`, voxels counted over all images.
+
+use super::{Argument, Buffer, Queue, int, long, summing};
+use candle_core::Result;
+
+impl Queue {
+    /// The sums of the channels over the voxels of each class, `(count, channels)`: of voxels from a first one on, a class each.
+    pub(crate) fn class_sums(
+        &self,
+        x: &Buffer,
+        (first, classes): (usize, &[u8]),
+        count: usize,
+        channels: usize,
+    ) -> Result<Vec<f64>> {
+        let blocks = summing(classes.len(), channels);
+        let (partials, sums) = (self.f64s(2 * blocks * channels)?, self.f64s(count * channels)?);
+        let there = Buffer::of(&self.machine, classes)?;
+        let width = Argument::Int(int(channels)?);
+        for class in 0..count {
+            let arguments = [
+                x.into(),
+                (&there).into(),
+                (&partials).into(),
+                long(first),
+                long(classes.len()),
+                width,
+                Argument::Int(int(class)?),
+            ];
+            self.run("class_sums", [blocks, 1, 1], &arguments)?;
+            let to = sums.address() + (class * channels * size_of::<f64>()) as u64;
+            let arguments = [(&partials).into(), Argument::Int(int(blocks)?), width, Argument::Pointer(to)];
+            self.run_each("class_totals", channels, &arguments)?;
+        }
+        let mut found = vec![0.0; count * channels];
+        sums.download(&mut found)?;
+        Ok(found)
+    }
+
+    /// The channels of some voxels, `(voxels, channels)`.
+    pub(crate) fn voxels(&self, x: &Buffer, voxels: &[i64], channels: usize) -> Result<Vec<f32>> {
+        let mut found = vec![0.0; voxels.len() * channels];
+        let (there, to) = (Buffer::of(&self.machine, voxels)?, self.f32s(found.len())?);
+        let arguments =
+            [x.into(), (&there).into(), (&to).into(), long(found.len()), Argument::Int(int(channels)?)];
+        self.run_each("take_voxels", found.len(), &arguments)?;
+        to.download(&mut found)?;
+        Ok(found)
+    }
+
+    /// Adds to voxels from a first one on, a class each, the vector of their class, `(class, channels)`, where it has one.
+    pub(crate) fn add_to_classes(
+        &self,
+        y: &Buffer,
+        (first, classes): (usize, &[u8]),
+        vectors: &[f32],
+        channels: usize,
+    ) -> Result<()> {
+        let (there, from) = (Buffer::of(&self.machine, classes)?, self.copy(vectors)?);
+        let count = classes.len() * channels;
+        let arguments = [
+            (&there).into(),
+            (&from).into(),
+            Argument::Int(int(vectors.len() / channels.max(1))?),
+            y.into(),
+            long(first),
+            long(count),
+            Argument::Int(int(channels)?),
+        ];
+        self.run_each("add_to_classes", count, &arguments)
+    }
+
+    /// Adds vectors `(voxels, channels)` to voxels, none of which stands twice.
+    pub(crate) fn add_to_voxels(
+        &self,
+        y: &Buffer,
+        voxels: &[i64],
+        vectors: &[f32],
+        channels: usize,
+    ) -> Result<()> {
+        let (there, from) = (Buffer::of(&self.machine, voxels)?, self.copy(vectors)?);
+        let arguments =
+            [(&there).into(), (&from).into(), y.into(), long(vectors.len()), Argument::Int(int(channels)?)];
+        self.run_each("add_to_voxels", vectors.len(), &arguments)
+    }
+}
