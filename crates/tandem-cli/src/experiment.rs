@@ -133,8 +133,9 @@ fn train(arguments: &Arguments, home: &Home, stop: &AtomicBool, live: &mut Live)
 
 /// Resolves the definition, finds or makes its data, and makes the run folder.
 fn start(arguments: &Arguments, home: &Home, stop: &AtomicBool, live: &mut Live) -> Result<(Run, PathBuf)> {
-    let Asked { config, profile, data, folder } = Asked::of(arguments, home)?;
+    let Asked { mut config, profile, data, folder } = Asked::of(arguments, home)?;
     let device = device::open(config.device)?;
+    config.precision = config.precision.decided(&device);
     say(format!("{} on {}", config.name, data.describe()));
     if profile == Profile::Quick {
         let why = if arguments.profile.is_none() { "no GPU here, so " } else { "" };
@@ -150,13 +151,13 @@ fn start(arguments: &Arguments, home: &Home, stop: &AtomicBool, live: &mut Live)
         );
     }
     if !data.is_prepared() {
-        needs::check(&config, None, &folder, arguments.anyway)?;
+        needs::check(&config, None, &folder, &device, arguments.anyway)?;
     }
     if !data.is_prepared() && prepare_data::phantoms(&data.name, home, stop)?.is_none() {
         return Err(Error::Stopped.into());
     }
     let scans = PreparedSet::open(&data.folder)?;
-    needs::check(&config, Some(scans.manifest()), &folder, arguments.anyway)?;
+    needs::check(&config, Some(scans.manifest()), &folder, &device, arguments.anyway)?;
     let setup = Setup { config, prepared: &data.folder, folder: &folder, device };
     let run = Run::create(setup, stop, &mut |event| live.show(event))?;
     say(describe_lists(run.config(), run.record()));

@@ -25,13 +25,14 @@ use crate::definition::Definition;
 use crate::experiment::{self, choose_data};
 use crate::home::Home;
 use crate::output::say;
-use crate::{interrupt, prepare_data};
+use crate::{device, interrupt, prepare_data};
 use anyhow::{Context, Result, bail};
 use cell::{Cell, State};
 use jobs::{Command, Ear, Outcome, Progress};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use tandem_ops3d::Device;
 use tandem_training::{Bytes, Estimate, RunLock, host};
 use tandem_volume::prepared::PreparedSet;
 use view::{Message, View};
@@ -165,17 +166,30 @@ fn threads(jobs: usize) -> usize {
 
 /// Refuses a grid that cannot have what it needs.
 fn check_needs(todo: &[&Cell], scans: &PreparedSet, folder: &Path, jobs: usize) -> Result<()> {
-    let needs = todo.iter().map(|cell| Estimate::of(&cell.config, Some(scans.manifest())));
+    let device = match todo.first() {
+        Some(cell) => device::open(cell.config.device)?,
+        None => return Ok(()),
+    };
+    let needs = todo.iter().map(|cell| Estimate::of(&cell.config, Some(scans.manifest()), &device));
     let needs = needs.collect::<Result<Vec<_>, _>>()?;
-    let memory = needs.iter().map(|need| need.memory.total()).max().unwrap_or(0);
-    let at_once = memory * jobs.min(todo.len()) as u64;
-    if let Some(free) = host::available_memory().filter(|free| *free < at_once) {
+    let gpu = match &device {
+        Device::Cpu => None,
+        Device::Cuda(gpu) => gpu.free_memory(),
+    };
+    let largest = |of: fn(&Estimate) -> u64| needs.iter().map(of).max().unwrap_or(0);
+    let memories = [
+        ("memory", largest(|need| need.memory.total()), host::available_memory()),
+        ("the GPU's memory", largest(|need| need.gpu), gpu),
+    ];
+    for (of, memory, free) in memories {
+        let at_once = memory * jobs.min(todo.len()) as u64;
+        let Some(free) = free.filter(|free| *free < at_once) else { continue };
         let remedy = match (free / memory.max(1)).min(jobs as u64 - 1) {
             0 => "smaller settings".to_owned(),
             fit => format!("--jobs {fit}"),
         };
         bail!(
-            "a run needs about {} of memory, {jobs} at once {}, and {} are free; give {remedy}, or begin all the same with \
+            "a run needs about {} of {of}, {jobs} at once {}, and {} are free; give {remedy}, or begin all the same with \
              --anyway",
             Bytes(memory),
             Bytes(at_once),

@@ -3,19 +3,34 @@
 use crate::output::say;
 use anyhow::{Result, bail};
 use std::path::Path;
+use tandem_ops3d::Device;
 use tandem_training::{Bytes, Config, Estimate, Precision, host};
 use tandem_volume::prepared::Manifest;
 
-/// Says what a run needs, and refuses one that cannot have it; with `anyway` it only says so.
+/// Says what a run needs with networks on a device, and refuses one that cannot have it; with `anyway` it only says so.
 ///
 /// Without `scans` the training is looked at alone, and nothing is said where it fits.
-pub(crate) fn check(config: &Config, scans: Option<&Manifest>, folder: &Path, anyway: bool) -> Result<()> {
-    let need = Estimate::of(config, scans)?;
-    let there = There { memory: host::available_memory(), disk: host::free_disk(folder) };
+pub(crate) fn check(
+    config: &Config,
+    scans: Option<&Manifest>,
+    folder: &Path,
+    device: &Device,
+    anyway: bool,
+) -> Result<()> {
+    let need = Estimate::of(config, scans, device)?;
+    let there = There {
+        memory: host::available_memory(),
+        gpu: match device {
+            Device::Cpu => None,
+            Device::Cuda(gpu) => gpu.free_memory(),
+        },
+        disk: host::free_disk(folder),
+    };
     if scans.is_some() {
         say(described(&need, &there));
     }
-    let Some(problem) = problem(config, scans, &need, &there, folder) else { return Ok(()) };
+    let estimate = |config: &Config| Estimate::of(config, scans, device);
+    let Some(problem) = problem(config, estimate, &need, &there, folder) else { return Ok(()) };
     if anyway {
         if scans.is_some() {
             say(format!("it begins anyway, as asked for: {problem}"));
@@ -28,38 +43,43 @@ pub(crate) fn check(config: &Config, scans: Option<&Manifest>, folder: &Path, an
 /// Bytes that are there, where the system says.
 struct There {
     memory: Option<u64>,
+    gpu: Option<u64>,
     disk: Option<u64>,
 }
 
 fn described(need: &Estimate, there: &There) -> String {
-    let free =
-        |bytes: Option<u64>| bytes.map_or_else(String::new, |bytes| format!(" ({} free)", Bytes(bytes)));
-    format!(
-        "needs about {} of memory{} and {} on disk{}",
-        Bytes(need.memory.total()),
-        free(there.memory),
-        Bytes(need.disk),
-        free(there.disk)
-    )
+    let of = |need: u64, what: &str, free: Option<u64>| {
+        let free = free.map_or_else(String::new, |bytes| format!(" ({} free)", Bytes(bytes)));
+        format!("{} {what}{free}", Bytes(need))
+    };
+    let mut parts = vec![of(need.memory.total(), "of memory", there.memory)];
+    if need.gpu > 0 {
+        parts.push(of(need.gpu, "of the GPU's", there.gpu));
+    }
+    format!("needs about {} and {}", parts.join(", "), of(need.disk, "on disk", there.disk))
 }
 
 fn problem(
     config: &Config,
-    scans: Option<&Manifest>,
+    estimate: impl Fn(&Config) -> tandem_training::Result<Estimate>,
     need: &Estimate,
     there: &There,
     folder: &Path,
 ) -> Option<String> {
-    if let Some(memory) = there.memory.filter(|memory| *memory < need.memory.total()) {
-        let fits =
-            |config: &Config| Estimate::of(config, scans).is_ok_and(|need| need.memory.total() <= memory);
+    let memories: [(&str, fn(&Estimate) -> u64, Option<u64>); 2] = [
+        ("memory", |need| need.memory.total(), there.memory),
+        ("the GPU's memory", |need| need.gpu, there.gpu),
+    ];
+    for (name, of, free) in memories {
+        let Some(free) = free.filter(|free| *free < of(need)) else { continue };
+        let fits = |config: &Config| estimate(config).is_ok_and(|need| of(&need) <= free);
         let settings = fitting(config, fits);
         let remedy = match settings.as_slice() {
             [] => "no setting helps: it takes a machine with more memory".to_owned(),
             settings => format!("it would fit with {}", settings.join(", or with ")),
         };
-        let (needed, memory) = (Bytes(need.memory.total()), Bytes(memory));
-        return Some(format!("this run needs about {needed} of memory, and {memory} are free; {remedy}"));
+        let (needed, free) = (Bytes(of(need)), Bytes(free));
+        return Some(format!("this run needs about {needed} of {name}, and {free} are free; {remedy}"));
     }
     there.disk.filter(|disk| *disk < need.disk).map(|disk| {
         format!(
@@ -81,7 +101,7 @@ fn fitting(config: &Config, fits: impl Fn(&Config) -> bool) -> Vec<String> {
         }
         fit
     };
-    if config.precision.decided() == Precision::F32 {
+    if config.precision == Precision::F32 {
         let changed = Config { precision: Precision::Bf16, ..config.clone() };
         offer("precision=bf16".to_owned(), &changed);
     }
@@ -129,10 +149,13 @@ mod tests {
         .unwrap()
     }
 
+    fn estimate(config: &Config) -> tandem_training::Result<Estimate> {
+        Estimate::of(config, None, &Device::Cpu)
+    }
+
     fn told(memory: u64, disk: u64) -> Option<String> {
-        let need = Estimate::of(&full(), None).unwrap();
-        let there = There { memory: Some(memory), disk: Some(disk) };
-        problem(&full(), None, &need, &there, Path::new("runs/full"))
+        let there = There { memory: Some(memory), gpu: None, disk: Some(disk) };
+        problem(&full(), estimate, &estimate(&full()).unwrap(), &there, Path::new("runs/full"))
     }
 
     #[test]
@@ -148,7 +171,7 @@ mod tests {
         assert_eq!(settings[0], "precision=bf16", "{problem}");
         assert!(problem.contains("network.filters=8") && problem.contains("training.patch=["), "{problem}");
         // Whatever is offered fits, and the next larger patch does not.
-        let fits = |config: &Config| Estimate::of(config, None).unwrap().memory.total() <= 4 << 30;
+        let fits = |config: &Config| estimate(config).unwrap().memory.total() <= 4 << 30;
         let mut config = full();
         config.network.filters = 8;
         assert!(fits(&config) && !fits(&full()));
@@ -166,9 +189,16 @@ mod tests {
 
     #[test]
     fn the_line_names_what_is_needed_and_what_is_there() {
-        let need = Estimate::of(&full(), None).unwrap();
-        let line = described(&need, &There { memory: Some(24 << 30), disk: None });
+        let mut need = estimate(&full()).unwrap();
+        let there = There { memory: Some(24 << 30), gpu: Some(80 << 30), disk: None };
+        let line = described(&need, &there);
         assert!(line.starts_with("needs about ") && line.contains("(24.0 GiB free) and "), "{line}");
-        assert!(line.ends_with(" on disk"), "{line}");
+        assert!(line.ends_with(" on disk") && !line.contains("GPU"), "{line}");
+        need.gpu = 3 << 30;
+        let line = described(&need, &there);
+        assert!(line.contains("3.0 GiB of the GPU's (80.0 GiB free) and "), "{line}");
+        let there = There { gpu: Some(2 << 30), ..there };
+        let problem = problem(&full(), estimate, &need, &there, Path::new("runs/full")).unwrap();
+        assert!(problem.contains("3.0 GiB of the GPU's memory, and 2.0 GiB are free"), "{problem}");
     }
 }

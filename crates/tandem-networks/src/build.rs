@@ -123,18 +123,18 @@ pub struct Size {
     pub passes: Footprint,
 }
 
-/// The size of a network that runs on `images` patches of these sides, by shapes alone.
+/// The size of a network that runs on `images` patches of these sides on a device, by shapes alone.
 ///
 /// # Errors
 /// As [`layers`].
 pub fn size(
     architecture: &str,
     config: &NetworkConfig,
-    images: usize,
-    [d, h, w]: [usize; 3],
+    (images, [d, h, w]): (usize, [usize; 3]),
+    device: &Device,
 ) -> Result<Size> {
     let (program, declared, _) = declare(architecture, config, 0)?;
-    let passes = program.footprint([images, config.in_channels, d, h, w], config.precision)?;
+    let passes = program.footprint([images, config.in_channels, d, h, w], config.precision, device)?;
     Ok(Size { weights: declared.count(), further_channels: program.further_channels(), passes })
 }
 

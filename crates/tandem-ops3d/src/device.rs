@@ -17,6 +17,16 @@ impl Gpu {
         match *self {}
     }
 
+    /// Whether it has units that multiply matrices of bf16.
+    pub fn multiplies_bf16(&self) -> bool {
+        match *self {}
+    }
+
+    /// Bytes of its memory that nobody uses.
+    pub fn free_memory(&self) -> Option<u64> {
+        match *self {}
+    }
+
     /// What is worth knowing of the work so far.
     pub fn remarks(&self) -> Option<String> {
         match *self {}

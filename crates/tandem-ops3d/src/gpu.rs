@@ -32,6 +32,16 @@ impl Gpu {
         self.0.convolves()
     }
 
+    /// Whether it has units that multiply matrices of bf16.
+    pub fn multiplies_bf16(&self) -> bool {
+        self.0.multiplies_bf16()
+    }
+
+    /// Bytes of its memory that nobody uses, where it says.
+    pub fn free_memory(&self) -> Option<u64> {
+        self.0.free_memory()
+    }
+
     /// What is worth knowing of the work so far: which convolutions ran by which kernels.
     pub fn remarks(&self) -> Option<String> {
         self.0.remarks()

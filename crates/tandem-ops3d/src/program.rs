@@ -115,9 +115,13 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The faster one in this process: bf16 where there are matrix tiles, else f32.
-    pub fn fastest() -> Self {
-        if cpu_path() == CpuPath::Amx { Precision::Bf16 } else { Precision::F32 }
+    /// The faster one on a device: bf16 where it multiplies matrices of them, else f32.
+    pub fn fastest(device: &crate::Device) -> Self {
+        let has_tiles = match device {
+            crate::Device::Cpu => cpu_path() == CpuPath::Amx,
+            crate::Device::Cuda(gpu) => gpu.multiplies_bf16(),
+        };
+        if has_tiles { Precision::Bf16 } else { Precision::F32 }
     }
 
     /// The path whose kernels run in this process: [`cpu_path`], but matrix tiles hold no f32.

@@ -7,7 +7,7 @@ use crate::checkpoints::KEPT;
 use crate::reader::AHEAD;
 use crate::{Config, Result};
 use std::fmt;
-use tandem_networks::{Size, size};
+use tandem_networks::{Device, Size, size};
 use tandem_objectives::{Method, Role};
 use tandem_volume::prepared::{Manifest, Split};
 
@@ -16,7 +16,8 @@ use tandem_volume::prepared::{Manifest, Split};
 pub struct Memory {
     /// Weights, their gradients and momentum of all networks, and the copy of the momentum that goes into a checkpoint.
     pub weights: u64,
-    /// Activations and their gradients in a training step, or in a window of inference where that is more.
+    /// Activations and their gradients in a training step, or in a window of inference where that is more; none where the networks
+    /// run on a GPU.
     pub activations: u64,
     /// Logits and losses of a step.
     pub losses: u64,
@@ -38,8 +39,10 @@ impl Memory {
 /// What a run needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
-    /// At most at one time.
+    /// Of the host, at most at one time.
     pub memory: Memory,
+    /// Bytes of the GPU's memory, without the work space of cuDNN; none where the networks run on the CPU.
+    pub gpu: u64,
     /// Bytes that the run folder grows to.
     pub disk: u64,
 }
@@ -52,15 +55,25 @@ const PROGRAM: u64 = 64 << 20;
 const LOG_LINE: u64 = 1024;
 
 impl Estimate {
-    /// What a run with these settings needs; where `scans` are given, with their validation.
+    /// What a run with these settings needs, with networks on a device; where `scans` are given, with their validation.
     ///
     /// # Errors
     /// Where the method is unknown, or a network cannot take the patch.
-    pub fn of(config: &Config, scans: Option<&Manifest>) -> Result<Self> {
+    pub fn of(config: &Config, scans: Option<&Manifest>, device: &Device) -> Result<Self> {
         let method = crate::trainer::method(config)?;
-        let networks = sizes(config, method.as_ref())?;
+        let networks = sizes(config, method.as_ref(), device)?;
         let voxels = Voxels::of(config, scans);
-        let memory = memory(config, method.as_ref(), &networks, &voxels);
+        let mut memory = memory(config, method.as_ref(), &networks, &voxels);
+        let gpu = match device {
+            Device::Cpu => 0,
+            Device::Cuda(_) => {
+                let gpu = memory.weights + memory.activations;
+                // On the host, what goes into a checkpoint: of what is trained the weights and their momentum.
+                memory.weights /= 2;
+                memory.activations = 0;
+                gpu
+            }
+        };
         let of_weights: u64 = networks
             .iter()
             .map(|(role, size)| if *role == Role::Trained { 8 } else { 4 } * size.training.weights as u64)
@@ -69,7 +82,7 @@ impl Estimate {
         let kept = KEPT as u64 + 2 + u64::from(config.training.validate_every > 0);
         let checkpoints = kept * of_weights;
         let disk = checkpoints + config.training.iterations * LOG_LINE + voxels.all_validation;
-        Ok(Estimate { memory, disk })
+        Ok(Estimate { memory, gpu, disk })
     }
 }
 
@@ -79,11 +92,11 @@ struct Sizes {
     window: Size,
 }
 
-fn sizes(config: &Config, method: &dyn Method) -> Result<Vec<(Role, Sizes)>> {
+fn sizes(config: &Config, method: &dyn Method, device: &Device) -> Result<Vec<(Role, Sizes)>> {
     let network = config.of_networks();
     let patch = config.training.patch;
     let of = |asked: tandem_objectives::Network| {
-        let at = |images| size(asked.architecture, &network, images, patch);
+        let at = |images| size(asked.architecture, &network, (images, patch), device);
         let sizes = Sizes { training: at(batch(config, method))?, window: at(config.window().at_once())? };
         Ok((asked.role, sizes))
     };
@@ -192,7 +205,7 @@ mod tests {
         config.network.filters = 16;
         config.training.patch = [112, 112, 80];
         change(&mut config);
-        Estimate::of(&config, None).unwrap().memory
+        Estimate::of(&config, None, &Device::Cpu).unwrap().memory
     }
 
     #[test]

@@ -8,8 +8,8 @@ use tandem_ops3d::{CpuPath, Device};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// `bf16` where this process has matrix tiles for it, else `f32`. A run decides when it is made: its folder never says
-    /// `auto`.
+    /// `bf16` where the device multiplies matrices of it (matrix tiles of a CPU, tensor cores of a GPU), else `f32`. A run decides
+    /// when it is made: its folder never says `auto`.
     Auto,
     /// 32-bit floating point throughout.
     #[default]
@@ -19,20 +19,23 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The same, as the networks call it.
+    /// The same, as the networks call it; what is not decided yet is for the CPU of this process.
     pub fn of_networks(self) -> tandem_networks::Precision {
         match self {
-            Precision::Auto => tandem_networks::Precision::fastest(),
+            Precision::Auto => tandem_networks::Precision::fastest(&Device::Cpu),
             Precision::F32 => tandem_networks::Precision::F32,
             Precision::Bf16 => tandem_networks::Precision::Bf16,
         }
     }
 
-    /// What [`Precision::Auto`] comes to in this process; the others are what they are.
-    pub fn decided(self) -> Self {
-        match self.of_networks() {
-            tandem_networks::Precision::F32 => Precision::F32,
-            tandem_networks::Precision::Bf16 => Precision::Bf16,
+    /// What [`Precision::Auto`] comes to on a device; the others are what they are.
+    pub fn decided(self, device: &Device) -> Self {
+        match self {
+            Precision::Auto => match tandem_networks::Precision::fastest(device) {
+                tandem_networks::Precision::F32 => Precision::F32,
+                tandem_networks::Precision::Bf16 => Precision::Bf16,
+            },
+            decided => decided,
         }
     }
 }
@@ -53,8 +56,7 @@ pub struct Kernels {
 impl Kernels {
     /// Those that networks of a precision take in this process, on its CPU.
     pub fn of(precision: Precision) -> Self {
-        let cpu = precision.of_networks().kernels().name().to_owned();
-        Kernels { precision: precision.decided(), cpu, gpu: None }
+        Self::on(precision, &Device::Cpu)
     }
 
     /// The same on a device.
@@ -63,7 +65,8 @@ impl Kernels {
             Device::Cpu => None,
             Device::Cuda(gpu) => Some(gpu.to_string()),
         };
-        Kernels { gpu, ..Self::of(precision) }
+        let precision = precision.decided(device);
+        Kernels { precision, cpu: precision.of_networks().kernels().name().to_owned(), gpu }
     }
 }
 
@@ -91,9 +94,9 @@ mod tests {
     fn auto_is_bf16_where_there_are_matrix_tiles() {
         let tiles = cpu_path() == CpuPath::Amx;
         let expected = if tiles { Precision::Bf16 } else { Precision::F32 };
-        assert_eq!(Precision::Auto.decided(), expected);
+        assert_eq!(Precision::Auto.decided(&Device::Cpu), expected);
         for decided in [Precision::F32, Precision::Bf16] {
-            assert_eq!(decided.decided(), decided);
+            assert_eq!(decided.decided(&Device::Cpu), decided);
         }
     }
 
@@ -101,7 +104,7 @@ mod tests {
     fn kernels_name_the_path_that_computes() {
         assert_ne!(Kernels::of(Precision::F32).cpu, "amx");
         assert_eq!(Kernels::of(Precision::Bf16).cpu, cpu_path().name());
-        assert_eq!(Kernels::of(Precision::Auto), Kernels::of(Precision::Auto.decided()));
+        assert_eq!(Kernels::of(Precision::Auto), Kernels::of(Precision::Auto.decided(&Device::Cpu)));
         let shown = |precision, cpu: &str| Kernels { precision, cpu: cpu.to_owned(), gpu: None }.to_string();
         assert_eq!(shown(Precision::Bf16, "amx"), "bf16, kernels amx");
         assert_eq!(shown(Precision::F32, "avx2"), "f32, kernels avx2");

@@ -182,7 +182,7 @@ impl Run {
     /// Where a setting does not suit the data, a case or the method is wrong, or the folder exists already;
     /// [`Error::Stopped`] where `stop` became true. In each case there is no folder.
     pub fn create(mut setup: Setup<'_>, stop: &AtomicBool, observe: Observer<'_>) -> Result<Self> {
-        setup.config.precision = setup.config.precision.decided();
+        setup.config.precision = setup.config.precision.decided(&setup.device);
         setup.config.data.complete(PreparedSet::open(setup.prepared)?.manifest());
         let folder = setup.folder.to_owned();
         let exists =

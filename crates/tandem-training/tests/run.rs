@@ -259,10 +259,10 @@ fn a_run_folder_names_the_precision_that_was_decided_on() {
     let mut config = tiny("supervised-ensemble", 1);
     config.precision = Precision::Auto;
     let run = Run::create(setup(config, &scans, &out), &RUNNING, &mut |_| {}).unwrap();
-    assert_eq!(run.config().precision, Precision::Auto.decided());
+    assert_eq!(run.config().precision, Precision::Auto.decided(&tandem_networks::Device::Cpu));
     assert_eq!(run.record().kernels, Kernels::of(Precision::Auto));
     let written: Config = serde_json::from_slice(&fs::read(out.join("config.json")).unwrap()).unwrap();
-    assert_eq!(written.precision, Precision::Auto.decided());
+    assert_eq!(written.precision, Precision::Auto.decided(&tandem_networks::Device::Cpu));
 }
 
 #[test]

@@ -148,6 +148,16 @@ impl Machine for Cuda {
         )
     }
 
+    fn multiplies_bf16(&self) -> bool {
+        // Ampere was the first.
+        self.capability >= 80
+    }
+
+    fn free_memory(&self) -> Option<u64> {
+        self.bind().ok()?;
+        result::mem_get_info().ok().map(|(free, _)| free as u64)
+    }
+
     fn remarks(&self) -> Option<String> {
         let [asked, refused] = self.convolutions.as_ref()?.counts();
         Some(format!("cuDNN ran {} kinds of convolution, the own kernels {refused}", asked - refused))

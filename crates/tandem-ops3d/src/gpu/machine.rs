@@ -34,6 +34,16 @@ pub(crate) trait Machine: Send + Sync {
     /// What it is, for people and for the records of a run.
     fn describe(&self) -> String;
 
+    /// Whether it has units that multiply matrices of bf16.
+    fn multiplies_bf16(&self) -> bool {
+        false
+    }
+
+    /// Bytes of its memory that nobody uses.
+    fn free_memory(&self) -> Option<u64> {
+        None
+    }
+
     /// What is worth knowing of the work so far.
     fn remarks(&self) -> Option<String> {
         None

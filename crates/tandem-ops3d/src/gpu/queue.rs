@@ -175,15 +175,6 @@ impl Queue {
         Ok(planes)
     }
 
-    /// Stored values on the host, in their own order.
-    pub(crate) fn widened(&self, x: &Buffer, count: usize) -> Result<Vec<f32>> {
-        let wide = self.f32s(count)?;
-        self.run_each("widen", count, &[x.into(), (&wide).into(), long(count)])?;
-        let mut values = vec![0.0; count];
-        wide.download(&mut values)?;
-        Ok(values)
-    }
-
     /// The normalisation of an image by its own statistics, which move the running ones, or by these.
     pub(crate) fn norm(
         &self,

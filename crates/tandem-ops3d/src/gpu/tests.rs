@@ -59,6 +59,11 @@ impl Queue {
         (values, buffer)
     }
 
+    /// Stored values on the host, in their own order.
+    fn widened(&self, x: &Buffer, count: usize) -> Result<Vec<f32>> {
+        self.leave(x, [1, count, 1, 1, 1])
+    }
+
     /// Compares stored values, relative to the largest expected one.
     fn expect(&self, ours: &Buffer, expected: &[f64], what: &str) {
         self.expect_after(1, ours, expected, what);

@@ -4,7 +4,7 @@
 //! tasks, which is a few MiB a thread.
 
 use super::{ConvLayer, Node, Precision, Program, Sum};
-use crate::CpuPath;
+use crate::{CpuPath, Device};
 use candle_core::Result;
 
 /// Bytes that the passes of a program hold. Weights, their gradient and what heads make are not among them.
@@ -21,12 +21,13 @@ pub struct Footprint {
 }
 
 impl Program {
-    /// What passes hold of an image `(N, C, D, H, W)`, on the kernels of this process.
+    /// What passes hold of an image `(N, C, D, H, W)` on a device; on the CPU, by the kernels of this process. The work space of
+    /// cuDNN is not counted.
     ///
     /// # Errors
     /// Where a kernel exceeds its padded input.
-    pub fn footprint(&self, image: [usize; 5], precision: Precision) -> Result<Footprint> {
-        let walk = Walk::new(self, image, precision)?;
+    pub fn footprint(&self, image: [usize; 5], precision: Precision, device: &Device) -> Result<Footprint> {
+        let walk = Walk::new(self, image, precision, device)?;
         let (kept, forward) = walk.forward(true);
         let (_, inference) = walk.forward(false);
         Ok(Footprint { kept, forward, backward: walk.backward(kept), inference })
@@ -40,8 +41,10 @@ struct Walk<'a> {
     counts: Vec<u64>,
     /// Bytes of each stored value.
     stored: u64,
-    /// Whether images are copied into frames of zeros for the convolutions.
+    /// Whether images are written as a whole for the convolutions that read them,
     framed: bool,
+    /// and then into frames of zeros.
+    padded: bool,
     /// Whether convolutions write f32 first, which is rounded then.
     widened: bool,
     dims: Vec<[usize; 5]>,
@@ -70,16 +73,18 @@ impl Held {
 }
 
 impl<'a> Walk<'a> {
-    fn new(program: &'a Program, image: [usize; 5], precision: Precision) -> Result<Self> {
+    fn new(program: &'a Program, image: [usize; 5], precision: Precision, device: &Device) -> Result<Self> {
         let dims = program.dims(image)?;
         let bf16 = precision == Precision::Bf16;
-        let tiles = precision.kernels() == CpuPath::Amx;
+        let on_gpu = matches!(device, Device::Cuda(_));
+        let tiles = !on_gpu && precision.kernels() == CpuPath::Amx;
         Ok(Walk {
             program,
             counts: dims.iter().map(|dims| dims.iter().product::<usize>() as u64).collect(),
             stored: if bf16 { 2 } else { 4 },
-            framed: bf16 && tiles,
-            widened: bf16 && !tiles,
+            framed: on_gpu || bf16 && tiles,
+            padded: !on_gpu,
+            widened: bf16 && !tiles && !on_gpu,
             dims,
         })
     }
@@ -99,8 +104,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Values of a node in the frame that a convolution reads.
+    /// Values of a node as a convolution reads them.
     fn in_frame(&self, node: usize, conv: &ConvLayer) -> u64 {
+        if !self.padded {
+            return self.bytes(node);
+        }
         let [n, d, h, w, c] = self.dims[node];
         let padding = conv.params.padding;
         let sides = [d + 2 * padding[0], h + 2 * padding[1], w + 2 * padding[2]];
@@ -262,12 +270,27 @@ mod tests {
     #[test]
     fn what_is_kept_is_what_a_forward_pass_keeps() {
         let image = [2, 1, 6, 5, 7];
-        let of = |precision| program().0.footprint(image, precision).unwrap();
+        let of = |precision| program().0.footprint(image, precision, &Device::Cpu).unwrap();
         let train = Mode::Train { dropout: 1 };
         assert_eq!(of(Precision::F32).kept, kept::<f32>(image, train));
         assert_eq!(of(Precision::Bf16).kept, kept::<bf16>(image, train));
         let found = of(Precision::F32);
         assert!(found.inference < found.forward && found.forward < found.backward, "{found:?}");
+    }
+
+    /// A GPU keeps what the CPU keeps, and needs room for what a convolution reads besides.
+    #[test]
+    fn on_a_gpu_images_are_written_for_convolutions() {
+        let Ok(gpu) = Device::emulated() else {
+            eprintln!("SKIPPED: the footprint on a GPU, for there is no emulator");
+            return;
+        };
+        let image = [2, 1, 6, 5, 7];
+        let of = |device: &Device| program().0.footprint(image, Precision::F32, device).unwrap();
+        let (cpu, gpu) = (of(&Device::Cpu), of(&gpu));
+        assert_eq!(gpu.kept, cpu.kept);
+        let values = 4 * 4 * (2 * 6 * 5 * 7);
+        assert!(gpu.forward >= cpu.forward && gpu.backward >= cpu.backward + values, "{gpu:?} {cpu:?}");
     }
 
     #[test]
@@ -279,7 +302,7 @@ mod tests {
             *count += 10;
         });
         let image = [2, 1, 6, 5, 7];
-        let of = |program: &Program| program.footprint(image, Precision::F32).unwrap();
+        let of = |program: &Program| program.footprint(image, Precision::F32, &Device::Cpu).unwrap();
         let (small, large) = (of(&program().0), of(&larger));
         assert_eq!(large.inference, small.inference);
         // What lies on the doubled grid: the convolution, and the gradient of what it reads.
@@ -294,7 +317,8 @@ mod tests {
 
     #[test]
     fn footprints_grow_with_the_image() {
-        let of = |side| program().0.footprint([1, 1, side, side, side], Precision::F32).unwrap();
+        let of =
+            |side| program().0.footprint([1, 1, side, side, side], Precision::F32, &Device::Cpu).unwrap();
         let (small, large) = (of(8), of(16));
         assert_eq!(large.kept, 8 * small.kept);
         assert!(large.backward > 7 * small.backward && large.inference > 7 * small.inference);

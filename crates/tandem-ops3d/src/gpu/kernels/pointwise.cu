@@ -20,13 +20,6 @@ extern "C" __global__ void leave(const stored* x, float* y, index_t count, int c
     y[i] = load(x, (n * voxels + i % voxels) * channels + plane % channels);
 }
 
-// To f32.
-extern "C" __global__ void widen(const stored* x, float* y, index_t count)
-{
-    index_t i = own_index();
-    if (i < count) y[i] = load(x, i);
-}
-
 // A normalisation's map of one value: `map` holds mean, scale and shift of all channels.
 __device__ inline float mapped(float x, const float* map, int c, int channels)
 {

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use serde::Serialize;
+use tandem_ops3d::Device;
 use tandem_training::{Config, Estimate};
 
 /// Labelled and unlabelled patches of a batch.
@@ -51,7 +52,7 @@ impl Proposal {
             },
             "inference": { "stride": patch, "batch": profile.windows },
         }))?;
-        Ok(Estimate::of(&config, None)?.memory.total())
+        Ok(Estimate::of(&config, None, &Device::Cpu)?.memory.total())
     }
 
     /// Whether a patch is no larger than the profile's, and training with it fits the memory.
