@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""One case of `cargo xtask bench` in PyTorch on the CPU: what our times stand beside.
+"""One case of `cargo xtask bench` in PyTorch, on the CPU or a GPU: what our times stand beside.
 
 usage: bench_torch.py CASE SETTING                             needs torch and numpy; with "compile" a C++ compiler too
 CASE is a line that `tandem-bench` prints. SETTING is a JSON object: "layout" (first or last: where the channels lie in
 memory), "compile" (torch.compile, for networks), "batch" (windows at once) and "windows" (how many, where not all) of the
-inference. Prints a JSON object for each result. Half precision is autocast, its layers alone are bf16 throughout.
+inference. Prints a JSON object for each result. Half precision is autocast, its layers alone are bf16 throughout; f32 on a GPU
+multiplies in TF32. The case "limits" is what a GPU can do at most.
 """
 import json, math, os, resource, sys, time
 
@@ -21,17 +22,21 @@ from networks_torch import ResNet34, VNet, drawn
 
 torch.set_num_threads(THREADS)
 BF16 = CASE["precision"] == "bf16"
+DEVICE = CASE["device"]
+CUDA = DEVICE == "cuda"
+if CUDA:
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
 LAYOUT = torch.channels_last_3d if SETTING["layout"] == "last" else torch.contiguous_format
 
 
 def network(name):
     net = drawn({"vnet": VNet, "resnet34": ResNet34}[name](CASE["filters"]))
-    net.to(memory_format=LAYOUT)
+    net.to(DEVICE, memory_format=LAYOUT)
     return torch.compile(net) if SETTING.get("compile") else net
 
 
 def autocast():
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=BF16)
+    return torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=BF16)
 
 
 def sgd(net):
@@ -52,6 +57,8 @@ def supervised(d, p, y):
 
 
 def percentile(x, percent):
+    if CUDA:
+        return x.flatten().kthvalue(max(1, round(percent / 100 * x.numel()))).values
     return float(np.percentile(x.numpy(), percent))
 
 
@@ -68,7 +75,7 @@ def contrast(features, kept, foreground, student, dropped):
     for mean, mask in ((means[0], dropped & student), (means[1], dropped & ~student)):
         candidates = mask.flatten().nonzero()[:, 0]
         if candidates.numel() >= 100:
-            drawn = candidates[torch.randint(candidates.numel(), (candidates.numel() // 100,))]
+            drawn = candidates[torch.randint(candidates.numel(), (candidates.numel() // 100,), device=candidates.device)]
             total = total + (F.normalize(rows.index_select(0, drawn).float(), dim=1) - mean).norm(dim=1).mean()
     return total
 
@@ -113,12 +120,16 @@ def dual_losses(v_out, v_features, r_out, r_features, y, ramp=0.1, threshold=0.6
 
 
 def peak_mib():
+    if CUDA:
+        return torch.cuda.max_memory_allocated() // 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def seconds_of(run):
     start = time.perf_counter()
     run()
+    if CUDA:
+        torch.cuda.synchronize()
     return time.perf_counter() - start
 
 
@@ -147,7 +158,7 @@ def batch():
     y = torch.zeros(CASE["batch"], d, h, w)
     y[..., : w // 2] = 1
     x = (torch.randn(y.shape) + 0.8 * y)[:, None]
-    return x.to(memory_format=LAYOUT), y
+    return x.to(DEVICE, memory_format=LAYOUT), y.to(DEVICE)
 
 
 def forward():
@@ -199,7 +210,7 @@ def inference():
     nets = [network(name).eval() for name in ("vnet", "resnet34")]
     scan, patch, strides, at_once = (CASE[key] for key in ("scan", "patch", "stride", "batch"))
     at_once = SETTING.get("batch", at_once)
-    image = torch.randn(scan)
+    image = torch.randn(scan).to(DEVICE)
     starts = [[min(i * st, s - p) for i in range(math.ceil((s - p) / st) + 1)] for s, p, st in zip(scan, patch, strides)]
     cuts = [tuple(slice(a, a + p) for a, p in zip((i, j, k), patch)) for i in starts[0] for j in starts[1] for k in starts[2]]
     cuts = cuts[: SETTING.get("windows") or len(cuts)]
@@ -207,7 +218,7 @@ def inference():
 
     def run(cuts=cuts):
         with without_gradient():
-            sums, count = [torch.zeros(2, *scan) for _ in nets], torch.zeros(scan)
+            sums, count = [image.new_zeros(2, *scan) for _ in nets], torch.zeros_like(image)
             for first in range(0, len(cuts), at_once):
                 some = cuts[first : first + at_once]
                 x = torch.stack([image[cut] for cut in some])[:, None].to(memory_format=LAYOUT)
@@ -248,5 +259,21 @@ def layer():
     report(CASE["case"] + "-both", repeated(run_both, 1.0))
 
 
+def limits():
+    """Bytes read and written a second by a copy, and operations a second of a large product; the best of several."""
+
+    def best(run):
+        run()
+        return min(seconds_of(run) for _ in range(9))
+
+    block = torch.ones(1 << 28, device=DEVICE)
+    found = dict(copy_gb_s=2 * block.nbytes / best(block.clone) / 1e9, torch=torch.__version__)
+    side = 8192
+    for name, dtype in (("fma_gflops", torch.float32), ("tile_gflops", torch.bfloat16)):
+        a = torch.randn(side, side, device=DEVICE, dtype=dtype)
+        found[name] = 2 * side**3 / best(lambda: a @ a) / 1e9
+    print(json.dumps(found), flush=True)
+
+
 torch.manual_seed(0)
-{"forward": forward, "step": step, "dual": dual, "inference": inference, "layer": layer}[CASE["kind"]]()
+{"forward": forward, "step": step, "dual": dual, "inference": inference, "layer": layer, "limits": limits}[CASE["kind"]]()

@@ -20,11 +20,13 @@ use std::process::Command;
 use std::time::Instant;
 
 const USAGE: &str = "\
-usage: cargo xtask bench [--peer PYTHON] [--readers PYTHON] [--only REGEX]
+usage: cargo xtask bench [--peer PYTHON] [--readers PYTHON] [--only REGEX] [--device cuda] [--program FILE]
   --peer PYTHON     measure PyTorch too, by this interpreter
   --readers PYTHON  measure nibabel and SimpleITK too, by this interpreter
   --only REGEX      only the cases whose `CASE PRECISION` matches, such as '^dual-48.* f32'; the table is printed, and
                     docs/performance.md stays as it is
+  --device cuda     the cases that run on a GPU, PyTorch's on the same one; the table is printed
+  --program FILE    a tandem-bench that was built elsewhere, as target/tandem-bench-cuda of cuda-build is
 ";
 
 #[derive(Debug, Default)]
@@ -32,6 +34,8 @@ struct Options {
     peer: Option<PathBuf>,
     readers: Option<PathBuf>,
     only: Option<Regex>,
+    cuda: bool,
+    program: Option<PathBuf>,
 }
 
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
@@ -41,25 +45,44 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     };
     let peer = options.peer.map(|python| Peer::new(python, root)).transpose()?;
     let readers = options.readers.map(|python| Readers::new(python, root)).transpose()?;
-    let ours = crate::tandem::build(root, "tandem-bench", "tandem-bench")?;
-    let folder = ours.ancestors().nth(2).context("the program lies in no target folder")?.join("bench");
+    let device = if options.cuda { "cuda" } else { "cpu" };
+    let features = if options.cuda { Some("cuda") } else { None };
+    let (program, folder) = match options.program {
+        Some(program) => (program, root.join("target/bench")),
+        None => {
+            let program = crate::tandem::build(root, "tandem-bench", "tandem-bench", features)?;
+            let target = program.ancestors().nth(2).context("the program lies in no target folder")?;
+            let folder = target.join("bench");
+            (program, folder)
+        }
+    };
     std::fs::create_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
+    let ours = || {
+        let mut command = Command::new(&program);
+        command.args(["--device", device]);
+        command
+    };
 
-    let cases = lines(&mut Command::new(&ours))?;
+    let cases = lines(&mut ours())?;
     let (limits, cases): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case["kind"] == "limits");
     let limits = limits.first().context("tandem-bench lists no limits")?;
-    let mut machine = machine::describe(lines(Command::new(&ours).args(arguments_of(limits)?))?);
+    let mut machine = machine::describe(lines(ours().args(arguments_of(limits)?))?);
+    if let (true, Some(peer)) = (options.cuda, &peer) {
+        for limits in peer.limits(limits)? {
+            machine::add(&mut machine, &limits);
+        }
+    }
     let cases: Vec<&Value> = cases.iter().filter(|case| is_wanted(case, options.only.as_ref())).collect();
     if cases.is_empty() {
         bail!("--only matches no case; `tandem-bench` lists them");
     }
 
     let started = Instant::now();
-    let file = folder.join("bench.json");
+    let file = folder.join(if options.cuda { "bench-cuda.json" } else { "bench.json" });
     let earlier = if options.only.is_some() { read_json(&file)? } else { Vec::new() };
     let mut measured = Vec::new();
     for (index, case) in cases.iter().enumerate() {
-        let own = lines(Command::new(&ours).args(arguments_of(case)?).envs(threads(case)))?;
+        let own = lines(ours().args(arguments_of(case)?).envs(threads(case)))?;
         let theirs = match (&peer, &readers) {
             (_, Some(readers)) if case["kind"] == "scans" => readers.best(case)?,
             (Some(peer), _) if case["peer"] == true => peer.best(case)?,
@@ -89,7 +112,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     }
     let table = tables::markdown(&machine, &measured);
     write_json(&folder.join("machine.json"), &machine)?;
-    if options.only.is_some() {
+    if options.only.is_some() || options.cuda {
         println!("\n{table}");
     } else {
         let page = root.join("docs/performance.md");
@@ -117,6 +140,12 @@ impl Options {
                 "--peer" => options.peer = Some(value()?.into()),
                 "--readers" => options.readers = Some(value()?.into()),
                 "--only" => options.only = Some(Regex::new(value()?).context("--only")?),
+                "--device" => match value()?.as_str() {
+                    "cpu" => options.cuda = false,
+                    "cuda" => options.cuda = true,
+                    other => bail!("--device {other}: it is cpu or cuda\n{USAGE}"),
+                },
+                "--program" => options.program = Some(value()?.into()),
                 "--help" | "-h" => return Ok(None),
                 other => bail!("unknown argument {other}\n{USAGE}"),
             }
@@ -190,6 +219,9 @@ mod tests {
         let options = parse(&["--only", "dual", "--peer", "python3", "--readers", "py"]).unwrap().unwrap();
         assert_eq!(options.peer.unwrap(), Path::new("python3"));
         assert_eq!(options.readers.unwrap(), Path::new("py"));
+        let options = parse(&["--device", "cuda", "--program", "target/tandem-bench-cuda"]).unwrap().unwrap();
+        assert_eq!((options.cuda, options.program.unwrap()), (true, "target/tandem-bench-cuda".into()));
+        assert!(parse(&["--device", "tpu"]).unwrap_err().to_string().contains("cpu or cuda"));
         assert!(parse(&["--help"]).unwrap().is_none());
         assert!(parse(&["--peer"]).unwrap_err().to_string().contains("--peer needs a value"));
         assert!(parse(&["--all"]).unwrap_err().to_string().contains("--all"));

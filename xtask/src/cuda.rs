@@ -16,33 +16,41 @@ const FOLDERS: &str = "TANDEM_CUDA_LIBRARIES";
 /// What the program may weigh, in MB: it is to be carried.
 const LIMIT: u64 = 40;
 
-/// Builds `target/tandem-cuda`, and says what a machine needs to run it.
+/// Builds `target/tandem-cuda` and `target/tandem-bench-cuda`, and says what a machine needs to run them.
 pub(crate) fn build(root: &Path) -> Result<()> {
-    // Flags for the program alone: all else is what any release build makes.
-    let status = crate::cargo()
-        .args(["rustc", "--release", "--package", "tandem-cli", "--bin", "tandem", "--features", "cuda"])
-        .args(["--", "-C", "strip=symbols"])
-        .current_dir(root)
-        .status()
-        .context("cannot start cargo")?;
-    if !status.success() {
-        bail!("tandem does not build with CUDA (see above)");
-    }
-    let own = std::env::current_exe()?;
-    let target = own.parent().and_then(Path::parent).context("xtask does not lie in a target folder")?;
-    let program = target.join("tandem-cuda");
-    std::fs::copy(target.join("release/tandem"), &program).context("target/tandem-cuda")?;
-    let size = std::fs::metadata(&program)?.len();
-    println!("target/tandem-cuda: {:.1} MB", size as f64 / 1e6);
-    if size > LIMIT * 1_000_000 {
-        bail!("target/tandem-cuda is larger than {LIMIT} MB");
-    }
+    build_program(root, "tandem-bench", "tandem-bench")?;
+    let program = build_program(root, "tandem-cli", "tandem")?;
     // It says itself what it has found here and where it looks.
     let status = Command::new(&program).args(["check-device", "--libraries"]).status()?;
     if !status.success() {
         bail!("target/tandem-cuda does not start");
     }
     Ok(())
+}
+
+/// Builds a program with the feature, stripped; returns where its copy lies.
+fn build_program(root: &Path, package: &str, program: &str) -> Result<PathBuf> {
+    // Flags for the program alone: all else is what any release build makes.
+    let status = crate::cargo()
+        .args(["rustc", "--release", "--package", package, "--bin", program, "--features", "cuda"])
+        .args(["--", "-C", "strip=symbols"])
+        .current_dir(root)
+        .status()
+        .context("cannot start cargo")?;
+    if !status.success() {
+        bail!("{program} does not build with CUDA (see above)");
+    }
+    let own = std::env::current_exe()?;
+    let target = own.parent().and_then(Path::parent).context("xtask does not lie in a target folder")?;
+    let name = format!("{program}-cuda");
+    let copy = target.join(&name);
+    std::fs::copy(target.join("release").join(program), &copy).with_context(|| format!("target/{name}"))?;
+    let size = std::fs::metadata(&copy)?.len();
+    println!("target/{name}: {:.1} MB", size as f64 / 1e6);
+    if size > LIMIT * 1_000_000 {
+        bail!("target/{name} is larger than {LIMIT} MB");
+    }
+    Ok(copy)
 }
 
 /// Compiles and lints the feature, compiles the kernels for two generations of GPUs, and runs the program's own check on the emulated

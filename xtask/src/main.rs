@@ -21,8 +21,8 @@ use std::process::ExitCode;
 const OWN_VERBS: &str = "\
 Verbs of xtask itself:
   ci          every gate, cheapest first: format, tidy, clippy, docs, each crate alone, tests, what of CUDA needs no GPU
-  bench       times and memory beside PyTorch's: bench [--peer PYTHON] [--readers PYTHON] [--only REGEX]
-  cuda-build  the program for NVIDIA's GPUs, target/tandem-cuda, which can be carried to a machine that has one
+  bench       times and memory beside PyTorch's: bench [--peer PYTHON] [--only REGEX] [--device cuda]; --help says more
+  cuda-build  the programs for NVIDIA's GPUs, target/tandem-cuda and target/tandem-bench-cuda, to be carried to a machine that has one
   docs        whether the pages are true: links, commands, settings, and the tutorial, which it runs
               docs --renew writes docs/settings.md anew
   tidy        the rules of the house: who may import whom, file sizes and names

@@ -12,16 +12,17 @@ const QUIET: Duration = Duration::from_secs(2);
 /// Replaces this process by `tandem ARGUMENTS`. It keeps the folder it was called from, so that paths on the command
 /// line mean what they say; where the workspace lies it learns from `TANDEM_HOME`.
 pub(crate) fn become_it(root: &Path, arguments: &[String]) -> Result<()> {
-    let binary = build(root, "tandem-cli", "tandem")?;
+    let binary = build(root, "tandem-cli", "tandem", None)?;
     let home = std::env::var_os("TANDEM_HOME").unwrap_or_else(|| root.into());
     let error = Command::new(binary).args(arguments).env("TANDEM_HOME", home).exec();
     Err(error).context("cannot start tandem")
 }
 
-/// Builds a package in release mode; returns where its program lies.
-pub(crate) fn build(root: &Path, package: &str, program: &str) -> Result<PathBuf> {
+/// Builds a package in release mode, with a feature or none; returns where its program lies.
+pub(crate) fn build(root: &Path, package: &str, program: &str, feature: Option<&str>) -> Result<PathBuf> {
     let build = crate::cargo()
         .args(["build", "--release", "--quiet", "--package", package])
+        .args(feature.iter().flat_map(|feature| ["--features", feature]))
         .current_dir(root)
         .spawn()
         .context("cannot start cargo")?;

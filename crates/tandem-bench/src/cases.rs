@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use std::path::PathBuf;
 use tandem_networks::{NetworkConfig, layers};
+use tandem_ops3d::Device;
 use tandem_reference::reference;
 
 /// The networks that are measured: those of `dual-networks`.
@@ -18,6 +19,8 @@ pub(crate) struct Case {
     #[serde(rename = "case")]
     pub(crate) name: String,
     pub(crate) precision: Precision,
+    /// Where it runs.
+    pub(crate) device: &'static str,
     /// Threads, where not all.
     pub(crate) threads: Option<usize>,
     /// Whether PyTorch is measured too.
@@ -116,8 +119,8 @@ const SIZES: [[usize; 3]; 5] = [[48, 48, 32], [64, 64, 48], [96, 96, 64], FULL, 
 /// Batch of the layers.
 const LAYER_BATCH: usize = 2;
 
-/// All cases, those of networks and layers in f32 and in bf16. Scans are only there with the reference data.
-pub(crate) fn all() -> Result<Vec<Case>> {
+/// All cases of a device, those of networks and layers in f32 and in bf16. Scans are only there with the reference data.
+pub(crate) fn all(device: &Device) -> Result<Vec<Case>> {
     let mut found = vec![Case::new("limits".to_owned(), Kind::Limits)];
     let (one, four) = (Size::new(FULL, 16, 1), Size::new(FULL, 16, 4));
     let forward = |network, size| (Kind::Forward { network, size }, format!("{network}-forward"));
@@ -168,12 +171,28 @@ pub(crate) fn all() -> Result<Vec<Case>> {
         );
         std::iter::once(case).chain((!measured_once).then_some(narrow))
     };
-    Ok(found.into_iter().flat_map(both).collect())
+    let found = found.into_iter().flat_map(both);
+    Ok(match device {
+        Device::Cpu => found.collect(),
+        Device::Cuda(_) => {
+            let on_gpu = found.filter(Case::can_run_on_gpu);
+            on_gpu.map(|case| Case { device: "cuda", ..case }).collect()
+        }
+    })
 }
 
 impl Case {
     fn new(name: String, kind: Kind) -> Self {
-        Case { name, precision: Precision::F32, threads: None, peer: false, gflop: None, kind }
+        Case { name, precision: Precision::F32, device: "cpu", threads: None, peer: false, gflop: None, kind }
+    }
+
+    /// Whether its work is that of whole networks, on however many threads.
+    fn can_run_on_gpu(&self) -> bool {
+        let of_networks = matches!(
+            self.kind,
+            Kind::Forward { .. } | Kind::Step { .. } | Kind::Dual { .. } | Kind::Inference(_) | Kind::Limits
+        );
+        of_networks && self.threads.is_none()
     }
 
     /// A case named `PREFIX-SIZE`, with the operations of its convolutions.
@@ -219,7 +238,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_those_of_the_table_are_there() {
-        let cases = all().unwrap();
+        let cases = all(&Device::Cpu).unwrap();
         let names: BTreeSet<_> = cases.iter().map(|case| (&case.name, case.precision.name())).collect();
         assert_eq!(names.len(), cases.len());
         for name in [
@@ -242,8 +261,21 @@ mod tests {
     }
 
     #[test]
+    fn a_gpu_runs_whole_networks_on_however_many_threads() {
+        let cases = all(&Device::Cpu).unwrap();
+        let found: Vec<_> =
+            cases.iter().filter(|case| case.can_run_on_gpu()).map(|case| &case.name).collect();
+        for name in ["limits", "vnet-forward-112x112x80-f16-b1", "dual-112x112x80-f16-b4"] {
+            assert!(found.iter().any(|found| *found == name), "{name}");
+        }
+        let rest =
+            |name: &str| ["layer", "threads", "crop", "metrics"].iter().any(|kind| name.starts_with(kind));
+        assert!(!found.iter().any(|name| rest(name)), "{found:?}");
+    }
+
+    #[test]
     fn a_case_is_one_flat_object() {
-        let cases = all().unwrap();
+        let cases = all(&Device::Cpu).unwrap();
         let case = cases.iter().find(|case| case.name.starts_with("vnet-step")).unwrap();
         let value = serde_json::to_value(case).unwrap();
         assert_eq!((&value["kind"], &value["network"]), (&"step".into(), &"vnet".into()));

@@ -16,7 +16,7 @@ pub(crate) fn run(scan: &Scan, precision: Precision, report: &Report) -> Result<
         NetworkConfig { filters: scan.filters, precision: precision.of_networks(), ..Default::default() };
     let networks: Vec<Box<dyn Segmenter>> = NETWORKS
         .iter()
-        .map(|architecture| Ok(build(architecture, &config, 1, &tandem_ops3d::Device::Cpu)?.0))
+        .map(|architecture| Ok(build(architecture, &config, 1, report.device)?.0))
         .collect::<Result<_>>()?;
     let networks: Vec<&dyn Segmenter> = networks.iter().map(AsRef::as_ref).collect();
     let image = Array3::from_shape_vec(scan.scan, noise(scan.scan.iter().product()))?;

@@ -4,6 +4,7 @@ use anyhow::Result;
 use rayon::prelude::*;
 use serde_json::json;
 use std::time::Instant;
+use tandem_ops3d::Device;
 
 /// Values of a block that no cache holds: 256 MiB.
 const VALUES: usize = 256 << 18;
@@ -11,8 +12,12 @@ const VALUES: usize = 256 << 18;
 const CHUNK: usize = 1 << 18;
 const COPIES: usize = 9;
 
-/// Prints the limits of arithmetic and memory.
-pub(crate) fn run() -> Result<()> {
+/// Prints the limits of arithmetic and memory; of a GPU its name, for PyTorch measures these there.
+pub(crate) fn run(device: &Device) -> Result<()> {
+    if let Device::Cuda(gpu) = device {
+        println!("{}", json!({ "gpu": gpu.to_string(), "threads": rayon::current_num_threads() }));
+        return Ok(());
+    }
     let limits = json!({
         "path": tandem_ops3d::cpu_path().name(),
         "threads": rayon::current_num_threads(),

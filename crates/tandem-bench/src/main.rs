@@ -1,7 +1,8 @@
 //! The measured cases of docs/performance.md, one a process, so that its peak memory is the case's own.
 //!
 //! Without arguments it lists the cases, one JSON object a line; `cargo xtask bench` hands such a line to PyTorch as it is.
-//! `tandem-bench CASE f32|bf16` measures one and prints a JSON object for each of its results.
+//! `tandem-bench CASE f32|bf16` measures one and prints a JSON object for each of its results. `tandem-bench --device cuda`, before
+//! either, is about the cases that run on a GPU.
 #![forbid(unsafe_code)]
 
 mod cases;
@@ -18,6 +19,7 @@ use anyhow::{Context, Result, bail};
 use cases::{Case, Kind};
 use measure::Report;
 use std::process::ExitCode;
+use tandem_ops3d::Device;
 
 /// As in `tandem`: freed memory stays with the process.
 #[global_allocator]
@@ -35,8 +37,14 @@ fn main() -> ExitCode {
     }
 }
 
+const USAGE: &str = "usage: tandem-bench [--device cpu|cuda] [CASE f32|bf16]";
+
 fn run(arguments: &[String]) -> Result<()> {
-    let cases = cases::all()?;
+    let (device, arguments) = match arguments {
+        [option, name, rest @ ..] if option == "--device" => (open(name)?, rest),
+        all => (Device::Cpu, all),
+    };
+    let cases = cases::all(&device)?;
     match arguments {
         [] => {
             for case in &cases {
@@ -49,14 +57,24 @@ fn run(arguments: &[String]) -> Result<()> {
             let case = found.with_context(|| {
                 format!("there is no case {name} in {precision}; without arguments, all are listed")
             })?;
-            measure(case)
+            measure(case, &device)
         }
-        _ => bail!("usage: tandem-bench [CASE f32|bf16]"),
+        _ => bail!("{USAGE}"),
     }
 }
 
-fn measure(case: &Case) -> Result<()> {
-    let report = Report::new(case);
+fn open(name: &str) -> Result<Device> {
+    Ok(match name {
+        "cpu" => Device::Cpu,
+        "cuda" => Device::cuda(0)?,
+        #[cfg(feature = "emulator")]
+        "emulated" => Device::emulated()?,
+        other => bail!("there is no device {other}; {USAGE}"),
+    })
+}
+
+fn measure(case: &Case, device: &Device) -> Result<()> {
+    let report = Report::new(case, device);
     match &case.kind {
         Kind::Forward { network, size } => networks::forward(network, size, case.precision, &report),
         Kind::Step { network, size } => networks::step(network, size, case.precision, &report),
@@ -67,6 +85,6 @@ fn measure(case: &Case) -> Result<()> {
         Kind::Metrics { sides } => metrics::all(*sides, &report),
         Kind::Component { sides } => metrics::component(*sides, &report),
         Kind::Layer(layer) => layers::run(layer, case.precision, &report),
-        Kind::Limits => limits::run(),
+        Kind::Limits => limits::run(device),
     }
 }

@@ -4,6 +4,7 @@ use crate::cases::Case;
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::time::Instant;
+use tandem_ops3d::Device;
 use tandem_training::host;
 
 /// A measurement ends after so many seconds, if it has this many runs.
@@ -17,11 +18,13 @@ const MOST_RUNS: usize = 20;
 /// Prints results of a case.
 pub(crate) struct Report<'a> {
     case: &'a Case,
+    /// Where its networks run.
+    pub(crate) device: &'a Device,
 }
 
 impl<'a> Report<'a> {
-    pub(crate) fn new(case: &'a Case) -> Self {
-        Report { case }
+    pub(crate) fn new(case: &'a Case, device: &'a Device) -> Self {
+        Report { case, device }
     }
 
     /// Times `run` and prints the result of the case.
@@ -48,7 +51,7 @@ impl<'a> Report<'a> {
             "seconds": sorted[sorted.len() / 2],
             "fastest": sorted[0],
             "runs": sorted.len(),
-            "mib": peak_mib()?,
+            "mib": peak_mib(self.device)?,
             "gflop": gflop,
         });
         println!("{result}");
@@ -76,9 +79,15 @@ fn repeated(enough: f64, mut run: impl FnMut() -> Result<()>) -> Result<Vec<f64>
     Ok(seconds)
 }
 
-/// The largest resident memory of this process so far, in MiB.
-fn peak_mib() -> Result<u64> {
-    Ok(host::peak_memory().context("the system does not say the peak memory of a process")? >> 20)
+/// The largest memory that this process held on a device so far, in MiB; on the CPU, what was resident.
+fn peak_mib(device: &Device) -> Result<Option<u64>> {
+    let peak = match device {
+        Device::Cpu => {
+            Some(host::peak_memory().context("the system does not say the peak memory of a process")?)
+        }
+        Device::Cuda(gpu) => gpu.peak_memory(),
+    };
+    Ok(peak.map(|bytes| bytes >> 20))
 }
 
 #[cfg(test)]
@@ -100,8 +109,9 @@ mod tests {
 
     #[test]
     fn memory_is_counted() {
-        let before = peak_mib().unwrap();
+        let peak = || peak_mib(&Device::Cpu).unwrap().unwrap();
+        let before = peak();
         let block = std::hint::black_box(vec![1u8; 256 << 20]);
-        assert!(peak_mib().unwrap() >= before.max(block.len() as u64 >> 20));
+        assert!(peak() >= before.max(block.len() as u64 >> 20));
     }
 }

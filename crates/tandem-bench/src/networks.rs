@@ -18,7 +18,7 @@ const ITERATIONS: u64 = 1000;
 pub(crate) fn forward(network: &str, size: &Size, precision: Precision, report: &Report) -> Result<()> {
     let config =
         NetworkConfig { filters: size.filters, precision: precision.of_networks(), ..Default::default() };
-    let (network, _) = build(network, &config, 1, &tandem_ops3d::Device::Cpu)?;
+    let (network, _) = build(network, &config, 1, report.device)?;
     let image = batch(size, 0)?.images;
     report.of(|| {
         network.forward(&image, Pass::Infer)?;
@@ -29,7 +29,7 @@ pub(crate) fn forward(network: &str, size: &Size, precision: Precision, report: 
 /// A training step of one network that learns from labels alone.
 pub(crate) fn step(network: &'static str, size: &Size, precision: Precision, report: &Report) -> Result<()> {
     let config = config(network, size, size.batch, precision)?;
-    let trainer = Trainer::with_method(Box::new(Supervised(network)), &config, &tandem_ops3d::Device::Cpu)?;
+    let trainer = Trainer::with_method(Box::new(Supervised(network)), &config, report.device)?;
     steps(trainer, &batch(size, size.batch)?, report)
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn step(network: &'static str, size: &Size, precision: Precision, rep
 pub(crate) fn dual(size: &Size, precision: Precision, report: &Report) -> Result<()> {
     let labelled = size.batch / 2;
     let config = config("dual-networks", size, labelled, precision)?;
-    steps(Trainer::new(&config, &tandem_ops3d::Device::Cpu)?, &batch(size, labelled)?, report)
+    steps(Trainer::new(&config, report.device)?, &batch(size, labelled)?, report)
 }
 
 fn steps(mut trainer: Trainer, batch: &Batch, report: &Report) -> Result<()> {

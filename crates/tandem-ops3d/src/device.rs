@@ -27,6 +27,11 @@ impl Gpu {
         match *self {}
     }
 
+    /// The most bytes of it that this process held at once.
+    pub fn peak_memory(&self) -> Option<u64> {
+        match *self {}
+    }
+
     /// What is worth knowing of the work so far.
     pub fn remarks(&self) -> Option<String> {
         match *self {}

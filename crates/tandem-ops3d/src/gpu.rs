@@ -42,6 +42,11 @@ impl Gpu {
         self.0.free_memory()
     }
 
+    /// The most bytes of it that this process held at once, where it says.
+    pub fn peak_memory(&self) -> Option<u64> {
+        self.0.peak_memory()
+    }
+
     /// What is worth knowing of the work so far: which convolutions ran by which kernels.
     pub fn remarks(&self) -> Option<String> {
         self.0.remarks()

@@ -11,6 +11,13 @@ pub(super) fn describe(limits: Vec<Value>) -> Value {
     machine
 }
 
+/// Adds what a peer found of it.
+pub(super) fn add(machine: &mut Value, found: &Value) {
+    for (name, value) in found.as_object().into_iter().flatten() {
+        machine[name] = value.clone();
+    }
+}
+
 /// The first line `NAME: VALUE` of a file of the system.
 fn field(path: &str, name: &str) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;

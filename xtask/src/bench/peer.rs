@@ -77,8 +77,19 @@ impl Peer {
         Ok(best)
     }
 
+    /// What a GPU can do at most.
+    pub(super) fn limits(&self, case: &Value) -> Result<Vec<Value>> {
+        let output = self.command(case, &json!({ "layout": "last" })).stderr(Stdio::inherit()).output()?;
+        if !output.status.success() {
+            bail!("PyTorch cannot measure the GPU (see above)");
+        }
+        objects(&output.stdout)
+    }
+
     fn try_layouts(&self, case: &Value, mut setting: Value, best: &mut Vec<Value>) -> Result<()> {
-        for layout in ["first", "last"] {
+        // On a GPU the one that experts take: every start costs seconds of a machine that is lent.
+        let layouts: &[&str] = if text(case, "device") == "cuda" { &["last"] } else { &["first", "last"] };
+        for layout in layouts {
             setting["layout"] = json!(layout);
             self.attempt(case, &setting, best)?;
         }
@@ -92,13 +103,18 @@ impl Peer {
         self.attempt(case, &setting, best)
     }
 
-    /// Measures a case and keeps each result that is faster than what is there. A setting that fails is passed over.
-    fn attempt(&self, case: &Value, setting: &Value, best: &mut Vec<Value>) -> Result<()> {
+    fn command(&self, case: &Value, setting: &Value) -> Command {
         let mut command = Command::new(&self.python);
         command.arg(&self.script).arg(case.to_string()).arg(setting.to_string());
         if let Some(jemalloc) = &self.jemalloc {
             command.env("LD_PRELOAD", jemalloc).env("MALLOC_CONF", MALLOC_CONF);
         }
+        command
+    }
+
+    /// Measures a case and keeps each result that is faster than what is there. A setting that fails is passed over.
+    fn attempt(&self, case: &Value, setting: &Value, best: &mut Vec<Value>) -> Result<()> {
+        let mut command = self.command(case, setting);
         let output = command.stderr(Stdio::piped()).output().with_context(|| format!("{command:?}"))?;
         if !output.status.success() {
             let errors = String::from_utf8_lossy(&output.stderr);

@@ -38,12 +38,15 @@ pub(super) fn markdown(machine: &Value, records: &[Value]) -> String {
 
 fn machine_line(machine: &Value) -> String {
     let mut line = format!(
-        "{} threads of {}, {} GiB; path `{}`.",
+        "{} threads of {}, {} GiB; ",
         machine["threads"],
         text(machine, "processor"),
         number(&machine["memory_gib"], 0),
-        text(machine, "path"),
     );
+    line += &match machine["gpu"].as_str() {
+        Some(gpu) => format!("{gpu}."),
+        None => format!("path `{}`.", text(machine, "path")),
+    };
     if let (Some(torch), Some(allocator)) = (machine["torch"].as_str(), machine["allocator"].as_str()) {
         line += &format!(" PyTorch {torch} with {allocator}.");
     }
@@ -148,9 +151,14 @@ fn limits(machine: &Value, layers: &[&Value]) -> String {
         let rates = of_precision.filter_map(|record| Some((record["ours_gflops"].as_f64()?, *record)));
         rates.max_by(|a, b| a.0.total_cmp(&b.0))
     };
+    let arithmetic = match machine["gpu"].as_str() {
+        Some(_) => ["matrix product, TF32", "matrix product, bf16"],
+        None => ["fused multiply-add, f32", "matrix tiles, bf16"],
+    };
+    let [f32, bf16] = arithmetic.map(str::to_owned);
     let mut rows = vec![
-        vec!["fused multiply-add, f32".to_owned(), number(&machine["fma_gflops"], 0), "GFLOP/s".to_owned()],
-        vec!["matrix tiles, bf16".to_owned(), number(&machine["tile_gflops"], 0), "GFLOP/s".to_owned()],
+        vec![f32, number(&machine["fma_gflops"], 0), "GFLOP/s".to_owned()],
+        vec![bf16, number(&machine["tile_gflops"], 0), "GFLOP/s".to_owned()],
         vec!["copy, read and written".to_owned(), number(&machine["copy_gb_s"], 1), "GB/s".to_owned()],
     ];
     for precision in ["f32", "bf16"] {

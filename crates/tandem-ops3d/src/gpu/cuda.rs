@@ -122,16 +122,20 @@ fn keep_freed_memory(context: &CudaContext) -> Result<()> {
     if pools == 0 {
         bail!("no CUDA device: the GPU or its driver is too old (it has no memory pools)");
     }
+    let (pool, mut threshold) = (pool(context)?, u64::MAX);
+    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // SAFETY: the pool is that of a device; the pointer is to a value of the type that the driver takes.
+    unsafe { sys::cuMemPoolSetAttribute(pool, attribute, std::ptr::from_mut(&mut threshold).cast()) }
+        .result()
+        .map_err(failed)
+}
+
+/// Where all memory of a GPU comes from.
+fn pool(context: &CudaContext) -> Result<sys::CUmemoryPool> {
     let mut pool = std::ptr::null_mut();
-    let mut threshold = u64::MAX;
-    // SAFETY: the device is that of the context; both pointers are to values of the types that the driver takes.
-    unsafe {
-        sys::cuDeviceGetDefaultMemPool(&mut pool, context.cu_device()).result().map_err(failed)?;
-        let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-        sys::cuMemPoolSetAttribute(pool, attribute, std::ptr::from_mut(&mut threshold).cast())
-            .result()
-            .map_err(failed)
-    }
+    // SAFETY: the device is that of the context; the pointer is to a value of the type that the driver takes.
+    unsafe { sys::cuDeviceGetDefaultMemPool(&mut pool, context.cu_device()) }.result().map_err(failed)?;
+    Ok(pool)
 }
 
 impl Machine for Cuda {
@@ -156,6 +160,16 @@ impl Machine for Cuda {
     fn free_memory(&self) -> Option<u64> {
         self.bind().ok()?;
         result::mem_get_info().ok().map(|(free, _)| free as u64)
+    }
+
+    fn peak_memory(&self) -> Option<u64> {
+        let (pool, mut bytes) = (pool(&self.context).ok()?, 0u64);
+        let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
+        // SAFETY: the pool is that of the device; the pointer is to a value of the type that the driver gives.
+        unsafe { sys::cuMemPoolGetAttribute(pool, attribute, std::ptr::from_mut(&mut bytes).cast()) }
+            .result()
+            .ok()?;
+        Some(bytes)
     }
 
     fn remarks(&self) -> Option<String> {

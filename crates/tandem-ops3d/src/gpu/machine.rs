@@ -44,6 +44,11 @@ pub(crate) trait Machine: Send + Sync {
         None
     }
 
+    /// The most bytes that this process ever held at once.
+    fn peak_memory(&self) -> Option<u64> {
+        None
+    }
+
     /// What is worth knowing of the work so far.
     fn remarks(&self) -> Option<String> {
         None
