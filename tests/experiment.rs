@@ -218,6 +218,21 @@ fn the_best_weights_are_scored_on_request() {
     let validation: serde_json::Value = serde_json::from_str(validation.expect("its validation")).unwrap();
     assert_eq!(validation["validation"], summary["scores"]);
 
+    program.run(&["export", "run", "--weights", "best", "-o", "model"]).succeeded();
+    let model: serde_json::Value = serde_json::from_str(&read(program.path("model/model.json"))).unwrap();
+    assert_eq!(model["origin"]["run"]["weights"], "best-on-validation");
+    assert_eq!(
+        (&model["origin"]["run"]["steps"], &model["validation"]),
+        (&summary["steps"], &serde_json::Value::Null)
+    );
+    let card = read(program.path("model/README.md"));
+    assert!(
+        card.contains("did best on its validation scans") && card.contains("No validation scores"),
+        "{card}"
+    );
+    let of_model = ["export", "model", "--weights", "best", "-o", "none"];
+    program.run(&of_model).refused(&["model is a model folder", "one set of weights"]);
+
     run(&program, "plain", &[]).succeeded();
     let plain = ["evaluate", "plain", "--cases", "data/prepared/phantom", "--weights", "best", "-o", "none"];
     program.run(&plain).refused(&["best.safetensors", "training.validate_every", "final weights"]);

@@ -58,7 +58,7 @@ enum Scans {
 
 /// Which of a run's weights are scored.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Weights {
+pub(crate) enum Weights {
     /// Those of the last step.
     Final,
     /// Those of the step that did best on the validation scans, on which their score is therefore too good.

@@ -1,5 +1,6 @@
 //! `tandem export`: the networks of a run as a model folder.
 
+use crate::evaluate::Weights;
 use crate::output::say;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
@@ -21,13 +22,19 @@ pub(crate) struct Arguments {
     /// The folder to be made.
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
+    /// Whose weights: those of the last step, or those of the step that did best on the validation scans.
+    #[arg(long, value_enum, default_value = "final")]
+    weights: Weights,
     /// Writes each network as an ONNX file too.
     #[arg(long)]
     onnx: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let model = Model::open(&arguments.model, &Device::Cpu)?;
+    let model = match arguments.weights {
+        Weights::Final => Model::open(&arguments.model, &Device::Cpu)?,
+        Weights::Best => Model::open_best(&arguments.model, &Device::Cpu)?,
+    };
     if let Origin::Run(run) = &model.record().origin
         && run.weights == Selection::Unfinished
     {

@@ -62,11 +62,23 @@ impl Model {
                            a run, such as runs/NAME, or one that `tandem export` or `tandem import` made";
             return Err(Error::run_file(folder, problem));
         }
-        Self::of_run(folder, device)
+        Self::of_run(folder, TrainedRun::open(folder, device)?)
     }
 
-    fn of_run(folder: &Path, device: &Device) -> Result<Self> {
-        let run = TrainedRun::open(folder, device)?;
+    /// Opens a run folder with the weights that did best on its validation scans, on which their score is therefore too good; the
+    /// record has no scores of them.
+    ///
+    /// # Errors
+    /// Where it is a model folder, and as [`TrainedRun::open_best`].
+    pub fn open_best(folder: &Path, device: &Device) -> Result<Self> {
+        if folder.join(MODEL).exists() {
+            let problem = "is a model folder, which has one set of weights; give the run that it was made of";
+            return Err(Error::run_file(folder, problem));
+        }
+        Self::of_run(folder, TrainedRun::open_best(folder, device)?)
+    }
+
+    fn of_run(folder: &Path, run: TrainedRun) -> Result<Self> {
         let record: RunRecord = read_json(&folder.join(RECORD))?;
         let summary = folder.join(SUMMARY);
         let scores = match run.selection() {

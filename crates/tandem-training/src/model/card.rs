@@ -1,7 +1,7 @@
 //! What a model folder says to people.
 
 use super::{ModelRecord, Origin};
-use crate::ENSEMBLE;
+use crate::{ENSEMBLE, Selection};
 use std::fmt::Write;
 use tandem_volume::prepared::{Names, Normalisation};
 
@@ -66,10 +66,26 @@ fn intensities(normalisation: &[Normalisation]) -> String {
 fn origin(origin: &Origin) -> String {
     match origin {
         Origin::Run(run) => format!(
-            "{} after {} steps on {} labelled and {} unlabelled scans of {} (manifest {}), seed {}",
-            run.method, run.steps, run.labelled, run.unlabelled, run.dataset, run.data_digest, run.seed
+            "{} after {} steps{} on {} labelled and {} unlabelled scans of {} (manifest {}), seed {}",
+            run.method,
+            run.steps,
+            chosen(run.weights),
+            run.labelled,
+            run.unlabelled,
+            run.dataset,
+            run.data_digest,
+            run.seed
         ),
         Origin::Import(file) => format!("imported from {} (SHA-256 {})", file.file, file.sha256),
+    }
+}
+
+/// What people must know of steps that are not the last ones.
+fn chosen(weights: Selection) -> &'static str {
+    match weights {
+        Selection::Final => "",
+        Selection::Unfinished => " (training had not ended)",
+        Selection::BestOnValidation => " (those that did best on its validation scans)",
     }
 }
 
