@@ -180,8 +180,9 @@ fn defaults() -> Value {
         assert!(defaults[table].get(name).is_none(), "{table}.{name} is written: leave it out here");
         defaults[table][name] = value;
     }
-    let AugmentationConfig { patches, strong_view } = AugmentationConfig::default();
-    let named = [("patches", patches.to_string()), ("strong_view", strong_view.to_string())];
+    let augmentation = AugmentationConfig::default();
+    let strong_view = augmentation.strong_view().to_string();
+    let named = [("patches", augmentation.patches.to_string()), ("strong_view", strong_view)];
     defaults["augmentation"] = named.map(|(view, name)| (view.to_owned(), json!(name))).into_iter().collect();
     defaults["evaluation"] = serde_json::to_value(EvaluationConfig::default()).unwrap();
     defaults

@@ -5,34 +5,35 @@ use serde::{Deserialize, Serialize};
 use tandem_augment::{Augmentation, Crop, Drawn};
 
 /// How patches are changed at random: each a table of transforms, or the name of a preset of [`Augmentation`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AugmentationConfig {
     /// What every patch goes through, its image and its label map alike. The paper: nothing but the random crop.
     #[serde(default)]
     pub patches: Augmentation,
-    /// What its strong view goes through after that, for a method that asks for one. It may move no voxel.
-    #[serde(default = "Augmentation::strong")]
-    pub strong_view: Augmentation,
-}
-
-impl Default for AugmentationConfig {
-    fn default() -> Self {
-        AugmentationConfig { patches: Augmentation::default(), strong_view: Augmentation::strong() }
-    }
+    /// What its strong view goes through after that, for a method that asks for one. It may move no voxel. A run of such a method
+    /// writes it down when it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strong_view: Option<Augmentation>,
 }
 
 impl AugmentationConfig {
+    /// What a strong view goes through: the preset `strong`, where nothing is said.
+    pub fn strong_view(&self) -> Augmentation {
+        self.strong_view.clone().unwrap_or_else(Augmentation::strong)
+    }
+
     /// # Errors
     /// Where a setting is out of range or does not suit the patch, or the strong view would move voxels.
     pub(crate) fn check(&self, patch: [usize; 3]) -> Result<()> {
-        for (field, augmentation) in [("patches", &self.patches), ("strong_view", &self.strong_view)] {
+        let strong_view = self.strong_view();
+        for (field, augmentation) in [("patches", &self.patches), ("strong_view", &strong_view)] {
             let named = |error: tandem_augment::AugmentError| {
                 Error::config(format!("augmentation.{field}"), format!("is wrong: {error}"))
             };
             augmentation.check(patch).map_err(named)?;
         }
-        if self.strong_view.is_spatial() {
+        if strong_view.is_spatial() {
             let problem = "must leave voxels where they are in the patch: move turn, flip, affine and elastic to \
                            augmentation.patches";
             return Err(Error::config("augmentation.strong_view", problem));
@@ -74,7 +75,7 @@ mod tests {
         assert!(!serde_json::to_string(&tiny()).unwrap().contains("augment"));
         let named = read(serde_json::json!({ "patches": "flips-and-turns" })).unwrap();
         assert_eq!(named.augmentation.patches, Augmentation::flips_and_turns());
-        assert_eq!(named.augmentation.strong_view, Augmentation::strong());
+        assert_eq!(named.augmentation.strong_view(), Augmentation::strong());
         assert_ne!(named.digest().unwrap(), tiny().digest().unwrap());
         let written = serde_json::to_string(&named).unwrap();
         assert!(written.contains("\"flip\"") && written.contains("\"exponent\":[0.7,1.5]"), "{written}");

@@ -71,7 +71,7 @@ impl Dataset {
     fn draw(&self, case: usize, step: u64, slot: u64) -> Augmented {
         let draws = |purpose| Draws::new(self.seed, purpose, step, slot);
         let ((id, case), size) = (&self.cases[case], self.crop.size());
-        let strong_view = || self.augmentation.strong_view.draw(size, &mut draws("strong view"));
+        let strong_view = || self.augmentation.strong_view().draw(size, &mut draws("strong view"));
         Augmented {
             case: id.clone(),
             crop: self.crop.draw(case.shape(), &mut draws("crop")),

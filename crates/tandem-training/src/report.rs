@@ -95,8 +95,9 @@ fn text(&Report { config, record, kernels, validations, skipped, summary }: &Rep
 /// How patches were changed, where they were.
 fn augmentation(config: &Config) -> Option<String> {
     let AugmentationConfig { patches, strong_view } = &config.augmentation;
+    let view = strong_view.as_ref().map_or_else(String::new, |view| format!("; of a strong view: {view}"));
     let changed = config.augmentation != AugmentationConfig::default();
-    changed.then(|| format!("Augmentation: {patches}; of a strong view: {strong_view}"))
+    changed.then(|| format!("Augmentation: {patches}{view}"))
 }
 
 /// All validations of the run. A step that is chosen by them has a score that is too good.

@@ -176,7 +176,8 @@ pub struct Run {
 
 impl Run {
     /// Checks the settings against the data, and only then makes the run folder. Its `config.json` holds the precision that
-    /// was decided on, and the channels and classes of the data, so that a run which goes on elsewhere keeps them.
+    /// was decided on, the channels and classes of the data, and the strong view of a method that asks for one, so that a run which
+    /// goes on elsewhere, or by a later program, keeps them.
     ///
     /// # Errors
     /// Where a setting does not suit the data, a case or the method is wrong, or the folder exists already;
@@ -184,6 +185,10 @@ impl Run {
     pub fn create(mut setup: Setup<'_>, stop: &AtomicBool, observe: Observer<'_>) -> Result<Self> {
         setup.config.precision = setup.config.precision.decided(&setup.device);
         setup.config.data.complete(PreparedSet::open(setup.prepared)?.manifest());
+        if crate::trainer::method(&setup.config)?.wants_strong_view() {
+            let augmentation = &mut setup.config.augmentation;
+            augmentation.strong_view = Some(augmentation.strong_view());
+        }
         let folder = setup.folder.to_owned();
         let exists =
             || Error::run_file(&folder, "exists already; choose another run folder, or remove this one");

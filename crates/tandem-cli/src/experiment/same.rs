@@ -25,10 +25,14 @@ pub(crate) fn difference(asked: &Config, of_run: &Config) -> Result<Option<Strin
     Ok(first_difference("", &asked, &serde_json::to_value(of_run)?))
 }
 
-/// With what a run decides on when it begins: its precision, and the channels and classes of its data.
+/// With what a run decides on when it begins: its precision, its strong view, and the channels and classes of its data.
 fn decided(mut asked: Config, of_run: &Config) -> Config {
     if asked.precision == Precision::Auto {
         asked.precision = of_run.precision;
+    }
+    let (own, of_begun) = (&mut asked.augmentation, &of_run.augmentation);
+    if own.strong_view.is_none() && of_begun.strong_view == Some(own.strong_view()) {
+        own.strong_view.clone_from(&of_begun.strong_view);
     }
     let of_data = [&of_run.data.channels, &of_run.data.classes];
     for (own, of_run) in [&mut asked.data.channels, &mut asked.data.classes].into_iter().zip(of_data) {
@@ -82,6 +86,17 @@ mod tests {
         assert_eq!(message(|asked| asked.precision = Precision::Auto), None);
         assert_eq!(message(|asked| asked.data.classes = None), None);
         assert_eq!(message(|asked| asked.data.classes = Some(Names::Numbered(2))), None);
+    }
+
+    #[test]
+    fn a_strong_view_that_a_run_wrote_down_is_no_difference_unless_another_one_is_asked_for() {
+        let mut of_run = config();
+        of_run.augmentation.strong_view = Some(of_run.augmentation.strong_view());
+        assert_eq!(difference(&config(), &of_run).unwrap(), None);
+        let mut asked = config();
+        asked.augmentation.strong_view = Some(Default::default());
+        let found = difference(&asked, &of_run).unwrap().unwrap();
+        assert!(found.starts_with("augmentation.strong_view"), "{found}");
     }
 
     #[test]
