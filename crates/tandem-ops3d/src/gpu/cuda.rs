@@ -173,8 +173,7 @@ impl Machine for Cuda {
     }
 
     fn remarks(&self) -> Option<String> {
-        let [asked, refused] = self.convolutions.as_ref()?.counts();
-        Some(format!("cuDNN ran {} kinds of convolution, the own kernels {refused}", asked - refused))
+        Some(self.convolutions.as_ref()?.remarks())
     }
 
     fn allocate(&self, bytes: usize) -> Result<u64> {

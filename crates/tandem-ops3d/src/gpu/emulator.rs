@@ -13,12 +13,16 @@ use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// The kernels whose threads wait for each other.
-const WAITING: [&str; 11] = [
+/// The kernels whose threads wait for each other, in both forms.
+const WAITING: [&str; 15] = [
     "moments",
+    "normalise",
     "gradient_sums",
+    "normalise_backward",
     "head_sums",
+    "head_gradients",
     "class_sums",
+    "class_totals",
     "squares",
     "respond_16",
     "respond_64",
@@ -27,6 +31,9 @@ const WAITING: [&str; 11] = [
     "filter_16",
     "filter_64",
 ];
+
+/// What the name of a kernel's wide form ends with.
+const WIDE: &str = "_wide";
 
 /// What lies before and after lent memory, and its alignment.
 const MARK: [u8; 64] = [0xa5; 64];
@@ -56,7 +63,7 @@ fn compile(precision: Precision) -> std::result::Result<Library, String> {
     SOURCES.iter().for_each(|part| source.push_str(part));
     source.push_str("\nstatic std::vector<Entry> kernels()\n{\n    return {");
     for name in kernels() {
-        source.push_str(&format!("KERNEL({name}, {}), ", WAITING.contains(&name)));
+        source.push_str(&format!("KERNEL({name}, {}), ", WAITING.contains(&name.trim_end_matches(WIDE))));
     }
     source.push_str("};\n}\n");
 

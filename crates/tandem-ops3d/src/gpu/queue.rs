@@ -110,6 +110,25 @@ impl Queue {
         self.launch(kernel, each(count), arguments)
     }
 
+    /// Runs the narrow form of a kernel, or its wide one where images of so many channels allow it; each thread has some
+    /// neighbouring values of `count`.
+    fn run_values(
+        &self,
+        forms: [&'static str; 2],
+        count: usize,
+        channels: usize,
+        arguments: &[Argument],
+    ) -> Result<()> {
+        let (kernel, width) = self.form(forms, channels);
+        self.launch(kernel, each(count / width), arguments)
+    }
+
+    /// The form of a kernel for so many channels, and how many of them a thread has: sixteen bytes, as `stored.cu` has it.
+    fn form(&self, [narrow, wide]: [&'static str; 2], channels: usize) -> (&'static str, usize) {
+        let width = 16 / self.size();
+        if channels % width == 0 { (wide, width) } else { (narrow, 1) }
+    }
+
     /// Bytes of a stored value.
     fn size(&self) -> usize {
         match self.precision {
@@ -188,7 +207,8 @@ impl Queue {
         let partials = self.f64s(2 * blocks * channels)?;
         if of_batch {
             let arguments = [x.into(), (&partials).into(), long(count), Argument::Int(int(channels)?)];
-            self.run("moments", [blocks, 1, 1], &arguments)?;
+            let (kernel, _) = self.form(["moments", "moments_wide"], channels);
+            self.run(kernel, [blocks, 1, 1], &arguments)?;
         }
         let norm = Norm { map: self.f32s(3 * channels)?, kept: self.f64s(2 * channels)?, relu, of_batch };
         let &NormParameters { gamma, beta, running_mean, running_variance, momentum, eps } = parameters;
@@ -207,7 +227,7 @@ impl Queue {
             (&norm.map).into(),
             (&norm.kept).into(),
         ];
-        self.run_each("normalise", channels, &arguments)?;
+        self.run("normalise", [channels, 1, 1], &arguments)?;
         Ok(norm)
     }
 
@@ -233,7 +253,7 @@ impl Queue {
             Argument::Int(int(channels)?),
             long(dims[1..].iter().product()),
         ];
-        self.run_each("activate", count, &arguments)?;
+        self.run_values(["activate", "activate_wide"], count, channels, &arguments)?;
         Ok(to)
     }
 
@@ -251,7 +271,8 @@ impl Queue {
         let (relu, width) = (Argument::Int(norm.relu.into()), Argument::Int(int(channels)?));
         let arguments =
             [middle.into(), grad.into(), (&norm.map).into(), relu, (&partials).into(), long(count), width];
-        self.run("gradient_sums", [blocks, 1, 1], &arguments)?;
+        let (kernel, _) = self.form(["gradient_sums", "gradient_sums_wide"], channels);
+        self.run(kernel, [blocks, 1, 1], &arguments)?;
         let gradient = self.f32s(3 * channels)?;
         let arguments = [
             (&partials).into(),
@@ -266,7 +287,7 @@ impl Queue {
             Argument::Pointer(to.bias),
             (&gradient).into(),
         ];
-        self.run_each("normalise_backward", channels, &arguments)?;
+        self.run("normalise_backward", [channels, 1, 1], &arguments)?;
         let dx = self.stored(count * channels)?;
         let arguments = [
             middle.into(),
@@ -278,7 +299,8 @@ impl Queue {
             long(count * channels),
             width,
         ];
-        self.run_each("activate_backward", count * channels, &arguments)?;
+        let forms = ["activate_backward", "activate_backward_wide"];
+        self.run_values(forms, count * channels, channels, &arguments)?;
         Ok(dx)
     }
 
@@ -294,18 +316,19 @@ impl Queue {
             Argument::Int(int(dims[4])?),
             long(dims[1..].iter().product()),
         ];
-        self.run_each("scale", count, &arguments)?;
+        self.run_values(["scale", "scale_wide"], count, dims[4], &arguments)?;
         Ok(to)
     }
 
     /// Clears a gradient where the output of a ReLU is not positive.
     pub(crate) fn close(&self, y: &Buffer, grad: &Buffer, count: usize) -> Result<()> {
-        self.run_each("close_gradient", count, &[y.into(), grad.into(), long(count)])
+        let forms = ["close_gradient", "close_gradient_wide"];
+        self.run_values(forms, count, count, &[y.into(), grad.into(), long(count)])
     }
 
     /// `y + x` into `y`.
     pub(crate) fn add(&self, x: &Buffer, y: &Buffer, count: usize) -> Result<()> {
-        self.run_each("add", count, &[x.into(), y.into(), long(count)])
+        self.run_values(["add", "add_wide"], count, count, &[x.into(), y.into(), long(count)])
     }
 
     /// What a head makes: planes `(n, k, d, h, w)`.
@@ -358,7 +381,8 @@ impl Queue {
             width,
             kinds,
         ];
-        self.run_each("head_backward", count * channels, &arguments)?;
+        let forms = ["head_backward", "head_backward_wide"];
+        self.run_values(forms, count * channels, channels, &arguments)?;
         let blocks = summing(count, channels);
         let partials = self.f64s(2 * blocks * channels)?;
         for class in 0..classes {
@@ -373,7 +397,8 @@ impl Queue {
                 kinds,
                 Argument::Int(int(class)?),
             ];
-            self.run("head_sums", [blocks, 1, 1], &arguments)?;
+            let (kernel, _) = self.form(["head_sums", "head_sums_wide"], channels);
+            self.run(kernel, [blocks, 1, 1], &arguments)?;
             let [weight, bias] = [to[0] + 4 * (class * channels) as u64, to[1] + 4 * class as u64];
             let arguments = [
                 sums,
@@ -382,7 +407,7 @@ impl Queue {
                 Argument::Pointer(weight),
                 Argument::Pointer(bias),
             ];
-            self.run_each("head_gradients", channels, &arguments)?;
+            self.run("head_gradients", [channels, 1, 1], &arguments)?;
         }
         Ok(dx)
     }

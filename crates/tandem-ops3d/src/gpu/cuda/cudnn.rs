@@ -1,7 +1,7 @@
 //! Convolutions by cuDNN, channels last: f32 by TF32 products, bf16 with f32 sums.
 //!
 //! For each shape an algorithm is chosen once, by cuDNN's own estimate, among those that give the same bits each time. A shape for
-//! which there is none is left to the own kernels.
+//! which there is none, or whose algorithm turns out not to do it, is left to the own kernels.
 
 use super::super::machine::{Job, Kind, int};
 use crate::conv_shape::ConvShape;
@@ -27,6 +27,8 @@ struct Inner {
     stream: Arc<CudaStream>,
     /// None where cuDNN has no algorithm.
     plans: HashMap<(Kind, Precision, ConvShape), Option<Plan>>,
+    /// What it said where its own choice failed, the first time.
+    refusal: Option<CudnnError>,
     /// Address and bytes of the work space, as large as one plan needed so far.
     work: (u64, usize),
 }
@@ -42,6 +44,8 @@ struct Plan {
     algorithm: Algorithm,
     /// Bytes of work space.
     work: usize,
+    /// Whether it did its work once.
+    proven: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -50,6 +54,13 @@ enum Algorithm {
     Spread(sys::cudnnConvolutionBwdDataAlgo_t),
     Filter(sys::cudnnConvolutionBwdFilterAlgo_t),
 }
+
+/// Image and response, weight, convolution.
+type Descriptors = (
+    (sys::cudnnTensorDescriptor_t, sys::cudnnTensorDescriptor_t),
+    sys::cudnnFilterDescriptor_t,
+    sys::cudnnConvolutionDescriptor_t,
+);
 
 struct Tensor(sys::cudnnTensorDescriptor_t);
 struct Filter(sys::cudnnFilterDescriptor_t);
@@ -80,6 +91,12 @@ fn failed(error: CudnnError) -> Error {
     Error::Msg(format!("cuDNN fails: {:?}", error.0))
 }
 
+/// Whether cuDNN says that it does not do what it was asked for, rather than that it failed.
+fn is_refusal(error: CudnnError) -> bool {
+    // "Bad parameter" and "not supported", each with its kinds.
+    (2000..4000).contains(&(error.0 as u32))
+}
+
 fn data_type(precision: Precision) -> sys::cudnnDataType_t {
     match precision {
         Precision::F32 => sys::cudnnDataType_t::CUDNN_DATA_FLOAT,
@@ -90,7 +107,8 @@ fn data_type(precision: Precision) -> sys::cudnnDataType_t {
 impl Convolutions {
     pub(super) fn new(stream: &Arc<CudaStream>) -> Result<Self> {
         let handle = result::create_handle().map_err(failed)?;
-        let inner = Inner { handle, stream: stream.clone(), plans: HashMap::new(), work: (0, 0) };
+        let inner =
+            Inner { handle, stream: stream.clone(), plans: HashMap::new(), refusal: None, work: (0, 0) };
         // SAFETY: both are alive.
         unsafe { result::set_stream(handle, stream.cu_stream().cast()) }.map_err(failed)?;
         Ok(Convolutions(Mutex::new(inner)))
@@ -101,10 +119,13 @@ impl Convolutions {
         format!("{}.{}.{}", version / 10_000, version / 100 % 100, version % 100)
     }
 
-    /// How many kinds of convolution were asked for, and how many of them cuDNN could not do.
-    pub(super) fn counts(&self) -> [usize; 2] {
+    /// How many kinds of convolution cuDNN did and how many it left to the own kernels, in words.
+    pub(super) fn remarks(&self) -> String {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        [inner.plans.len(), inner.plans.values().filter(|plan| plan.is_none()).count()]
+        let refused = inner.plans.values().filter(|plan| plan.is_none()).count();
+        let why = inner.refusal.map_or_else(String::new, |error| format!(" (cuDNN said {:?})", error.0));
+        let done = inner.plans.len() - refused;
+        format!("cuDNN ran {done} kinds of convolution, the own kernels {refused}{why}")
     }
 
     /// Runs a job, or returns false where cuDNN cannot do it.
@@ -121,10 +142,23 @@ impl Convolutions {
         let Some(Some(plan)) = inner.plans.get(&key) else { return Ok(false) };
         let bytes = plan.work;
         inner.make_room(bytes)?;
-        let Some(Some(plan)) = inner.plans.get(&key) else { return Ok(false) };
+        let Inner { handle, plans, refusal, work, .. } = &mut *inner;
+        let Some(kept) = plans.get_mut(&key) else { return Ok(false) };
+        let Some(plan) = kept else { return Ok(false) };
         // SAFETY: the caller's; the work space is as large as the plan wants it.
-        unsafe { plan.run(inner.handle, job, inner.work.0) }.map_err(failed)?;
-        Ok(true)
+        match unsafe { plan.run(*handle, job, work.0) } {
+            Ok(()) => {
+                plan.proven = true;
+                Ok(true)
+            }
+            // An algorithm that was proposed and is refused at its first use has not begun.
+            Err(error) if !plan.proven && is_refusal(error) => {
+                refusal.get_or_insert(error);
+                *kept = None;
+                Ok(false)
+            }
+            Err(error) => Err(failed(error)),
+        }
     }
 }
 
@@ -175,9 +209,16 @@ impl Plan {
         else {
             return Ok(None);
         };
+        let descriptors = ((image.0, response.0), weight.0, convolution.0);
         // SAFETY: all descriptors are alive, and there is room for as many answers as are asked for.
-        let chosen = unsafe { choose(handle, *kind, (image.0, response.0), weight.0, convolution.0) };
-        Ok(chosen.map(|(algorithm, work)| Plan { image, response, weight, convolution, algorithm, work }))
+        let chosen = unsafe { choose(handle, *kind, *precision, descriptors) };
+        let Some((algorithm, work, math)) = chosen else { return Ok(None) };
+        // cuDNN looks at all ways of multiplying, whatever it was asked for: algorithm and work space are for the one it names.
+        // SAFETY: the descriptor is alive.
+        if unsafe { result::set_convolution_math_type(convolution.0, math) }.is_err() {
+            return Ok(None);
+        }
+        Ok(Some(Plan { image, response, weight, convolution, algorithm, work, proven: false }))
     }
 
     /// # Safety
@@ -246,17 +287,20 @@ impl Plan {
     }
 }
 
-/// The algorithm that cuDNN expects to be the fastest of those that may be used, and its work space.
+/// The algorithm that cuDNN expects to be the fastest of those that may be used, its work space, and how it multiplies.
 ///
 /// # Safety
 /// The descriptors are alive.
 unsafe fn choose(
     handle: sys::cudnnHandle_t,
     kind: Kind,
-    (image, response): (sys::cudnnTensorDescriptor_t, sys::cudnnTensorDescriptor_t),
-    weight: sys::cudnnFilterDescriptor_t,
-    convolution: sys::cudnnConvolutionDescriptor_t,
-) -> Option<(Algorithm, usize)> {
+    precision: Precision,
+    ((image, response), weight, convolution): Descriptors,
+) -> Option<(Algorithm, usize, sys::cudnnMathType_t)> {
+    // What is f32 may become TF32, and nothing narrower.
+    let keeps_f32 = |math| {
+        matches!(math, sys::cudnnMathType_t::CUDNN_DEFAULT_MATH | sys::cudnnMathType_t::CUDNN_FMA_MATH)
+    };
     // Each kind has its own function and its own type of answers, of the same fields.
     macro_rules! first {
         ($ask:path, $answer:ty, $wrap:path, $($descriptor:expr),+) => {{
@@ -271,9 +315,10 @@ unsafe fn choose(
                 answer.status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS
                     && answer.determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC
                     && answer.memory <= WORK_SPACE
+                    && (precision == Precision::Bf16 || keeps_f32(answer.mathType))
             };
             let answer = answers.iter().take(count as usize).find(usable)?;
-            Some(($wrap(answer.algo), answer.memory))
+            Some(($wrap(answer.algo), answer.memory, answer.mathType))
         }};
     }
     match kind {

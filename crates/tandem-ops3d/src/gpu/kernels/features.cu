@@ -4,11 +4,11 @@ struct ClassTerms {
     const stored* x;
     const unsigned char* classes;
     int channels, k;
-    __device__ void add(index_t v, int c, double& sum, double& count) const
+    template <int W> __device__ void add(index_t v, int c, double* sums, double*) const
     {
         if (classes[v] != k) return;
-        sum += load(x, v * channels + c);
-        count += 1.0;
+        Values<W> values = load_values<W>(x, v * channels + c);
+        for (int at = 0; at < W; ++at) sums[at] += load(values.values, at);
     }
 };
 
@@ -16,21 +16,28 @@ struct ClassTerms {
 extern "C" __global__ void class_sums(const stored* x, const unsigned char* classes, double* partials, index_t first,
                                       index_t voxels, int channels, int k)
 {
-    sum_channels(ClassTerms{x + first * channels, classes, channels, k}, partials, voxels, channels);
+    sum_channels<1>(ClassTerms{x + first * channels, classes, channels, k}, partials, voxels, channels);
 }
 
-// The sums of one class, of all channels.
+extern "C" __global__ void class_sums_wide(const stored* x, const unsigned char* classes, double* partials,
+                                           index_t first, index_t voxels, int channels, int k)
+{
+    sum_channels<WIDE>(ClassTerms{x + first * channels, classes, channels, k}, partials, voxels, channels);
+}
+
+// The sums of one class, of all channels. A block a channel.
 extern "C" __global__ void class_totals(const double* partials, int blocks, int channels, double* sums)
 {
-    int c = (int)own_index();
-    if (c < channels) sums[c] = total(partials, blocks, 0, channels, c);
+    double sum, none;
+    totals(partials, blocks, channels, blockIdx.x, sum, none);
+    if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
 // The channels of some voxels, f32.
 extern "C" __global__ void take_voxels(const stored* x, const index_t* voxels, float* y, index_t count, int channels)
 {
     index_t i = own_index();
-    if (i < count) y[i] = load(x, voxels[i / channels] * channels + remainder_of(i, channels));
+    if (i < count) y[i] = load(x, voxels[quotient_of(i, channels)] * channels + remainder_of(i, channels));
 }
 
 // Adds the vector of its class to each of some voxels, from voxel `first` on; nothing to a class that has none.
@@ -39,7 +46,7 @@ extern "C" __global__ void add_to_classes(const unsigned char* classes, const fl
 {
     index_t i = own_index();
     if (i >= count) return;
-    int k = classes[i / channels];
+    int k = classes[quotient_of(i, channels)];
     index_t at = first * channels + i;
     if (k < known) store(y, at, load(y, at) + vectors[k * channels + remainder_of(i, channels)]);
 }
@@ -50,6 +57,6 @@ extern "C" __global__ void add_to_voxels(const index_t* voxels, const float* vec
 {
     index_t i = own_index();
     if (i >= count) return;
-    index_t at = voxels[i / channels] * channels + remainder_of(i, channels);
+    index_t at = voxels[quotient_of(i, channels)] * channels + remainder_of(i, channels);
     store(y, at, load(y, at) + vectors[i]);
 }

@@ -8,9 +8,8 @@ extern "C" __global__ void resample(const stored* x, stored* y, index_t count, i
     index_t i = own_index();
     if (i >= count) return;
     int c = remainder_of(i, channels);
-    index_t rest = i / channels;
-    int ox = (int)(rest % w), oy = (int)(rest / w % h), oz = (int)(rest / w / h % d);
-    index_t n = rest / w / h / d;
+    index_t row = quotient_of(quotient_of(i, channels), w), plane = quotient_of(row, h), n = quotient_of(plane, d);
+    int ox = remainder_of(quotient_of(i, channels), w), oy = (int)(row - plane * h), oz = (int)(plane - n * d);
     const int *by_z = starts + oz, *by_y = starts + d + 1 + oy, *by_x = starts + d + 1 + h + 1 + ox;
     float sum = 0.0f;
     for (int tx = by_x[0]; tx < by_x[1]; ++tx) {

@@ -27,15 +27,14 @@ extern "C" __global__ void multiply(float* x, index_t count, double factor)
 
 struct Squares {
     const float* x;
-    __device__ void add(index_t i, int, double& sum, double& count) const
+    template <int W> __device__ void add(index_t i, int, double* sums, double*) const
     {
-        sum += (double)x[i] * (double)x[i];
-        count += 1.0;
+        sums[0] += (double)x[i] * (double)x[i];
     }
 };
 
 // The sum of squares of this block's share; `partials` is (blocks, 2).
 extern "C" __global__ void squares(const float* x, double* partials, index_t count)
 {
-    sum_channels(Squares{x}, partials, count, 1);
+    sum_channels<1>(Squares{x}, partials, count, 1);
 }

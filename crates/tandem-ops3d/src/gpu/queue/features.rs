@@ -26,10 +26,11 @@ impl Queue {
                 width,
                 Argument::Int(int(class)?),
             ];
-            self.run("class_sums", [blocks, 1, 1], &arguments)?;
+            let (kernel, _) = self.form(["class_sums", "class_sums_wide"], channels);
+            self.run(kernel, [blocks, 1, 1], &arguments)?;
             let to = sums.address() + (class * channels * size_of::<f64>()) as u64;
             let arguments = [(&partials).into(), Argument::Int(int(blocks)?), width, Argument::Pointer(to)];
-            self.run_each("class_totals", channels, &arguments)?;
+            self.run("class_totals", [channels, 1, 1], &arguments)?;
         }
         let mut found = vec![0.0; count * channels];
         sums.download(&mut found)?;
