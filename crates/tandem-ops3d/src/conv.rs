@@ -120,7 +120,6 @@ impl Convolution {
     }
 
     /// The geometry, and whether it is run from response to image.
-    #[cfg(any(test, feature = "gpu"))]
     pub(crate) fn geometry(&self) -> (&ConvShape, bool) {
         (&self.shape, self.direction == Direction::Spread)
     }

@@ -2,48 +2,7 @@
 
 use candle_core::Result;
 
-#[cfg(any(test, feature = "gpu"))]
 pub use crate::gpu::Gpu;
-
-/// A GPU that networks run on. This program was built without any.
-#[cfg(not(any(test, feature = "gpu")))]
-#[derive(Clone, Debug)]
-pub enum Gpu {}
-
-#[cfg(not(any(test, feature = "gpu")))]
-impl Gpu {
-    /// Whether cuDNN is there and wanted.
-    pub fn has_cudnn(&self) -> bool {
-        match *self {}
-    }
-
-    /// Whether it has units that multiply matrices of bf16.
-    pub fn multiplies_bf16(&self) -> bool {
-        match *self {}
-    }
-
-    /// Bytes of its memory that nobody uses.
-    pub fn free_memory(&self) -> Option<u64> {
-        match *self {}
-    }
-
-    /// The most bytes of it that this process held at once.
-    pub fn peak_memory(&self) -> Option<u64> {
-        match *self {}
-    }
-
-    /// What is worth knowing of the work so far.
-    pub fn remarks(&self) -> Option<String> {
-        match *self {}
-    }
-}
-
-#[cfg(not(any(test, feature = "gpu")))]
-impl std::fmt::Display for Gpu {
-    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match *self {}
-    }
-}
 
 /// Where networks run. Tensors lie in the memory of the host either way: a pass takes its image to the device and brings back what
 /// the network's heads make, and gradients.

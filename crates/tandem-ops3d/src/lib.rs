@@ -52,7 +52,8 @@ mod deferred;
 mod device;
 mod dropout;
 pub mod elementary;
-#[cfg(any(test, feature = "gpu"))]
+// Without a GPU nobody reads all that kernels and convolutions are told.
+#[cfg_attr(not(any(test, feature = "cuda")), expect(dead_code))]
 mod gpu;
 mod layout;
 pub mod limits;

@@ -11,7 +11,6 @@ mod backward;
 mod estimate;
 mod forward;
 mod layers;
-#[cfg_attr(not(any(test, feature = "gpu")), path = "program/no_gpu.rs")]
 mod on_gpu;
 mod op;
 mod read;

@@ -60,13 +60,11 @@ impl Resampling {
     }
 
     /// Sides of what goes in.
-    #[cfg(any(test, feature = "gpu"))]
     pub(crate) fn source_sides(&self) -> [usize; 3] {
         self.from
     }
 
     /// What each voxel is made of, axis by axis.
-    #[cfg(any(test, feature = "gpu"))]
     pub(crate) fn axes(&self) -> &[Vec<Taps>; 3] {
         &self.axes
     }

@@ -5,6 +5,7 @@ use crate::program::Precision;
 use candle_core::{Result, bail};
 
 /// The sources of the kernels: one program, the file that the others need first.
+#[cfg(any(test, feature = "cuda", feature = "emulator"))]
 pub(crate) const SOURCES: [&str; 8] = [
     include_str!("kernels/stored.cu"),
     include_str!("kernels/pointwise.cu"),
@@ -17,6 +18,7 @@ pub(crate) const SOURCES: [&str; 8] = [
 ];
 
 /// The names of all kernels.
+#[cfg(any(test, feature = "cuda", feature = "emulator"))]
 pub(crate) fn kernels() -> Vec<&'static str> {
     const BEFORE: &str = "extern \"C\" __global__ void ";
     let names = |source: &'static str| source.split(BEFORE).skip(1).filter_map(|rest| rest.split('(').next());
@@ -24,6 +26,7 @@ pub(crate) fn kernels() -> Vec<&'static str> {
 }
 
 /// Defined where activations are stored in bf16.
+#[cfg(any(test, feature = "cuda", feature = "emulator"))]
 pub(crate) const BF16: &str = "STORED_BF16";
 
 /// Threads of a block.
