@@ -1,3 +1,4 @@
+mod gpu_memory;
 mod heads;
 mod one_node;
 
