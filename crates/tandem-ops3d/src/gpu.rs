@@ -13,7 +13,7 @@ pub(crate) mod emulator;
 pub(crate) mod machine;
 mod queue;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use buffer::Buffer;
 pub(crate) use conv::Operands;

@@ -102,7 +102,7 @@ fn wide(values: &[f32]) -> Vec<f64> {
 }
 
 /// A machine with a library of convolutions: plain loops in place of cuDNN, with its layouts.
-struct WithLibrary(Arc<dyn Machine>);
+pub(crate) struct WithLibrary(pub(crate) Arc<dyn Machine>);
 
 impl WithLibrary {
     /// Stored values at an address.

@@ -19,7 +19,7 @@ extern "C" __global__ void follow(float* mean, const float* x, index_t count, do
     if (i < count) mean[i] = mean[i] * (float)stays + x[i] * (float)comes;
 }
 
-extern "C" __global__ void multiply(float* x, index_t count, double factor)
+extern "C" __global__ void multiply_f32(float* x, index_t count, double factor)
 {
     index_t i = own_index();
     if (i < count) x[i] *= (float)factor;

@@ -27,7 +27,7 @@ impl Queue {
     /// Multiplies f32 values.
     pub(crate) fn multiply(&self, x: &Buffer, count: usize, factor: f32) -> Result<()> {
         let arguments = [x.into(), long(count), Argument::Double(factor.into())];
-        self.run_each("multiply", count, &arguments)
+        self.run_each("multiply_f32", count, &arguments)
     }
 
     /// The sums of squares of parts of f32 values, cut by their number alone.

@@ -94,14 +94,17 @@ impl Pass {
         let queue = &tape.queue;
         let middle = queue.stored(dims.iter().product())?;
         let (geometry, spread) = shape.geometry();
+        let from = tape.read(x)?;
         let operands = Operands {
-            from: &tape.read(x)?,
+            from: &from,
             weight: tape.weights.at(conv.weight.start),
             bias: conv.bias.as_ref().map_or(0, |bias| tape.weights.at(bias.start)),
             to: &middle,
             add: false,
         };
         queue.convolve(if spread { Kind::Spread } else { Kind::Respond }, geometry, &operands)?;
+        // What was written for the convolution alone makes room for what follows.
+        drop(from);
 
         let of_batch = matches!(self.mode, Mode::Train { .. });
         let values = dims[..4].iter().product::<usize>();

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::gpu::machine::{Argument, Job, Machine};
+use crate::gpu::tests::WithLibrary;
 use crate::gpu::{Gpu, emulator};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -48,6 +49,9 @@ impl Machine for Counting {
         // SAFETY: the caller's.
         unsafe { self.machine.launch(kernel, precision, grid, arguments) }
     }
+    fn convolves(&self) -> bool {
+        self.machine.convolves()
+    }
     unsafe fn convolve(&self, job: &Job) -> Result<bool> {
         // SAFETY: the caller's.
         unsafe { self.machine.convolve(job) }
@@ -58,7 +62,8 @@ impl Machine for Counting {
 #[test]
 fn steps_on_a_gpu_give_their_memory_back_and_hold_what_is_estimated() {
     let machine = match emulator::emulator() {
-        Ok(machine) => machine,
+        // Work space of convolutions is not counted: a library stands in for them.
+        Ok(machine) => Arc::new(WithLibrary(machine)),
         Err(reason) => {
             eprintln!("SKIPPED: memory on a GPU, for there is {reason}");
             return;
@@ -103,6 +108,6 @@ fn steps_on_a_gpu_give_their_memory_back_and_hold_what_is_estimated() {
         let footprint = sample.program.footprint(dims, precision, &device).unwrap();
         let estimated = footprint.forward.max(footprint.backward) + 4 * of_weights as u64;
         let ratio = peaks[2] as f64 / estimated as f64;
-        assert!((0.8..1.2).contains(&ratio), "{precision:?}: {} held, {estimated} estimated", peaks[2]);
+        assert!((0.9..1.2).contains(&ratio), "{precision:?}: {} held, {estimated} estimated", peaks[2]);
     }
 }
