@@ -40,6 +40,9 @@ pub(crate) fn check(
     bail!("{problem}; --anyway begins all the same")
 }
 
+/// One of the memories that an estimate is about, in bytes.
+type Part = fn(&Estimate) -> u64;
+
 /// Bytes that are there, where the system says.
 struct There {
     memory: Option<u64>,
@@ -66,7 +69,7 @@ fn problem(
     there: &There,
     folder: &Path,
 ) -> Option<String> {
-    let memories: [(&str, fn(&Estimate) -> u64, Option<u64>); 2] = [
+    let memories: [(&str, Part, Option<u64>); 2] = [
         ("memory", |need| need.memory.total(), there.memory),
         ("the GPU's memory", |need| need.gpu, there.gpu),
     ];

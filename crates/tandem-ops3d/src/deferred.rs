@@ -133,7 +133,7 @@ impl VoxelGradient {
         let voxels = Voxels::of(&self.patches, dims)?;
         let channels = voxels.channels;
         let covered = if self.of_classes.is_empty() { 0 } else { voxels.count };
-        if self.classes.len() != covered || self.of_classes.len() % channels.max(1) != 0 {
+        if self.classes.len() != covered || !self.of_classes.len().is_multiple_of(channels.max(1)) {
             bail!("the classes of a gradient do not fit its value {dims:?}");
         }
         let ascending = self.voxels.windows(2).all(|pair| pair[0] < pair[1]);

@@ -4,8 +4,8 @@ use candle_core::Result;
 
 pub use crate::gpu::Gpu;
 
-/// Where networks run. Tensors lie in the memory of the host either way: a pass takes its image to the device and brings back what
-/// the network's heads make, and gradients.
+/// Where networks run, and where their weights lie. Tensors lie in the memory of the host either way: a pass takes its image to the
+/// device and brings back what the network's heads make.
 #[derive(Clone, Debug, Default)]
 pub enum Device {
     /// The processors of the host.

@@ -126,7 +126,7 @@ impl Queue {
     /// The form of a kernel for so many channels, and how many of them a thread has: sixteen bytes, as `stored.cu` has it.
     fn form(&self, [narrow, wide]: [&'static str; 2], channels: usize) -> (&'static str, usize) {
         let width = 16 / self.size();
-        if channels % width == 0 { (wide, width) } else { (narrow, 1) }
+        if channels.is_multiple_of(width) { (wide, width) } else { (narrow, 1) }
     }
 
     /// Bytes of a stored value.
