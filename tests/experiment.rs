@@ -231,7 +231,7 @@ fn the_best_weights_are_scored_on_request() {
         "{card}"
     );
     let of_model = ["export", "model", "--weights", "best", "-o", "none"];
-    program.run(&of_model).refused(&["model is a model folder", "one set of weights"]);
+    program.run(&of_model).refused(&["model: is a model folder", "one set of weights"]);
 
     run(&program, "plain", &[]).succeeded();
     let plain = ["evaluate", "plain", "--cases", "data/prepared/phantom", "--weights", "best", "-o", "none"];

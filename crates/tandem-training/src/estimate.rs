@@ -14,7 +14,8 @@ use tandem_volume::prepared::{Manifest, Split};
 /// Bytes that a run holds at most, by what holds them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Weights, their gradients and momentum of all networks, and the copy of the momentum that goes into a checkpoint.
+    /// Weights, their gradients and momentum of all networks, and the copies of weights and momentum that go into a checkpoint; where
+    /// the networks run on a GPU, these copies alone.
     pub weights: u64,
     /// Activations and their gradients in a training step, or in a window of inference where that is more; none where the networks
     /// run on a GPU.
@@ -64,14 +65,15 @@ impl Estimate {
         let networks = sizes(config, method.as_ref(), device)?;
         let voxels = Voxels::of(config, scans);
         let mut memory = memory(config, method.as_ref(), &networks, &voxels);
+        let [there, copies] = vectors(&networks);
         let gpu = match device {
-            Device::Cpu => 0,
+            Device::Cpu => {
+                memory.weights = there + copies;
+                0
+            }
             Device::Cuda(_) => {
-                let gpu = memory.weights + memory.activations;
-                // On the host, what goes into a checkpoint: of what is trained the weights and their momentum.
-                memory.weights /= 2;
-                memory.activations = 0;
-                gpu
+                memory.weights = copies;
+                there + std::mem::take(&mut memory.activations)
             }
         };
         let of_weights: u64 = networks
@@ -109,15 +111,24 @@ fn batch(config: &Config, method: &dyn Method) -> usize {
     training.batch_labelled + if method.uses_unlabelled() { training.batch_unlabelled } else { 0 }
 }
 
+/// Bytes of the vectors of weights: where the networks run, and of their copies that go into a checkpoint.
+fn vectors(networks: &[(Role, Sizes)]) -> [u64; 2] {
+    let mut bytes = [0, 0];
+    for (role, sizes) in networks {
+        // An average has neither gradient nor momentum.
+        let counts = if *role == Role::Trained { [3, 2] } else { [1, 1] };
+        for (bytes, count) in bytes.iter_mut().zip(counts) {
+            *bytes += 4 * count * sizes.training.weights as u64;
+        }
+    }
+    bytes
+}
+
+/// What a run holds besides the vectors of its weights.
 fn memory(config: &Config, method: &dyn Method, networks: &[(Role, Sizes)], voxels: &Voxels) -> Memory {
     let [classes, channels] =
         [config.data.class_count(), config.data.channel_count()].map(|count| count as u64);
     let trained = || networks.iter().filter(|(role, _)| *role == Role::Trained).map(|(_, sizes)| sizes);
-    let weights = networks.iter().map(|(role, sizes)| {
-        // An average has neither gradient nor momentum.
-        let vectors = if *role == Role::Trained { 4 } else { 1 };
-        4 * vectors * sizes.training.weights as u64
-    });
     // All networks have run before the first of them is differentiated.
     let kept: u64 = trained().map(|sizes| sizes.training.passes.kept).sum();
     let of_passes = |sizes: &Sizes| {
@@ -133,7 +144,7 @@ fn memory(config: &Config, method: &dyn Method, networks: &[(Role, Sizes)], voxe
     let in_batch = patches * patch;
     let views = 1 + u64::from(method.wants_strong_view());
     Memory {
-        weights: weights.sum(),
+        weights: 0,
         activations: (training.max(window) as f64 * KEPT_SHARE) as u64,
         // Of each head the logits, the gradient of the losses, and its sums in the graph; of an average the logits, and
         // its softmax and logarithm.
@@ -227,7 +238,8 @@ mod tests {
     fn an_average_costs_its_weights_and_what_it_says_but_no_gradient() {
         let of = |method: &str| full(|c| c.method.name = method.into());
         let (alone, averaged) = (of("supervised"), of("mean-teacher"));
-        assert_eq!(averaged.weights - alone.weights, 4 * 9_448_866);
+        // It, and its copy in a checkpoint.
+        assert_eq!(averaged.weights - alone.weights, 2 * 4 * 9_448_866);
         // Twice the patches; five vectors of the student's, three of the average's.
         assert_eq!(averaged.losses * 5, alone.losses * 2 * 8);
     }
@@ -236,7 +248,7 @@ mod tests {
     fn weights_are_counted_and_activations_grow_with_the_patch() {
         let memory = full(|_| {});
         // docs/method.md: 9,448,866 and 17,930,354 parameters.
-        assert_eq!(memory.weights, 16 * (9_448_866 + 17_930_354));
+        assert_eq!(memory.weights, 5 * 4 * (9_448_866 + 17_930_354));
         let half = full(|c| c.training.patch = [112, 112, 48]);
         let ratio = memory.activations as f64 / half.activations as f64;
         assert!((ratio - 80.0 / 48.0).abs() < 0.05, "{ratio}");
