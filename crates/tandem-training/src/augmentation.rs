@@ -73,7 +73,8 @@ mod tests {
     #[test]
     fn settings_without_it_keep_their_digest_and_those_with_it_keep_every_number() {
         assert!(!serde_json::to_string(&tiny()).unwrap().contains("augment"));
-        let named = read(serde_json::json!({ "patches": "flips-and-turns" })).unwrap();
+        let named =
+            read(serde_json::json!({ "patches": "flips-and-turns", "strong_view": "strong" })).unwrap();
         assert_eq!(named.augmentation.patches, Augmentation::flips_and_turns());
         assert_eq!(named.augmentation.strong_view(), Augmentation::strong());
         assert_ne!(named.digest().unwrap(), tiny().digest().unwrap());
