@@ -59,6 +59,9 @@ impl Voxels {
         if patches.start > patches.end || patches.end > n {
             bail!("patches {patches:?} are not among the {n} of a value");
         }
+        if channels == 0 {
+            bail!("a value without channels has no voxels to look at");
+        }
         let patch = d * h * width;
         Ok(Voxels { first: patches.start * patch, count: patches.len() * patch, width, channels })
     }

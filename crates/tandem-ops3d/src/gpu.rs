@@ -10,7 +10,7 @@ mod conv;
 pub(crate) mod cuda;
 #[cfg(any(test, feature = "emulator"))]
 pub(crate) mod emulator;
-pub(crate) mod machine;
+mod machine;
 mod queue;
 #[cfg(test)]
 pub(crate) mod tests;

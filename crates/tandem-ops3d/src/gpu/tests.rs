@@ -9,6 +9,7 @@ use crate::reference;
 use candle_core::Result;
 use half::bf16;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tandem_random::Draws;
 
 /// The machines that kernels are tested on; a line says which of them are not there.
@@ -16,7 +17,7 @@ fn machines() -> Vec<Arc<dyn Machine>> {
     let mut found: Vec<Arc<dyn Machine>> = Vec::new();
     match super::emulator::emulator() {
         Ok(machine) => {
-            found.push(Arc::new(WithLibrary(machine.clone())));
+            found.push(Arc::new(WithLibrary::new(machine.clone())));
             found.push(machine);
         }
         Err(reason) => eprintln!("SKIPPED: the emulated kernels, for there is {reason}"),
@@ -102,14 +103,23 @@ fn wide(values: &[f32]) -> Vec<f64> {
 }
 
 /// A machine with a library of convolutions: plain loops in place of cuDNN, with its layouts.
-pub(crate) struct WithLibrary(pub(crate) Arc<dyn Machine>);
+/// It counts the bytes that it has lent: now, and at most.
+pub(crate) struct WithLibrary {
+    machine: Arc<dyn Machine>,
+    pub(crate) live: AtomicUsize,
+    pub(crate) peak: AtomicUsize,
+}
 
 impl WithLibrary {
+    pub(crate) fn new(machine: Arc<dyn Machine>) -> Self {
+        WithLibrary { machine, live: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
+    }
+
     /// Stored values at an address.
     fn read(&self, job: &Job, address: u64, len: usize) -> Result<Vec<f32>> {
         let mut bytes = vec![0; len * size(job)];
         // SAFETY: the job says so.
-        unsafe { self.0.download(address, &mut bytes)? };
+        unsafe { self.machine.download(address, &mut bytes)? };
         let f32s = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         Ok(match job.precision {
             Precision::F32 => bytes.chunks(4).map(f32s).collect(),
@@ -128,7 +138,7 @@ impl WithLibrary {
             Precision::Bf16 => values.iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect(),
         };
         // SAFETY: the job says so.
-        unsafe { self.0.upload(&bytes, address) }
+        unsafe { self.machine.upload(&bytes, address) }
     }
 }
 
@@ -138,26 +148,29 @@ fn size(job: &Job) -> usize {
 
 impl Machine for WithLibrary {
     fn describe(&self) -> String {
-        self.0.describe()
+        self.machine.describe()
     }
     fn allocate(&self, bytes: usize) -> Result<u64> {
-        self.0.allocate(bytes)
+        let live = self.live.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.peak.fetch_max(live, Ordering::Relaxed);
+        self.machine.allocate(bytes)
     }
     unsafe fn release(&self, address: u64, bytes: usize) {
+        self.live.fetch_sub(bytes, Ordering::Relaxed);
         // SAFETY: the caller's.
-        unsafe { self.0.release(address, bytes) }
+        unsafe { self.machine.release(address, bytes) }
     }
     unsafe fn clear(&self, address: u64, bytes: usize) -> Result<()> {
         // SAFETY: the caller's.
-        unsafe { self.0.clear(address, bytes) }
+        unsafe { self.machine.clear(address, bytes) }
     }
     unsafe fn upload(&self, from: &[u8], address: u64) -> Result<()> {
         // SAFETY: the caller's.
-        unsafe { self.0.upload(from, address) }
+        unsafe { self.machine.upload(from, address) }
     }
     unsafe fn download(&self, address: u64, to: &mut [u8]) -> Result<()> {
         // SAFETY: the caller's.
-        unsafe { self.0.download(address, to) }
+        unsafe { self.machine.download(address, to) }
     }
     unsafe fn launch(
         &self,
@@ -167,7 +180,7 @@ impl Machine for WithLibrary {
         arguments: &[Argument],
     ) -> Result<()> {
         // SAFETY: the caller's.
-        unsafe { self.0.launch(kernel, precision, grid, arguments) }
+        unsafe { self.machine.launch(kernel, precision, grid, arguments) }
     }
     fn convolves(&self) -> bool {
         true

@@ -1,80 +1,23 @@
 //! What a program holds on a GPU, counted on the emulated one.
 
 use super::*;
-use crate::gpu::machine::{Argument, Job, Machine};
 use crate::gpu::tests::WithLibrary;
 use crate::gpu::{Gpu, emulator};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// A machine that counts the bytes it has lent: now, and at most.
-struct Counting {
-    machine: Arc<dyn Machine>,
-    live: AtomicUsize,
-    peak: AtomicUsize,
-}
-
-impl Machine for Counting {
-    fn describe(&self) -> String {
-        self.machine.describe()
-    }
-    fn allocate(&self, bytes: usize) -> Result<u64> {
-        let live = self.live.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.peak.fetch_max(live, Ordering::Relaxed);
-        self.machine.allocate(bytes)
-    }
-    unsafe fn release(&self, address: u64, bytes: usize) {
-        self.live.fetch_sub(bytes, Ordering::Relaxed);
-        // SAFETY: the caller's.
-        unsafe { self.machine.release(address, bytes) }
-    }
-    unsafe fn clear(&self, address: u64, bytes: usize) -> Result<()> {
-        // SAFETY: the caller's.
-        unsafe { self.machine.clear(address, bytes) }
-    }
-    unsafe fn upload(&self, from: &[u8], address: u64) -> Result<()> {
-        // SAFETY: the caller's.
-        unsafe { self.machine.upload(from, address) }
-    }
-    unsafe fn download(&self, address: u64, to: &mut [u8]) -> Result<()> {
-        // SAFETY: the caller's.
-        unsafe { self.machine.download(address, to) }
-    }
-    unsafe fn launch(
-        &self,
-        kernel: &'static str,
-        precision: Precision,
-        grid: [usize; 3],
-        arguments: &[Argument],
-    ) -> Result<()> {
-        // SAFETY: the caller's.
-        unsafe { self.machine.launch(kernel, precision, grid, arguments) }
-    }
-    fn convolves(&self) -> bool {
-        self.machine.convolves()
-    }
-    unsafe fn convolve(&self, job: &Job) -> Result<bool> {
-        // SAFETY: the caller's.
-        unsafe { self.machine.convolve(job) }
-    }
-}
+use std::sync::atomic::Ordering;
 
 /// Steps hold as much as each other, return all of it but weights and momentum, and hold what the estimate says.
 #[test]
 fn steps_on_a_gpu_give_their_memory_back_and_hold_what_is_estimated() {
     let machine = match emulator::emulator() {
-        // Work space of convolutions is not counted: a library stands in for them.
-        Ok(machine) => Arc::new(WithLibrary(machine)),
+        Ok(machine) => machine,
         Err(reason) => {
             eprintln!("SKIPPED: memory on a GPU, for there is {reason}");
             return;
         }
     };
     for precision in [Precision::F32, Precision::Bf16] {
-        let counting = Arc::new(Counting {
-            machine: machine.clone(),
-            live: AtomicUsize::new(0),
-            peak: AtomicUsize::new(0),
-        });
+        // Work space of convolutions is not counted: a library stands in for them.
+        let counting = Arc::new(WithLibrary::new(machine.clone()));
         let device = crate::Device::Cuda(Gpu(counting.clone()));
         let sample = sample_on(&device);
         let dims = [2, 2, 16, 12, 20];
