@@ -35,7 +35,7 @@ impl Segmenter for Uneven {
         Ok(Output {
             features: logits.clone().into(),
             features_dropped: logits.clone().into(),
-            logits,
+            logits: logits.into(),
             extra: BTreeMap::new(),
         })
     }
@@ -84,7 +84,7 @@ fn whole(network: &Uneven, image: &Array3<f32>, window: &SlidingWindow) -> Array
                         (1, 1, patch[0], patch[1], patch[2]),
                         &Device::Cpu,
                     );
-                    let logits = network.forward(&input.unwrap(), Pass::Infer).unwrap().logits;
+                    let logits = network.forward(&input.unwrap(), Pass::Infer).unwrap().logits.get().unwrap();
                     let logits = logits.flatten_all().unwrap().to_vec1::<f32>().unwrap();
                     let shape = (CLASSES, patch[0], patch[1], patch[2]);
                     let logits = Array4::from_shape_vec(shape, logits).unwrap();
@@ -199,7 +199,7 @@ fn mirror_images_are_turned_back() {
             Ok(Output {
                 features: logits.clone().into(),
                 features_dropped: logits.clone().into(),
-                logits,
+                logits: logits.into(),
                 extra: BTreeMap::new(),
             })
         }

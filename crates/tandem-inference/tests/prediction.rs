@@ -43,7 +43,7 @@ impl Segmenter for Sloped {
         Ok(Output {
             features: logits.clone().into(),
             features_dropped: logits.clone().into(),
-            logits,
+            logits: logits.into(),
             extra: BTreeMap::new(),
         })
     }

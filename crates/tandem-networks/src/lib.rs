@@ -12,7 +12,7 @@
 //! assert!(parameters.get("block_one.conv.0.weight").is_some());
 //!
 //! let images = Tensor::zeros((1, 1, 32, 32, 16), DType::F32, &Device::Cpu)?; // (N, C, D, H, W)
-//! let logits = vnet.forward(&images, Pass::Infer)?.logits; // (N, K, D, H, W)
+//! let logits = vnet.forward(&images, Pass::Infer)?.logits.get()?; // (N, K, D, H, W)
 //! assert_eq!(logits.dims(), [1, 2, 32, 32, 16]);
 //! let labels = logits.argmax(1)?; // (N, D, H, W)
 //! assert_eq!(labels.dims(), [1, 32, 32, 16]);

@@ -8,8 +8,8 @@ pub use tandem_ops3d::program::Mode as Pass;
 /// What a network returns.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// `(N, K, D, H, W)`, before the softmax.
-    pub logits: Tensor,
+    /// `(N, K, D, H, W)`, before the softmax: where the network ran, until they are asked for.
+    pub logits: Deferred,
     /// `(N, C, D, H, W)`: the input of the head before its dropout. Not to be had after [`Pass::Infer`].
     pub features: Deferred,
     /// The same after dropout: what the head saw.

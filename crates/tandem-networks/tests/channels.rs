@@ -30,7 +30,7 @@ fn run(
     parameters
         .load(&tensors.into_iter().map(|(name, tensor)| (name.clone(), values(&name, tensor))).collect())
         .unwrap();
-    let logits = network.forward(image, Pass::Evaluate).unwrap().logits;
+    let logits = network.forward(image, Pass::Evaluate).unwrap().logits.get().unwrap();
     logits.sqr().unwrap().mean_all().unwrap().backward().unwrap();
     (logits, parameters.take_gradient().unwrap().unwrap())
 }

@@ -138,7 +138,10 @@ fn main() -> Result<()> {
     for index in 0..repetitions {
         let ready = run()?;
         // Two losses whose gradient is there already.
-        let bare = ready.0.iter().map(|p| with_gradients(0.0, &[(&p.logits, p.logits.detach())]));
+        let bare = ready.0.iter().map(|p| {
+            let logits = p.logits.get()?;
+            with_gradients(0.0, &[(&logits, logits.detach())])
+        });
         let bare = bare.collect::<Result<Vec<_>>>()?;
         drop(ready);
         peak();

@@ -58,7 +58,7 @@ pub use methods::{
     Tandem, TandemOptions, UaMt, UaMtOptions, UncertaintyDirection, UncertaintyRegion, Urpc, UrpcOptions,
     WinnerCriterion, build, names, preset,
 };
-pub use scores::{Detached, Live, Scores, loss_of};
+pub use scores::{Detached, Gradient, Live, Scores, loss_of};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/adding-a-method.md")]

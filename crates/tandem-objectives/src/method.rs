@@ -62,8 +62,8 @@ impl Step {
 /// What a network said about a batch (see `Output` of the networks' crate).
 #[derive(Clone, Debug)]
 pub struct Prediction {
-    /// `(N, K, D, H, W)`.
-    pub logits: Tensor,
+    /// `(N, K, D, H, W)`: class scores before the softmax. See [`Scores`](crate::Scores).
+    pub logits: Deferred,
     /// `(N, C, D, H, W)`: the head's input before its dropout.
     pub features: Deferred,
     /// The same after dropout.

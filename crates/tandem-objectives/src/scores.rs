@@ -5,44 +5,57 @@ use crate::planes::{self, SPAN, Span};
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 use std::ops::Range;
-use tandem_ops3d::Workspace;
+use std::sync::OnceLock;
 use tandem_ops3d::elementary::{exp, ln_1p};
+use tandem_ops3d::{ClassScores, Deferred, LogitsGradient, Workspace};
 
 /// The softmax and log-softmax of a batch of logits, computed once and read by every loss.
 ///
-/// Losses take a range of its patches, either [`Live`] (they add to a gradient) or [`Detached`] (they only look).
+/// Losses take a range of its patches, either [`Live`] (they add to a gradient) or [`Detached`] (they only look). Where a network
+/// runs on a GPU its logits stay there, and so does the work of those losses that have a kernel; for the others both softmaxes
+/// are copied to the host once.
 pub struct Scores {
-    logits: Tensor,
+    logits: Deferred,
     classes: usize,
     patches: usize,
     /// Voxels of a patch.
     voxels: usize,
-    /// As planes, in the order of the logits.
+    on_gpu: Option<ClassScores>,
+    on_host: OnceLock<OnHost>,
+}
+
+/// As planes, in the order of the logits.
+struct OnHost {
     probabilities: Workspace,
     log_probabilities: Workspace,
 }
 
+/// The gradient of some losses with respect to a batch of logits, zero at first.
+pub struct Gradient {
+    len: usize,
+    /// Nothing until a loss on the host adds to it.
+    on_host: Vec<f32>,
+    /// Nothing until a loss on a GPU adds to it.
+    on_gpu: Option<LogitsGradient>,
+}
+
 impl Scores {
-    /// Reads logits of shape `(N, K, D, H, W)`.
+    /// Reads logits of shape `(N, K, D, H, W)`: what a network made, or any tensor.
     ///
     /// # Errors
-    /// Where the logits are not f32 on the CPU, have another rank or fewer than two classes.
-    pub fn new(logits: &Tensor) -> Result<Self> {
-        let (patches, classes, d, h, w) = logits.dims5()?;
+    /// Where the logits are not f32 on the CPU or left on a GPU by a network, have another rank, or classes that are not 2 to 254.
+    pub fn new(logits: impl Into<Deferred>) -> Result<Self> {
+        let logits = logits.into();
+        let [patches, classes, d, h, w] = logits.dims()?;
         if !(2..=254).contains(&classes) {
             bail!("logits need 2 to 254 classes, background included; these have {classes}");
         }
-        let voxels = d * h * w;
-        let [mut probabilities, mut log_probabilities] =
-            [(); 2].map(|()| Workspace::take(patches * classes * voxels));
-        let p = planes::spans_mut(&mut probabilities, classes, voxels).into_par_iter();
-        let log_p = planes::spans_mut(&mut log_probabilities, classes, voxels).into_par_iter();
-        planes::with_slice(&logits.detach().contiguous()?, |logits| {
-            p.zip(log_p).for_each(|((span, mut p), (_, mut log_p))| {
-                softmax(|class| &logits[span.of_class(class, classes)], &mut p, &mut log_p);
-            });
-        })?;
-        Ok(Scores { logits: logits.clone(), classes, patches, voxels, probabilities, log_probabilities })
+        let on_gpu = logits.class_scores()?;
+        let scores = Scores { logits, classes, patches, voxels: d * h * w, on_gpu, on_host: OnceLock::new() };
+        if scores.on_gpu.is_none() {
+            scores.on_host()?;
+        }
+        Ok(scores)
     }
 
     /// Number of classes, background included.
@@ -55,45 +68,79 @@ impl Scores {
         self.patches
     }
 
-    /// The tensor that was read.
-    pub fn logits(&self) -> &Tensor {
+    /// What was read.
+    pub fn logits(&self) -> &Deferred {
         &self.logits
     }
 
     /// A gradient of zeros for [`Self::live`] to add to.
-    pub fn zero_gradient(&self) -> Vec<f32> {
-        vec![0.0; self.probabilities.len()]
+    pub fn zero_gradient(&self) -> Gradient {
+        Gradient { len: self.len(), on_host: Vec::new(), on_gpu: None }
     }
 
     /// Some patches as constants.
+    ///
+    /// # Panics
+    /// Where the batch has not as many.
     pub fn detached(&self, patches: Range<usize>) -> Detached<'_> {
-        let range = self.range(&patches);
-        Detached {
-            classes: self.classes,
-            patches: patches.len(),
-            voxels: self.voxels,
-            probabilities: &self.probabilities[range.clone()],
-            log_probabilities: &self.log_probabilities[range],
-        }
+        let (first, count) = (patches.start, patches.len());
+        assert!(first + count <= self.patches, "patches {patches:?} are not among {}", self.patches);
+        Detached { scores: self, first, patches: count }
     }
 
     /// Some patches whose losses add to a gradient that [`Self::zero_gradient`] made.
-    pub fn live<'a>(&'a self, patches: Range<usize>, gradient: &'a mut [f32]) -> Live<'a> {
-        let range = self.range(&patches);
-        Live { scores: self.detached(patches), gradient: &mut gradient[range] }
+    ///
+    /// # Panics
+    /// As [`Self::detached`].
+    pub fn live<'a>(&'a self, patches: Range<usize>, gradient: &'a mut Gradient) -> Live<'a> {
+        Live { scores: self.detached(patches), gradient }
     }
 
-    /// A gradient in the shape of the logits.
+    /// A scalar of candle's graph: a loss of this value and gradient.
     ///
     /// # Errors
-    /// Where it has another size.
-    pub fn gradient_tensor(&self, gradient: Vec<f32>) -> Result<Tensor> {
-        Tensor::from_vec(gradient, self.logits.shape(), self.logits.device())
+    /// Where the gradient is that of other logits, or the device fails.
+    pub fn loss(&self, value: f64, gradient: Gradient) -> Result<Tensor> {
+        let Some(gpu) = &self.on_gpu else {
+            return with_gradients(value, &[(&self.logits.get()?, self.gradient_tensor(gradient)?)]);
+        };
+        let mut sum = gradient.on_gpu.map_or_else(|| gpu.gradient(), Ok)?;
+        if !gradient.on_host.is_empty() {
+            sum.add(&gradient.on_host)?;
+        }
+        gpu.loss(value, sum)
     }
 
-    fn range(&self, patches: &Range<usize>) -> Range<usize> {
-        let patch = self.voxels * self.classes;
-        patches.start * patch..patches.end * patch
+    /// A gradient on the host, in the shape of the logits.
+    pub(crate) fn gradient_tensor(&self, mut gradient: Gradient) -> Result<Tensor> {
+        gradient.on_host();
+        Tensor::from_vec(gradient.on_host, &self.logits.dims()?, &candle_core::Device::Cpu)
+    }
+
+    /// Values of all patches.
+    fn len(&self) -> usize {
+        self.patches * self.classes * self.voxels
+    }
+
+    fn on_host(&self) -> Result<&OnHost> {
+        if let Some(planes) = self.on_host.get() {
+            return Ok(planes);
+        }
+        let [mut probabilities, mut log_probabilities] = [(); 2].map(|()| Workspace::take(self.len()));
+        match &self.on_gpu {
+            Some(gpu) => gpu.to_host(&mut probabilities, &mut log_probabilities)?,
+            None => {
+                let (classes, voxels) = (self.classes, self.voxels);
+                let p = planes::spans_mut(&mut probabilities, classes, voxels).into_par_iter();
+                let log_p = planes::spans_mut(&mut log_probabilities, classes, voxels).into_par_iter();
+                planes::with_slice(&self.logits.get()?.detach().contiguous()?, |logits| {
+                    p.zip(log_p).for_each(|((span, mut p), (_, mut log_p))| {
+                        softmax(|class| &logits[span.of_class(class, classes)], &mut p, &mut log_p);
+                    });
+                })?;
+            }
+        }
+        Ok(self.on_host.get_or_init(|| OnHost { probabilities, log_probabilities }))
     }
 }
 
@@ -113,27 +160,42 @@ impl Scores {
 /// assert!(loss.backward()?.get(&logits).is_some());
 /// # Ok::<(), candle_core::Error>(())
 /// ```
-pub fn loss_of(logits: &Tensor, loss: impl FnOnce(&mut Live<'_>) -> Result<f64>) -> Result<Tensor> {
+pub fn loss_of(
+    logits: impl Into<Deferred>,
+    loss: impl FnOnce(&mut Live<'_>) -> Result<f64>,
+) -> Result<Tensor> {
     let scores = Scores::new(logits)?;
     let mut gradient = scores.zero_gradient();
     let value = loss(&mut scores.live(0..scores.patches(), &mut gradient))?;
-    with_gradients(value, &[(logits, scores.gradient_tensor(gradient)?)])
+    scores.loss(value, gradient)
+}
+
+impl Gradient {
+    fn on_host(&mut self) -> &mut [f32] {
+        self.on_host.resize(self.len, 0.0);
+        &mut self.on_host
+    }
+
+    fn on_gpu(&mut self, scores: &ClassScores) -> Result<&mut LogitsGradient> {
+        match &mut self.on_gpu {
+            Some(gradient) => Ok(gradient),
+            none => Ok(none.insert(scores.gradient()?)),
+        }
+    }
 }
 
 /// Class probabilities of some patches as constants to the gradient.
 #[derive(Clone, Copy)]
 pub struct Detached<'a> {
-    classes: usize,
+    scores: &'a Scores,
+    first: usize,
     patches: usize,
-    voxels: usize,
-    probabilities: &'a [f32],
-    log_probabilities: &'a [f32],
 }
 
 impl<'a> Detached<'a> {
     /// Number of classes, background included.
     pub fn classes(&self) -> usize {
-        self.classes
+        self.scores.classes
     }
 
     /// Number of patches.
@@ -143,24 +205,76 @@ impl<'a> Detached<'a> {
 
     /// Number of voxels, over all patches.
     pub fn voxels(&self) -> usize {
-        self.patches * self.voxels
+        self.patches * self.scores.voxels
     }
 
     /// Softmax of every voxel, `(patch, class, i, j, k)`.
-    pub fn probabilities(&self) -> &'a [f32] {
-        self.probabilities
-    }
-
-    /// Log-softmax of every voxel, `(patch, class, i, j, k)`.
-    pub fn log_probabilities(&self) -> &'a [f32] {
-        self.log_probabilities
+    ///
+    /// # Errors
+    /// Where a GPU fails.
+    pub fn probabilities(&self) -> Result<&'a [f32]> {
+        Ok(self.on_host()?.probabilities)
     }
 
     /// The likeliest class of every voxel, `(patch, i, j, k)`; the lowest one of several.
-    pub fn labels(&self) -> Vec<u8> {
-        self.per_voxel(|span, labels| self.likeliest(span, labels, &mut [0.0; SPAN]))
+    ///
+    /// # Errors
+    /// Where a GPU fails.
+    pub fn labels(&self) -> Result<Vec<u8>> {
+        if let Some((gpu, patches)) = self.on_gpu() {
+            return gpu.labels(patches);
+        }
+        let read = self.on_host()?;
+        Ok(read.per_voxel(|span, labels| read.likeliest(span, labels, &mut [0.0; SPAN])))
     }
 
+    /// The scores as planes on the host.
+    pub(crate) fn on_host(self) -> Result<Planes<'a>> {
+        let Scores { classes, voxels, .. } = *self.scores;
+        let OnHost { probabilities, log_probabilities } = self.scores.on_host()?;
+        let range = self.range();
+        Ok(Planes {
+            classes,
+            patches: self.patches,
+            voxels,
+            probabilities: &probabilities[range.clone()],
+            log_probabilities: &log_probabilities[range],
+        })
+    }
+
+    /// The scores where they are on a GPU, and which patches these are there.
+    pub(crate) fn on_gpu(self) -> Option<(&'a ClassScores, Range<usize>)> {
+        let patches = self.first..self.first + self.patches;
+        self.scores.on_gpu.as_ref().map(|gpu| (gpu, patches))
+    }
+
+    /// Where its values lie among those of the batch.
+    fn range(self) -> Range<usize> {
+        let patch = self.scores.voxels * self.scores.classes;
+        self.first * patch..(self.first + self.patches) * patch
+    }
+
+    pub(crate) fn check_voxels(&self, what: &str, count: usize) -> Result<()> {
+        if count != self.voxels() {
+            bail!("{what} cover {count} voxels, the logits {}", self.voxels());
+        }
+        Ok(())
+    }
+}
+
+/// Class probabilities of some patches on the host.
+#[derive(Clone, Copy)]
+pub(crate) struct Planes<'a> {
+    pub(crate) classes: usize,
+    patches: usize,
+    /// Of a patch.
+    voxels: usize,
+    /// `(patch, class, i, j, k)`.
+    probabilities: &'a [f32],
+    log_probabilities: &'a [f32],
+}
+
+impl<'a> Planes<'a> {
     /// The likeliest class of each voxel of a span, and its log-probability.
     pub(crate) fn likeliest(&self, span: Span, labels: &mut [u8], log_p: &mut [f32]) {
         labels.fill(0);
@@ -203,19 +317,12 @@ impl<'a> Detached<'a> {
     pub(crate) fn sums<const N: usize>(&self, sums: impl Fn(Span) -> [f64; N] + Sync + Send) -> [f64; N] {
         planes::add_up(planes::spans(self.patches, self.voxels).into_par_iter().map(sums))
     }
-
-    pub(crate) fn check_voxels(&self, what: &str, count: usize) -> Result<()> {
-        if count != self.voxels() {
-            bail!("{what} cover {count} voxels, the logits {}", self.voxels());
-        }
-        Ok(())
-    }
 }
 
 /// Class probabilities of some patches, and the gradient with respect to their logits that losses add to.
 pub struct Live<'a> {
     scores: Detached<'a>,
-    gradient: &'a mut [f32],
+    gradient: &'a mut Gradient,
 }
 
 /// Values of a span, one slice a class.
@@ -227,13 +334,18 @@ impl<'a> Live<'a> {
         self.scores
     }
 
-    /// Visits every span with its part of the gradient, in parallel, and adds up what the visits return.
+    /// The scores where they are on a GPU, which patches these are there, and the gradient.
+    pub(crate) fn on_gpu(&mut self) -> Result<Option<(&'a ClassScores, Range<usize>, &mut LogitsGradient)>> {
+        let Some((gpu, patches)) = self.scores.on_gpu() else { return Ok(None) };
+        Ok(Some((gpu, patches, self.gradient.on_gpu(gpu)?)))
+    }
+
+    /// Visits every span with its part of the gradient on the host, in parallel, and adds up what the visits return.
     pub(crate) fn visit<const N: usize>(
         &mut self,
         visit: impl Fn(Span, Slices) -> [f64; N] + Sync,
     ) -> [f64; N] {
-        let parts = planes::spans_mut(self.gradient, self.scores.classes, self.scores.voxels).into_par_iter();
-        planes::add_up(parts.map(|(span, mut gradient)| visit(span, &mut gradient)))
+        planes::add_up(self.spans().into_par_iter().map(|(span, mut gradient)| visit(span, &mut gradient)))
     }
 
     /// [`Self::visit`] for the same voxels of two networks.
@@ -242,16 +354,19 @@ impl<'a> Live<'a> {
         other: &mut Live<'_>,
         visit: impl Fn(Span, Slices, Slices) -> [f64; N] + Sync,
     ) -> [f64; N] {
-        let (classes, voxels) = (self.scores.classes, self.scores.voxels);
-        let own = planes::spans_mut(self.gradient, classes, voxels).into_par_iter();
-        let others = planes::spans_mut(other.gradient, classes, voxels).into_par_iter();
+        let (own, others) = (self.spans().into_par_iter(), other.spans().into_par_iter());
         planes::add_up(own.zip(others).map(|((span, mut a), (_, mut b))| visit(span, &mut a, &mut b)))
+    }
+
+    fn spans(&mut self) -> Vec<(Span, Vec<&mut [f32]>)> {
+        let Scores { classes, voxels, .. } = *self.scores.scores;
+        planes::spans_mut(&mut self.gradient.on_host()[self.scores.range()], classes, voxels)
     }
 }
 
 /// Adds `scale * d/d(logits)`, where `slopes` are the derivatives with respect to the probabilities, class after class.
 pub(crate) fn add_through_softmax(
-    scores: Detached<'_>,
+    scores: Planes<'_>,
     span: Span,
     slopes: &[f32],
     scale: f32,

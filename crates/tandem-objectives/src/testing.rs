@@ -31,7 +31,7 @@ impl FixedForward {
     /// Adds a network that predicts these logits `(N, K, D, H, W)` and features `(N, C, D, H, W)`.
     pub fn with(mut self, network: &'static str, logits: &Tensor, features: &Tensor) -> Self {
         let prediction = Prediction {
-            logits: logits.clone(),
+            logits: logits.into(),
             features: features.clone().into(),
             features_dropped: features.clone().into(),
             extra: BTreeMap::new(),
@@ -59,12 +59,12 @@ impl Forward for FixedForward {
             bail!("there is no network {network:?}")
         };
         let patches = input.dim(0)?;
-        if patches == prediction.logits.dim(0)? {
+        if patches == prediction.logits.dims()?[0] {
             return Ok(prediction.clone());
         }
         let first = |tensor: &Tensor| tensor.narrow(0, 0, patches);
         Ok(Prediction {
-            logits: first(&prediction.logits)?,
+            logits: first(&prediction.logits.get()?)?.into(),
             features: first(&prediction.features.get()?)?.into(),
             features_dropped: first(&prediction.features_dropped.get()?)?.into(),
             extra: prediction

@@ -1,9 +1,10 @@
 //! Values of a network that are made where somebody asks for them.
 
+use crate::class_scores::ClassScores;
 use crate::cpu::rows::for_rows;
 use crate::cpu::transpose::transpose;
 use crate::storage::{filled, with_slices};
-use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, Var, bail};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,6 +28,9 @@ pub(crate) trait Source: Send + Sync {
     fn class_sums(&self, voxels: Voxels, classes: &[u8], count: usize) -> Result<Vec<f64>>;
     fn at(&self, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>>;
     fn loss(&self, value: f32, gradient: Arc<VoxelGradient>) -> Result<Tensor>;
+    fn class_scores(&self) -> Result<Option<ClassScores>> {
+        Ok(None)
+    }
 }
 
 /// The gradient of a loss with respect to some patches of a deferred value: one vector of channels for all voxels of a class, and
@@ -125,6 +129,14 @@ impl Deferred {
         self.0.loss(value as f32, Arc::new(gradient))
     }
 
+    /// For logits that lie on a GPU: their softmax there.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub fn class_scores(&self) -> Result<Option<ClassScores>> {
+        self.0.class_scores()
+    }
+
     /// The same as a constant to the gradient.
     pub fn detach(&self) -> Self {
         Self::new(Constant(self.clone()))
@@ -177,6 +189,24 @@ impl From<Tensor> for Deferred {
     /// A tensor `(N, C, D, H, W)` that exists already.
     fn from(tensor: Tensor) -> Self {
         Self::new(tensor)
+    }
+}
+
+impl From<&Tensor> for Deferred {
+    fn from(tensor: &Tensor) -> Self {
+        tensor.clone().into()
+    }
+}
+
+impl From<&Var> for Deferred {
+    fn from(variable: &Var) -> Self {
+        variable.as_tensor().into()
+    }
+}
+
+impl From<&Deferred> for Deferred {
+    fn from(value: &Deferred) -> Self {
+        value.clone()
     }
 }
 
@@ -247,6 +277,9 @@ impl Source for Constant {
     }
     fn loss(&self, value: f32, _: Arc<VoxelGradient>) -> Result<Tensor> {
         Tensor::new(value, &Device::Cpu)
+    }
+    fn class_scores(&self) -> Result<Option<ClassScores>> {
+        Ok(self.0.class_scores()?.map(ClassScores::detach))
     }
 }
 
@@ -319,7 +352,6 @@ impl CustomOp1 for LossOfTensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Var;
 
     /// Two patches of 2 x 2 x 4 voxels with three channels; the value of a voxel of all and a channel.
     fn sample() -> (Var, impl Fn(usize, usize) -> f32) {

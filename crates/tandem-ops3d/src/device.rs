@@ -4,8 +4,8 @@ use candle_core::Result;
 
 pub use crate::gpu::Gpu;
 
-/// Where networks run, and where their weights lie. Tensors lie in the memory of the host either way: a pass takes its image to the
-/// device and brings back what the network's heads make.
+/// Where networks run, and where their weights and logits lie. Tensors lie in the memory of the host either way: a pass takes its image to
+/// the device, and logits come back as a tensor where somebody asks for one (`Deferred::get`).
 #[derive(Clone, Debug, Default)]
 pub enum Device {
     /// The processors of the host.

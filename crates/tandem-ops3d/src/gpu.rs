@@ -1,7 +1,7 @@
 //! Networks on a GPU: memory, kernels and convolutions. What a network is made of is in `program/on_gpu`.
 //!
-//! Tensors stay on the host: a network is one operation of candle's graph, so a pass takes an image there and brings logits back,
-//! and whatever lies between never leaves the GPU. The CUDA of candle itself is not used: it would need the CUDA compiler and
+//! Tensors stay on the host: a network is one operation of candle's graph. A pass takes an image there; activations, logits and
+//! their gradients stay on the GPU, and losses with a kernel of their own are computed there (`queue/scores.rs`). The CUDA of candle itself is not used: it would need the CUDA compiler and
 //! libraries to build, and its tensors would hold nothing that the graph needs.
 
 mod buffer;
@@ -18,7 +18,7 @@ pub(crate) mod tests;
 pub(crate) use buffer::Buffer;
 pub(crate) use conv::Operands;
 pub(crate) use machine::{Kind, Machine};
-pub(crate) use queue::{Norm, NormGradients, NormParameters, Queue, Rest, Tables};
+pub(crate) use queue::{Norm, NormGradients, NormParameters, Part, Queue, Rest, Tables};
 
 use std::sync::Arc;
 

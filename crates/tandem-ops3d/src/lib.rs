@@ -45,6 +45,7 @@
 
 mod activation;
 pub mod channels_first;
+mod class_scores;
 mod conv;
 mod conv_shape;
 mod cpu;
@@ -67,6 +68,7 @@ mod storage;
 mod workspace;
 
 pub use activation::{add_relu, relu};
+pub use class_scores::{ClassScores, LogitsGradient, OtherScores, UncertaintyShares};
 pub use conv::{conv_transpose3d, conv3d};
 pub use conv_shape::Conv3dParams;
 pub use cpu::path::{CpuPath, check_cpu_path, cpu_path};

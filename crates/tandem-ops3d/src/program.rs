@@ -22,6 +22,7 @@ mod weights;
 
 pub use estimate::Footprint;
 pub use layers::{LayerShape, LayerTrial};
+pub(crate) use op::HeadOnGpu;
 pub use op::Outputs;
 pub use vector::{Descent, WeightVector};
 pub use weights::Weights;

@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             for (head, values) in outputs.extra {
                 made.insert(format!("{name}/{head}"), values);
             }
-            made.insert(name, outputs.logits);
+            made.insert(name, outputs.logits.get()?);
         }
     }
     candle_core::safetensors::save(&made, output)?;

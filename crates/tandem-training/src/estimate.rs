@@ -73,7 +73,8 @@ impl Estimate {
             }
             Device::Cuda(_) => {
                 memory.weights = copies;
-                there + std::mem::take(&mut memory.activations)
+                // Losses count on both: logits and what is made of them stay on the GPU, but for losses without a kernel.
+                there + std::mem::take(&mut memory.activations) + memory.losses
             }
         };
         let of_weights: u64 = networks

@@ -116,7 +116,7 @@ impl Passes<'_> {
         let extra: BTreeMap<String, Tensor> =
             output.extra.into_iter().map(|(name, t)| (name, take(t))).collect();
         Ok(Prediction {
-            logits: take(output.logits),
+            logits: later(output.logits),
             features: later(output.features),
             features_dropped: later(output.features_dropped),
             extra,

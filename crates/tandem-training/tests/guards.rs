@@ -35,7 +35,7 @@ impl Method for Overflowing {
         let mut objective = self.plain.objective(batch, step, networks)?;
         if step.index == self.at {
             let (name, loss) = &mut objective.losses[0];
-            let logits = networks.train(name, &batch.images, 1)?.logits;
+            let logits = networks.train(name, &batch.images, 1)?.logits.get()?;
             let infinite = (logits.ones_like()? * f64::INFINITY)?;
             *loss = (&*loss + with_gradients(0.0, &[(&logits, infinite)])?)?;
         }

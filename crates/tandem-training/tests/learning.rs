@@ -39,7 +39,7 @@ fn cross_entropy(trainer: &Trainer) -> f32 {
     let of_network = |name: &'static str| {
         let network = &trainer.networks().get(name).unwrap().segmenter;
         // Batch statistics, since running ones need more steps.
-        let logits = network.forward(&images, Pass::Train { dropout: 0 }).unwrap().logits;
+        let logits = network.forward(&images, Pass::Train { dropout: 0 }).unwrap().logits.get().unwrap();
         let loss = loss_of(&logits, |scores| losses::cross_entropy(scores, &batch.classes()?, 1.0));
         loss.unwrap().to_scalar::<f32>().unwrap()
     };

@@ -262,7 +262,7 @@ fn weights_that_pytorch_saved_predict_what_they_predict_there() {
         candle_core::safetensors::load(golden("vnet.safetensors"), &candle_core::Device::Cpu).unwrap();
     let image = expected["image"].to_dtype(candle_core::DType::F32).unwrap();
     let (_, network) = model.networks().next().unwrap();
-    let logits = network.forward(&image, Pass::Infer).unwrap().logits;
+    let logits = network.forward(&image, Pass::Infer).unwrap().logits.get().unwrap();
     let exponentials = logits.broadcast_sub(&logits.max_keepdim(1).unwrap()).unwrap().exp().unwrap();
     let ours = exponentials.broadcast_div(&exponentials.sum_keepdim(1).unwrap()).unwrap();
     let flat = |tensor: &candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();

@@ -43,7 +43,7 @@ impl Method for Plain {
         if self.teacher.is_some() {
             let (student, teacher) =
                 (networks.train("student", &batch.images, 1)?, networks.train("teacher", &batch.images, 0)?);
-            loss = (loss + (student.logits - teacher.logits)?.sqr()?.mean_all()?)?;
+            loss = (loss + (student.logits.get()? - teacher.logits.get()?)?.sqr()?.mean_all()?)?;
         }
         self.seen += 1.0;
         Ok(Objective {

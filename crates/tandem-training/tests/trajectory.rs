@@ -43,7 +43,7 @@ fn check(case: &str, architecture: &'static str, filters: usize) {
         assert!(off < 1e-4, "{case}: {name} is off by {off:e}");
     }
     let network = &trainer.networks().get("student").unwrap().segmenter;
-    let output = network.forward(&of("xs").get(0).unwrap(), Pass::Evaluate).unwrap().logits;
+    let output = network.forward(&of("xs").get(0).unwrap(), Pass::Evaluate).unwrap().logits.get().unwrap();
     let off = error(&output, of("eval_out_after_on_xs0"));
     assert!(off < 1e-4, "{case}: the output after training is off by {off:e}");
 }

@@ -59,8 +59,8 @@ fn forward(device: &Device, architecture: &str, pass: Pass) -> Result<BTreeMap<S
     let [d, h, w] = SIDES;
     let scans = spread(4 * d * h * w, 1000).into_iter().map(|value| value as f32).collect();
     let output = network.forward(&Tensor::from_vec(scans, (2, 2, d, h, w), &Host::Cpu)?, pass)?;
-    let made =
-        output.extra.iter().map(|(name, made)| (name.as_str(), made)).chain([("logits", &output.logits)]);
+    let logits = output.logits.get()?;
+    let made = output.extra.iter().map(|(name, made)| (name.as_str(), made)).chain([("logits", &logits)]);
     made.map(|(name, made)| Ok((name.to_owned(), made.flatten_all()?.to_vec1()?))).collect()
 }
 

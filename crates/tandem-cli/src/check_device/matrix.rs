@@ -175,7 +175,7 @@ fn run(device: &Device, precision: Precision, operation: Operation, layout: Layo
     let values: Vec<f32> = (0..n * channels * d * h * w).map(|_| draws.normal() as f32).collect();
     let image = Var::from_vec(values, (n, channels, d, h, w), host)?;
     let mode = (Mode::Train { dropout: 3 }, precision);
-    let logits = Arc::new(program).run(&layout(&image)?, &weights, &statistics, mode)?.logits;
+    let logits = Arc::new(program).run(&layout(&image)?, &weights, &statistics, mode)?.logits.get()?;
     let upstream: Vec<f32> = (0..logits.elem_count()).map(|_| draws.normal() as f32).collect();
     let upstream = Tensor::from_vec(upstream, logits.dims(), host)?;
     let gradients = (&logits * upstream)?.sum_all()?.backward()?;

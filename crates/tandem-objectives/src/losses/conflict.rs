@@ -2,7 +2,7 @@
 
 use super::cross_entropy::check_targets;
 use crate::planes::{self, SPAN, Span};
-use crate::scores::{Detached, Live, add_through_softmax};
+use crate::scores::{Detached, Live, Planes, add_through_softmax};
 use candle_core::Result;
 
 /// The voxels where two networks say different things.
@@ -20,11 +20,15 @@ use candle_core::Result;
 /// Wang et al., "MCF: mutual correction framework", CVPR 2023 (contrastive difference review).
 pub fn conflict_mask(a: Detached<'_>, b: Detached<'_>, threshold: f64) -> Result<Vec<bool>> {
     a.check_voxels("the other network's scores", b.voxels())?;
-    let threshold = threshold as f32;
-    let says = |scores: Detached<'_>, span: Span| {
+    if let (Some((gpu, patches)), Some(other)) = (a.on_gpu(), b.on_gpu()) {
+        let mask = gpu.conflicts(patches, other, threshold)?;
+        return Ok(mask.into_iter().map(|differs| differs != 0).collect());
+    }
+    let (a, b, threshold) = (a.on_host()?, b.on_host()?, threshold as f32);
+    let says = |scores: Planes<'_>, span: Span| {
         let (mut labels, mut log_p, mut p) = ([0; SPAN], [0.0; SPAN], [0.0; SPAN]);
         scores.likeliest(span, &mut labels[..span.len], &mut log_p);
-        for class in 1..scores.classes() {
+        for class in 1..scores.classes {
             for ((p, &label), &of_class) in p.iter_mut().zip(&labels).zip(scores.p(class, span)) {
                 *p = if label == class as u8 { of_class } else { *p };
             }
@@ -54,14 +58,19 @@ pub fn conflict(scores: &mut Live<'_>, targets: &[u8], mask: &[bool], weight: f6
     check_targets(read, targets)?;
     read.check_voxels("the conflict mask", mask.len())?;
     let count = mask.iter().filter(|&&m| m).count() as f64 + 1e-16;
-    let scale = (2.0 * weight / count) as f32;
+    let scale = 2.0 * weight / count;
+    if let Some((gpu, patches, gradient)) = scores.on_gpu()? {
+        let mask: Vec<u8> = mask.iter().map(|conflicts| u8::from(*conflicts)).collect();
+        return Ok(gpu.conflict(patches, [targets, &mask], scale, gradient)? / count);
+    }
+    let (read, scale) = (read.on_host()?, scale as f32);
     let [sum] = scores.visit(|span, gradient| {
         let (targets, mask) = (&targets[span.voxels()], &mask[span.voxels()]);
         let mut values = [0.0; SPAN];
-        let mut slopes = vec![0.0; read.classes() * span.len];
+        let mut slopes = vec![0.0; read.classes * span.len];
         // p - 1 as minus the sum of the others, which does not cancel where p is near 1.
         let mut others = [0.0; SPAN];
-        for class in 0..read.classes() {
+        for class in 0..read.classes {
             for ((others, &target), &p) in others.iter_mut().zip(targets).zip(read.p(class, span)) {
                 *others += if target == class as u8 { 0.0 } else { p };
             }

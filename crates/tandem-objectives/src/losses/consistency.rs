@@ -1,7 +1,7 @@
 //! Consistency of two networks.
 
 use crate::planes::{self, SPAN, Span};
-use crate::scores::{Detached, Live, add_through_softmax};
+use crate::scores::{Live, Planes, add_through_softmax};
 use candle_core::Result;
 
 /// Mean of `1 - cos(p_a, p_b)` over voxels, the cosine taken over the class axis; both sides carry a gradient.
@@ -18,7 +18,11 @@ pub fn cosine_consistency(a: &mut Live<'_>, b: &mut Live<'_>, weight: f64) -> Re
     let (read_a, read_b) = (a.detached(), b.detached());
     read_a.check_voxels("the other network's scores", read_b.voxels())?;
     let voxels = read_a.voxels().max(1) as f64;
-    let scale = (weight / voxels) as f32;
+    let scale = weight / voxels;
+    if let (Some((gpu, patches, own)), Some((other, beside, others))) = (a.on_gpu()?, b.on_gpu()?) {
+        return Ok(gpu.cosine(patches, (other, beside), scale, [own, others])? / voxels);
+    }
+    let (read_a, read_b, scale) = (read_a.on_host()?, read_b.on_host()?, scale as f32);
     let [sum] = a.visit_both(b, |span, gradient_a, gradient_b| {
         let [units_a, units_b] = [units(read_a, span), units(read_b, span)];
         // 1 - cos is half of the squared distance of the unit vectors, which does not cancel where they agree.
@@ -43,16 +47,16 @@ struct Units {
     factors: Vec<f32>,
 }
 
-fn units(scores: Detached<'_>, span: Span) -> Units {
+fn units(scores: Planes<'_>, span: Span) -> Units {
     let mut factors = vec![0.0; span.len];
-    for class in 0..scores.classes() {
+    for class in 0..scores.classes {
         factors.iter_mut().zip(scores.p(class, span)).for_each(|(square, p)| *square += p * p);
     }
     for factor in &mut factors {
         let length = factor.sqrt();
         *factor = 1.0 / if length < 1e-8 { 1e-8 } else { length };
     }
-    let mut classes = vec![0.0; scores.classes() * span.len];
+    let mut classes = vec![0.0; scores.classes * span.len];
     for (class, units) in classes.chunks_exact_mut(span.len).enumerate() {
         let values = scores.p(class, span).iter().zip(&factors);
         units.iter_mut().zip(values).for_each(|(unit, (p, factor))| *unit = p * factor);

@@ -24,7 +24,11 @@ pub fn cross_entropy(scores: &mut Live<'_>, targets: &[u8], weight: f64) -> Resu
     if kept == 0 {
         return Ok(0.0);
     }
-    let scale = (weight / kept as f64) as f32;
+    let scale = weight / kept as f64;
+    if let Some((gpu, patches, gradient)) = scores.on_gpu()? {
+        return Ok(gpu.cross_entropy(patches, targets, scale, gradient)? / kept as f64);
+    }
+    let (read, scale) = (read.on_host()?, scale as f32);
     let [sum] = scores.visit(|span, gradient| {
         let mut values = [0.0; SPAN];
         let targets = &targets[span.voxels()];
@@ -56,10 +60,11 @@ pub fn cross_entropy_of_softmax(scores: Detached<'_>, targets: &[u8]) -> Result<
     if kept == 0 {
         return Ok(0.0);
     }
+    let scores = scores.on_host()?;
     let [sum] = scores.sums(|span| {
         let [mut totals, mut of_target] = [[0.0; SPAN]; 2];
         let targets = &targets[span.voxels()];
-        for class in 0..scores.classes() {
+        for class in 0..scores.classes {
             let values = scores.p(class, span).iter().zip(targets);
             for ((total, of_target), (&p, &target)) in totals.iter_mut().zip(&mut of_target).zip(values) {
                 *total += exp(p);

@@ -2,7 +2,7 @@
 
 use super::cross_entropy::{IGNORE, check_targets};
 use crate::planes::{self, SPAN};
-use crate::scores::{Detached, Live, add_through_softmax};
+use crate::scores::{Live, Planes, add_through_softmax};
 use candle_core::Result;
 
 const SMOOTH: f64 = 1e-5;
@@ -23,6 +23,11 @@ impl DiceForm {
     pub const ALL_CLASSES: Self = DiceForm { background: true, squared: true };
     /// That of BCP: all classes, plain denominator.
     pub const PLAIN: Self = DiceForm { background: true, squared: false };
+
+    /// The first class that is averaged.
+    fn first(self) -> usize {
+        usize::from(!self.background)
+    }
 }
 
 /// Dice loss with a squared denominator, averaged over the foreground classes: [`dice_of`] with [`DiceForm::FOREGROUND`].
@@ -49,24 +54,25 @@ pub fn dice(scores: &mut Live<'_>, targets: &[u8], weight: f64) -> Result<f64> {
 pub fn dice_of(scores: &mut Live<'_>, targets: &[u8], form: DiceForm, weight: f64) -> Result<f64> {
     let read = scores.detached();
     check_targets(read, targets)?;
-    let classes = read.classes();
-    let first = usize::from(!form.background);
-    let averaged = (classes - first) as f64;
-    // Loss of class c is 1 - numerator / denominator; its derivative by p is `by_size * (p or 1) - by_overlap * y`.
-    let (mut value, mut by_overlap, mut by_size) = (0.0, vec![0f32; classes], vec![0f32; classes]);
-    for c in first..classes {
-        let [overlap, size, count] = sums(read, targets, c, form.squared);
-        let numerator = 2.0 * overlap + SMOOTH;
-        let denominator = size + count + SMOOTH;
-        value += (1.0 - numerator / denominator) / averaged;
-        by_overlap[c] = (weight * 2.0 / denominator / averaged) as f32;
-        let power = if form.squared { 2.0 } else { 1.0 };
-        by_size[c] = (weight * power * numerator / denominator.powi(2) / averaged) as f32;
+    let terms = Terms { form, counts: planes::counts(targets, read.classes()), weight };
+    if let Some((gpu, patches, gradient)) = scores.on_gpu()? {
+        let mut value = 0.0;
+        let slopes = |sums: &[[f64; 2]]| {
+            let (found, slopes) = terms.of(sums);
+            value = found;
+            slopes
+        };
+        gpu.dice(patches, targets, form.squared, slopes, gradient)?;
+        return Ok(value);
     }
+    let read = read.on_host()?;
+    let classes = read.classes;
+    let sums: Vec<[f64; 2]> = (0..classes).map(|class| sums(read, targets, class, form.squared)).collect();
+    let (value, [by_size, by_overlap]) = terms.of(&sums);
     scores.visit(|span, gradient| {
         let targets = &targets[span.voxels()];
         let mut slopes = vec![0.0; classes * span.len];
-        for (c, slopes) in slopes.chunks_exact_mut(span.len).enumerate().skip(first) {
+        for (c, slopes) in slopes.chunks_exact_mut(span.len).enumerate().skip(form.first()) {
             let (by_size, by_overlap) = (by_size[c], by_overlap[c]);
             for ((slope, &p), &target) in slopes.iter_mut().zip(read.p(c, span)).zip(targets) {
                 let size = by_size * if form.squared { p } else { 1.0 };
@@ -80,20 +86,43 @@ pub fn dice_of(scores: &mut Live<'_>, targets: &[u8], form: DiceForm, weight: f6
     Ok(value)
 }
 
-/// Of a class, where there is a target: the sum of p where it is the class, the sum of p or of its square, the number of
-/// its voxels.
-fn sums(scores: Detached<'_>, targets: &[u8], class: usize, squared: bool) -> [f64; 3] {
+/// What makes the loss of the sums over voxels.
+struct Terms {
+    form: DiceForm,
+    /// Voxels of each class.
+    counts: Vec<usize>,
+    weight: f64,
+}
+
+impl Terms {
+    /// The loss from each class's overlap and size; and its derivatives: that by p is `by_size * (p or 1) - by_overlap * y`.
+    fn of(&self, sums: &[[f64; 2]]) -> (f64, [Vec<f32>; 2]) {
+        let (classes, first) = (sums.len(), self.form.first());
+        let averaged = (classes - first) as f64;
+        let (mut value, mut by_overlap, mut by_size) = (0.0, vec![0f32; classes], vec![0f32; classes]);
+        for c in first..classes {
+            let [overlap, size] = sums[c];
+            let numerator = 2.0 * overlap + SMOOTH;
+            let denominator = size + self.counts[c] as f64 + SMOOTH;
+            value += (1.0 - numerator / denominator) / averaged;
+            by_overlap[c] = (self.weight * 2.0 / denominator / averaged) as f32;
+            let power = if self.form.squared { 2.0 } else { 1.0 };
+            by_size[c] = (self.weight * power * numerator / denominator.powi(2) / averaged) as f32;
+        }
+        (value, [by_size, by_overlap])
+    }
+}
+
+/// Of a class, where there is a target: the sum of p where it is the class, the sum of p or of its square.
+fn sums(scores: Planes<'_>, targets: &[u8], class: usize, squared: bool) -> [f64; 2] {
     scores.sums(|span| {
-        let [mut overlap, mut size, mut count] = [[0.0; SPAN]; 3];
+        let [mut overlap, mut size] = [[0.0; SPAN]; 2];
         let voxels = scores.p(class, span).iter().zip(&targets[span.voxels()]);
-        let sums = overlap.iter_mut().zip(&mut size).zip(&mut count);
-        for (((overlap, size), count), (&p, &target)) in sums.zip(voxels) {
-            let hit = target == class as u8;
-            *overlap = if hit { p } else { 0.0 };
+        for ((overlap, size), (&p, &target)) in overlap.iter_mut().zip(&mut size).zip(voxels) {
+            *overlap = if target == class as u8 { p } else { 0.0 };
             let of_voxel = if squared { p * p } else { p };
             *size = if target == IGNORE { 0.0 } else { of_voxel };
-            *count = f32::from(hit);
         }
-        [planes::sum(&overlap), planes::sum(&size), planes::sum(&count)]
+        [planes::sum(&overlap), planes::sum(&size)]
     })
 }

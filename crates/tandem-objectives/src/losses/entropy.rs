@@ -2,6 +2,7 @@
 
 use crate::planes::SPAN;
 use crate::scores::Detached;
+use candle_core::Result;
 use rayon::prelude::*;
 use tandem_ops3d::elementary::ln;
 
@@ -12,12 +13,19 @@ const FLOOR: f32 = 1e-10;
 ///
 /// # Shapes
 /// One value for each voxel, in the order (patch, i, j, k).
-pub fn entropy(scores: Detached<'_>) -> Vec<f32> {
-    scores.per_voxel(|span, entropies| {
-        for class in 0..scores.classes() {
-            add_entropy(scores.p(class, span), entropies);
+///
+/// # Errors
+/// Where a GPU fails.
+pub fn entropy(scores: Detached<'_>) -> Result<Vec<f32>> {
+    if let Some((gpu, patches)) = scores.on_gpu() {
+        return gpu.entropies(patches);
+    }
+    let read = scores.on_host()?;
+    Ok(read.per_voxel(|span, entropies| {
+        for class in 0..read.classes {
+            add_entropy(read.p(class, span), entropies);
         }
-    })
+    }))
 }
 
 /// The same formula on any numbers: means of several predictions, or raw logits, as the released code of Dual Networks

@@ -50,7 +50,7 @@ fn check_uncertainty(file: &Vectors, case: &str) {
     let teacher = Scores::new(file.tensor(case, "teacher")).unwrap();
     check_one(file, case, "student", |student| {
         let teacher = teacher.detached(0..4);
-        let parts = uncertainty(student, teacher, &teacher.labels(), UncertaintyOptions::default(), 1.)?;
+        let parts = uncertainty(student, teacher, &teacher.labels()?, UncertaintyOptions::default(), 1.)?;
         Ok(parts.weighted_cross_entropy + parts.divergence)
     });
 }
@@ -85,7 +85,7 @@ fn check_prototypes(file: &Vectors, case: &str) {
 fn check_entropy(file: &Vectors, case: &str, percent: f64) {
     for network in ["a", "b"] {
         let scores = Scores::new(file.tensor(case, &format!("{network}_logits"))).unwrap();
-        let entropies = entropy(scores.detached(0..2));
+        let entropies = entropy(scores.detached(0..2)).unwrap();
         let as_f64: Vec<f64> = entropies.iter().map(|&e| f64::from(e)).collect();
         assert_close(case, &as_f64, &file.numbers(case, &format!("entropy_{network}")));
         let threshold = file.scalar(case, &format!("thresh_{network}"));

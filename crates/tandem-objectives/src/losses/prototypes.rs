@@ -1,6 +1,7 @@
 //! Pulls uncertain voxels to the mean features of reliable ones.
 
 use super::cross_entropy::IGNORE;
+use crate::planes::{self, SPAN};
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -85,8 +86,7 @@ pub fn contrast(
 ) -> Result<(Contrast, VoxelGradient)> {
     let [_, channels, d, h, w] = features.dims()?;
     check(patches.len() * d * h * w, channels, input)?;
-    let members = input.labels.iter().zip(input.reliable);
-    let members: Vec<u8> = members.map(|(label, reliable)| if *reliable { *label } else { IGNORE }).collect();
+    let members = members(input.labels, input.reliable);
     let sums = features.class_sums(patches.clone(), &members, input.candidates.len())?;
     let mut prototypes = prototypes(&sums, &members, channels);
 
@@ -110,6 +110,12 @@ pub fn contrast(
         of_voxels: of_candidates.into_values().flatten().collect(),
     };
     Ok((result, gradient))
+}
+
+/// The labels of reliable voxels; [`IGNORE`] elsewhere.
+pub(crate) fn members(labels: &[u8], reliable: &[bool]) -> Vec<u8> {
+    let voxels = labels.par_iter().zip(reliable).with_min_len(SPAN);
+    voxels.map(|(label, reliable)| if *reliable { *label } else { IGNORE }).collect()
 }
 
 /// How many of `size` candidates are drawn: one in `one_in`, at least one where there is any.
@@ -180,8 +186,9 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 /// The prototypes of all classes, from the sums `(class, channel)` of their members; none where a class has no member.
 fn prototypes(sums: &[f64], members: &[u8], channels: usize) -> Vec<Option<Prototype>> {
+    let counts = planes::counts(members, sums.len() / channels);
     let of_class = |(class, sums): (usize, &[f64])| {
-        let count = members.iter().filter(|member| usize::from(**member) == class).count() as f64;
+        let count = counts[class] as f64;
         let direction = Direction::of(sums.iter().map(|sum| sum / count));
         (count > 0.0).then(|| Prototype { count, direction, gradient: vec![0.0; channels] })
     };

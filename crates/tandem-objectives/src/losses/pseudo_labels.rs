@@ -2,7 +2,7 @@
 
 use super::cross_entropy::IGNORE;
 use crate::planes::SPAN;
-use crate::scores::Detached;
+use crate::scores::{Detached, Planes};
 use candle_core::{Result, bail};
 
 /// The likeliest class of each voxel by the mean softmax of some networks; [`IGNORE`] where its mean probability is below
@@ -25,13 +25,23 @@ pub fn pseudo_labels(teachers: &[Detached<'_>], threshold: f64) -> Result<Vec<u8
             bail!("networks of {} and {} classes make no pseudo-labels", first.classes(), teacher.classes());
         }
     }
+    // Where the second is elsewhere, or there is a third, the host has all.
+    let others: Option<Vec<_>> = teachers[1..].iter().map(|teacher| teacher.on_gpu()).collect();
+    match (first.on_gpu(), others.as_deref()) {
+        (Some((gpu, patches)), Some([])) => return gpu.pseudo_labels(patches, None, threshold),
+        (Some((gpu, patches)), Some([second])) => {
+            return gpu.pseudo_labels(patches, Some(second.clone()), threshold);
+        }
+        _ => {}
+    }
     let (count, threshold) = (teachers.len() as f32, threshold as f32);
-    Ok(first.per_voxel(|span, labels: &mut [u8]| {
+    let teachers: Vec<Planes> = teachers.iter().map(|teacher| teacher.on_host()).collect::<Result<_>>()?;
+    Ok(teachers[0].per_voxel(|span, labels: &mut [u8]| {
         labels.fill(0);
         let mut largest = [0.0; SPAN];
-        for class in 0..first.classes() {
+        for class in 0..teachers[0].classes {
             let mut mean = [0.0; SPAN];
-            for teacher in teachers {
+            for teacher in &teachers {
                 mean.iter_mut().zip(teacher.p(class, span)).for_each(|(mean, p)| *mean += p / count);
             }
             for ((label, largest), mean) in labels.iter_mut().zip(&mut largest).zip(mean) {
@@ -54,7 +64,7 @@ mod tests {
 
     fn scores(probabilities: [[f64; 3]; 2]) -> Scores {
         let logits = probabilities.map(|class| class.map(|p| p.ln() as f32));
-        Scores::new(&Tensor::new(&[logits], &Device::Cpu).unwrap().reshape((1, 2, 3, 1, 1)).unwrap()).unwrap()
+        Scores::new(Tensor::new(&[logits], &Device::Cpu).unwrap().reshape((1, 2, 3, 1, 1)).unwrap()).unwrap()
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Consistency of several heads with their mean.
 
 use crate::planes::{self, SPAN, Span};
-use crate::scores::{Detached, Live, add_through_softmax};
+use crate::scores::{Live, Planes, add_through_softmax};
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 use tandem_ops3d::elementary::{exp, ln};
@@ -28,15 +28,16 @@ pub struct Pyramid {
 /// Luo et al., "Efficient semi-supervised gross target volume of nasopharyngeal carcinoma segmentation via uncertainty rectified
 /// pyramid consistency", MICCAI 2021, as the released code computes it.
 pub fn pyramid(heads: &mut [Live<'_>], weight: f64) -> Result<Pyramid> {
-    let reads: Vec<Detached> = heads.iter().map(|head| head.detached()).collect();
-    let Some(first) = reads.first() else { bail!("a pyramid needs a head") };
-    for read in &reads {
+    let Some(first) = heads.first().map(Live::detached) else { bail!("a pyramid needs a head") };
+    for read in heads.iter().map(Live::detached) {
         first.check_voxels("the scores of a head", read.voxels())?;
         if read.classes() != first.classes() {
             bail!("the heads of a pyramid have {} and {} classes", first.classes(), read.classes());
         }
     }
-    let (count, classes, voxels) = (reads.len() as f64, first.classes() as f64, first.voxels().max(1) as f64);
+    let (count, classes, voxels) = (heads.len() as f64, first.classes() as f64, first.voxels().max(1) as f64);
+    let reads: Vec<Planes> = heads.iter().map(|head| head.detached().on_host()).collect::<Result<_>>()?;
+    let first = reads[0];
     let mean = first.per_class(|span, mean| {
         for (class, mean) in mean.iter_mut().enumerate() {
             for read in &reads {
@@ -44,7 +45,7 @@ pub fn pyramid(heads: &mut [Live<'_>], weight: f64) -> Result<Pyramid> {
             }
         }
     });
-    let mean_of = |class: usize, span: Span| &mean[span.of_class(class, first.classes())];
+    let mean_of = |class: usize, span: Span| &mean[span.of_class(class, first.classes)];
 
     let mut found = Pyramid { rectified: 0.0, divergence: 0.0 };
     let share = weight / count;
@@ -92,11 +93,11 @@ pub fn pyramid(heads: &mut [Live<'_>], weight: f64) -> Result<Pyramid> {
     for ((head, read), slopes) in heads.iter_mut().zip(&reads).zip(&slopes) {
         head.visit(|span, gradient| {
             let slopes = &slopes[span.voxels()];
-            let mut by_p = vec![0.0; read.classes() * span.len];
+            let mut by_p = vec![0.0; read.classes * span.len];
             for (class, (by_p, gradient)) in
                 by_p.chunks_exact_mut(span.len).zip(gradient.iter_mut()).enumerate()
             {
-                let by_mean = &by_mean[span.of_class(class, read.classes())];
+                let by_mean = &by_mean[span.of_class(class, read.classes)];
                 let scores = mean_of(class, span).iter().zip(read.p(class, span)).zip(by_mean).zip(slopes);
                 for ((by_p, gradient), (((mean, p), by_mean), [by_divergence, by_square])) in
                     by_p.iter_mut().zip(gradient.iter_mut()).zip(scores)
@@ -113,9 +114,9 @@ pub fn pyramid(heads: &mut [Live<'_>], weight: f64) -> Result<Pyramid> {
 }
 
 /// Of each voxel the divergence from the mean, and the squared difference summed over classes.
-fn distances<'a>(read: Detached<'_>, mean_of: impl Fn(usize, Span) -> &'a [f32] + Sync) -> Vec<[f32; 2]> {
+fn distances<'a>(read: Planes<'_>, mean_of: impl Fn(usize, Span) -> &'a [f32] + Sync) -> Vec<[f32; 2]> {
     read.per_voxel(|span, distances: &mut [[f32; 2]]| {
-        for class in 0..read.classes() {
+        for class in 0..read.classes {
             let scores = read.p(class, span).iter().zip(read.log_p(class, span));
             let voxels = mean_of(class, span).iter().zip(scores);
             for ([divergence, square], (&mean, (&p, log_p))) in distances.iter_mut().zip(voxels) {

@@ -1,7 +1,7 @@
 //! Squared error to a sharpened prediction.
 
 use crate::planes::{self, SPAN};
-use crate::scores::{Detached, Live, add_through, add_through_softmax};
+use crate::scores::{Detached, Live, Planes, add_through, add_through_softmax};
 use candle_core::{Result, bail};
 use tandem_ops3d::elementary::exp;
 
@@ -9,7 +9,14 @@ use tandem_ops3d::elementary::exp;
 ///
 /// # References
 /// Wang et al., "MCF: mutual correction framework", CVPR 2023, with T = 0.1.
-pub fn sharpen(scores: Detached<'_>, temperature: f64) -> Vec<f32> {
+///
+/// # Errors
+/// Where a GPU fails.
+pub fn sharpen(scores: Detached<'_>, temperature: f64) -> Result<Vec<f32>> {
+    Ok(sharpened(scores.on_host()?, temperature))
+}
+
+fn sharpened(scores: Planes<'_>, temperature: f64) -> Vec<f32> {
     let power = (1.0 / temperature) as f32;
     scores.per_class(|span, classes| {
         let (mut largest, mut total) = ([f32::NEG_INFINITY; SPAN], [0.0; SPAN]);
@@ -57,6 +64,7 @@ pub fn mean_square(
     let voxels = mask.map_or(read.voxels(), |mask| mask.iter().filter(|&&m| m).count());
     let count = (voxels * classes).max(1) as f64;
     let scale = (2.0 * weight / count) as f32;
+    let read = read.on_host()?;
     let [sum] = scores.visit(|span, gradient| {
         let mut share = [1.0; SPAN];
         if let Some(mask) = mask {
@@ -88,12 +96,12 @@ pub fn mean_square(
 /// Wu et al., "Mutual consistency learning for semi-supervised medical image segmentation", Medical Image Analysis 81 (2022), whose
 /// released code differentiates the sharpened side too. It sharpens each class against the rest; that is the same for two classes.
 pub fn mutual(heads: &mut [Live<'_>], temperature: f64, weight: f64) -> Result<f64> {
-    let reads: Vec<Detached> = heads.iter().map(|head| head.detached()).collect();
-    let targets: Vec<Vec<f32>> = reads.iter().map(|read| sharpen(*read, temperature)).collect();
+    let reads: Vec<Planes> = heads.iter().map(|head| head.detached().on_host()).collect::<Result<_>>()?;
+    let targets: Vec<Vec<f32>> = reads.iter().map(|read| sharpened(*read, temperature)).collect();
     let mut value = 0.0;
     for (index, head) in heads.iter_mut().enumerate() {
         let read = reads[index];
-        let (classes, own) = (read.classes(), &targets[index]);
+        let (classes, own) = (read.classes, &targets[index]);
         if let Some(other) = targets.iter().find(|other| other.len() != own.len()) {
             bail!("the heads cover {} and {} probabilities", own.len(), other.len());
         }

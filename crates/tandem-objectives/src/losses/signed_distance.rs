@@ -93,14 +93,15 @@ pub fn distance_consistency(
     weight: f64,
 ) -> Result<f64> {
     let read = scores.detached();
-    let foreground = read.classes() - 1;
+    let (foreground, voxels) = (read.classes() - 1, read.voxels() / read.patches().max(1));
     check_sizes(read.voxels() * foreground, [map.len(), by_map.len()])?;
     let count = map.len().max(1) as f64;
     let (scale, steepness) = ((2.0 * weight / count) as f32, steepness as f32);
     let mask = |distance: f32| 1.0 / (1.0 + exp((steepness * distance).min(80.0)));
+    let read = read.on_host()?;
     let [sum] = scores.visit(|span, gradient| {
         let mut squares = [0.0; SPAN];
-        let mut errors = vec![0.0; read.classes() * span.len];
+        let mut errors = vec![0.0; read.classes * span.len];
         for (class, errors) in errors.chunks_exact_mut(span.len).enumerate().skip(1) {
             let both = read.p(class, span).iter().zip(&map[span.of_class(class - 1, foreground)]);
             for ((error, square), (p, distance)) in errors.iter_mut().zip(&mut squares).zip(both) {
@@ -111,7 +112,7 @@ pub fn distance_consistency(
         add_through_softmax(read, span, &errors, scale, gradient);
         [planes::sum(&squares)]
     });
-    let spans = planes::spans_mut(by_map, foreground, read.voxels() / read.patches().max(1));
+    let spans = planes::spans_mut(by_map, foreground, voxels);
     spans.into_par_iter().for_each(|(span, classes)| {
         for (class, by_map) in classes.into_iter().enumerate() {
             let both = read.p(class + 1, span).iter().zip(&map[span.of_class(class, foreground)]);

@@ -4,6 +4,7 @@ use super::cross_entropy::check_targets;
 use crate::planes::{self, SPAN};
 use crate::scores::{Detached, Live};
 use candle_core::Result;
+use tandem_ops3d::UncertaintyShares;
 use tandem_ops3d::elementary::exp;
 
 /// Choices of [`uncertainty`].
@@ -59,11 +60,32 @@ pub fn uncertainty(
     let count = options.reliable.map_or(read.voxels(), |reliable| reliable.iter().filter(|&&r| r).count());
     let reliable = count.max(1) as f64;
     let diverging = if options.divergence_of_reliable { reliable } else { voxels };
-    let (by_divergence, by_entropy) = ((weight / diverging) as f32, (weight / reliable) as f32);
-    let [weighted, divergence] = student.visit(|span, gradient| {
+    let (by_divergence, by_entropy) = (weight / diverging, weight / reliable);
+    let live = !(options.detach_weight || options.unweighted);
+    let found = |[weighted, divergence]: [f64; 2]| Uncertainty {
+        weighted_cross_entropy: weighted / reliable,
+        divergence: divergence / diverging,
+    };
+    if let (Some((gpu, patches, gradient)), Some(taught)) = (student.on_gpu()?, teacher.on_gpu()) {
+        let mask =
+            options.reliable.map(|reliable| reliable.iter().map(|r| u8::from(*r)).collect::<Vec<u8>>());
+        let shares = UncertaintyShares {
+            by_entropy,
+            by_divergence,
+            unweighted: options.unweighted,
+            live,
+            of_reliable: options.divergence_of_reliable,
+        };
+        let masks = (labels, mask.as_deref());
+        return gpu.uncertainty(patches, taught, masks, shares, gradient).map(found);
+    }
+    let (read, teacher) = (read.on_host()?, teacher.on_host()?);
+    let (by_divergence, by_entropy) = (by_divergence as f32, by_entropy as f32);
+    let live = if live { by_entropy } else { 0.0 };
+    let sums = student.visit(|span, gradient| {
         let labels = &labels[span.voxels()];
         let [mut divergence, mut cross_entropy, mut share, mut scale] = [[0.0; SPAN]; 4];
-        for class in 0..read.classes() {
+        for class in 0..read.classes {
             let student = read.log_p(class, span).iter().zip(labels);
             let teacher = teacher.p(class, span).iter().zip(teacher.log_p(class, span));
             for (((divergence, cross_entropy), (&log_s, &label)), (&p, &log_t)) in
@@ -81,7 +103,6 @@ pub fn uncertainty(
             }
             None => share[..span.len].fill(1.0),
         }
-        let live = if options.detach_weight || options.unweighted { 0.0 } else { by_entropy };
         for (((share, scale), entropy), divergence) in
             share.iter_mut().zip(&mut scale).zip(&mut cross_entropy).zip(&mut divergence)
         {
@@ -103,7 +124,7 @@ pub fn uncertainty(
         }
         [planes::sum(&cross_entropy), planes::sum(&divergence)]
     });
-    Ok(Uncertainty { weighted_cross_entropy: weighted / reliable, divergence: divergence / diverging })
+    Ok(found(sums))
 }
 
 #[cfg(test)]
@@ -117,11 +138,11 @@ mod tests {
     fn without_its_weight_it_is_a_cross_entropy_beside_the_divergence() {
         let scores = |at: f32| {
             let logits: Vec<f32> = (0..2 * 2 * 8).map(|i| (i as f32 * at).sin()).collect();
-            Scores::new(&Tensor::from_vec(logits, (2, 2, 2, 2, 2), &Device::Cpu).unwrap()).unwrap()
+            Scores::new(Tensor::from_vec(logits, (2, 2, 2, 2, 2), &Device::Cpu).unwrap()).unwrap()
         };
         let (student, teacher) = (scores(1.3), scores(0.7));
         let teacher = teacher.detached(0..2);
-        let labels = teacher.labels();
+        let labels = teacher.labels().unwrap();
         let mut by_term = student.zero_gradient();
         let options = UncertaintyOptions { unweighted: true, ..UncertaintyOptions::default() };
         let term =
@@ -135,6 +156,8 @@ mod tests {
         let divergence =
             uncertainty(&mut student.live(0..2, &mut by_divergence), teacher, &labels, nowhere, 1.0).unwrap();
         assert_eq!((divergence.weighted_cross_entropy, divergence.divergence), (0.0, term.divergence));
+        let [by_term, by_entropy, by_divergence] = [by_term, by_entropy, by_divergence]
+            .map(|gradient| crate::golden::numbers(&student.gradient_tensor(gradient).unwrap()));
         for (term, (entropy, divergence)) in by_term.iter().zip(by_entropy.iter().zip(&by_divergence)) {
             assert!((term - entropy - divergence).abs() < 1e-6);
         }

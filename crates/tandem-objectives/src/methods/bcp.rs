@@ -172,7 +172,7 @@ fn pseudo_labels(batch: &Batch, networks: &dyn Forward) -> Result<Vec<u8>> {
     let (_, _, i, j, k) = batch.images.dims5()?;
     let teacher = Scores::new(&networks.train(TEACHER, &student::unlabelled(batch)?, 0)?.logits)?;
     let said = teacher.detached(0..teacher.patches());
-    let mut labels = said.labels();
+    let mut labels = said.labels()?;
     for patch in labels.chunks_exact_mut((i * j * k).max(1)) {
         let whole = patch.to_vec();
         patch.fill(0);

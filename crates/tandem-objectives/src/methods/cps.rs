@@ -65,7 +65,8 @@ impl Method for Cps {
         let head = |name| Head::new(&networks.train(name, &batch.images, 0)?.logits);
         let mut heads = [head(NAMES[0])?, head(NAMES[1])?];
         let unlabelled = batch.labelled()?..heads[0].scores.patches();
-        let classes = heads.each_ref().map(|head| head.detached(unlabelled.clone()).labels());
+        let said = |head: &Head| head.detached(unlabelled.clone()).labels();
+        let classes = [said(&heads[0])?, said(&heads[1])?];
         let lambda = self.options.lambda_u.at(step.progress());
         let mut log = Log::default();
         for ((name, head), taught) in NAMES.into_iter().zip(&mut heads).zip(classes.iter().rev()) {

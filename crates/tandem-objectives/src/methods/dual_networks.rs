@@ -79,7 +79,7 @@ impl DualNetworks {
         round.uncertainty(&selection)?;
         round.pseudo_cross_entropy(&selection)?;
         let loser = round.pair.heads[1 - winner].detached(round.unlabelled.clone());
-        let candidates = choose(selection.unreliable_by_class(&loser.labels(), loser.classes()));
+        let candidates = choose(selection.unreliable_by_class(&loser.labels()?, loser.classes()));
         let contrast = round.contrast(&selection, &candidates)?;
         let mut objective = round.pair.objective()?;
         if let Some(contrast) = contrast {

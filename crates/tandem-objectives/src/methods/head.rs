@@ -1,11 +1,11 @@
 //! One output of a network, and what is to be minimised of it so far.
 
-use crate::graph::with_gradients;
 use crate::losses::{self, DiceForm};
 use crate::method::{Batch, Term};
-use crate::scores::{Detached, Live, Scores};
+use crate::scores::{Detached, Gradient, Live, Scores};
 use candle_core::{Result, Tensor};
 use std::ops::Range;
+use tandem_ops3d::Deferred;
 
 /// Class scores of a batch with the loss of them so far and its gradient. A network has one head, or several.
 ///
@@ -16,7 +16,7 @@ pub struct Head {
     pub scores: Scores,
     /// The loss so far.
     pub total: f64,
-    gradient: Vec<f32>,
+    gradient: Gradient,
 }
 
 impl Head {
@@ -24,7 +24,7 @@ impl Head {
     ///
     /// # Errors
     /// As [`Scores::new`].
-    pub fn new(logits: &Tensor) -> Result<Self> {
+    pub fn new(logits: impl Into<Deferred>) -> Result<Self> {
         let scores = Scores::new(logits)?;
         let gradient = scores.zero_gradient();
         Ok(Head { scores, total: 0.0, gradient })
@@ -61,10 +61,9 @@ impl Head {
     /// The loss in candle's graph.
     ///
     /// # Errors
-    /// Never on the CPU, in practice.
+    /// Where a GPU fails.
     pub fn loss(self) -> Result<Tensor> {
-        let gradient = self.scores.gradient_tensor(self.gradient)?;
-        with_gradients(self.total, &[(self.scores.logits(), gradient)])
+        self.scores.loss(self.total, self.gradient)
     }
 }
 

@@ -83,7 +83,7 @@ impl Method for Mcf {
         let unlabelled = batch.labelled()?..pair.heads[0].scores.patches();
         let lambda = self.options.lambda_u.at(step.progress());
         let (teacher, student) = pair.winner_and_loser(winner);
-        let target = losses::sharpen(teacher.detached(unlabelled.clone()), self.options.temperature);
+        let target = losses::sharpen(teacher.detached(unlabelled.clone()), self.options.temperature)?;
         let error = losses::mean_square(&mut student.live(unlabelled), &target, None, lambda)?;
         student.total += lambda * error;
         pair.log.value("l_u/mean_square", error);

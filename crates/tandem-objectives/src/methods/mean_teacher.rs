@@ -84,7 +84,7 @@ impl Method for MeanTeacher {
         head.supervise(STUDENT, batch, (0.5, DiceForm::ALL_CLASSES), &mut log)?;
         let unlabelled = batch.labelled()?..head.scores.patches();
         let lambda = self.options.lambda_u.at(step.progress());
-        let target = teacher.detached(0..teacher.patches()).probabilities();
+        let target = teacher.detached(0..teacher.patches()).probabilities()?;
         let error = losses::mean_square(&mut head.live(unlabelled), target, None, lambda)?;
         head.total += lambda * error;
         log.value("l_u/mean_square", error);

@@ -110,8 +110,9 @@ impl UaMt {
             for copy in 0..copies {
                 let said = scores.detached(copy * patches..(copy + 1) * patches);
                 classes = said.classes();
-                mean.resize(said.probabilities().len(), 0.0);
-                mean.iter_mut().zip(said.probabilities()).for_each(|(mean, p)| *mean += p);
+                let probabilities = said.probabilities()?;
+                mean.resize(probabilities.len(), 0.0);
+                mean.iter_mut().zip(probabilities).for_each(|(mean, p)| *mean += p);
             }
         }
         let passes = self.options.passes as f32;
@@ -142,7 +143,7 @@ impl Method for UaMt {
         head.supervise(STUDENT, batch, (0.5, DiceForm::FOREGROUND), &mut log)?;
         let unlabelled = batch.labelled()?..head.scores.patches();
         let lambda = self.options.lambda_u.at(step.progress());
-        let target = teacher.detached(0..teacher.patches()).probabilities();
+        let target = teacher.detached(0..teacher.patches()).probabilities()?;
         let error = losses::mean_square(&mut head.live(unlabelled), target, Some(&certain), lambda)?;
         head.total += lambda * error;
         let count = certain.iter().filter(|&&certain| certain).count();

@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The kernels whose threads wait for each other, in both forms.
-const WAITING: [&str; 15] = [
+const WAITING: [&str; 20] = [
     "moments",
     "normalise",
     "gradient_sums",
@@ -23,6 +23,11 @@ const WAITING: [&str; 15] = [
     "head_gradients",
     "class_sums",
     "class_totals",
+    "cross_entropy",
+    "overlaps",
+    "conflict",
+    "cosine",
+    "uncertainty",
     "squares",
     "respond_16",
     "respond_64",

@@ -1,7 +1,10 @@
 //! The kernels as functions of buffers.
 
 mod features;
+mod scores;
 mod weights;
+
+pub(crate) use scores::Part;
 
 use super::buffer::Buffer;
 use super::machine::{Argument, Machine, THREADS, int};
@@ -338,7 +341,7 @@ impl Queue {
         dims: [usize; 5],
         [weight, bias]: [u64; 2],
         classes: usize,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<Buffer> {
         let count = voxels(dims);
         let logits = self.f32s(count * classes)?;
         let arguments = [
@@ -352,9 +355,7 @@ impl Queue {
             Argument::Int(int(classes)?),
         ];
         self.run_each("head", count, &arguments)?;
-        let mut planes = vec![0.0; count * classes];
-        logits.download(&mut planes)?;
-        Ok(planes)
+        Ok(logits)
     }
 
     /// The gradient of a head's input from that of its logits; those of weight and bias go to these addresses.
@@ -362,18 +363,17 @@ impl Queue {
         &self,
         x: &Buffer,
         dims: [usize; 5],
-        logits: &[f32],
+        grad: &Buffer,
         weight: u64,
         classes: usize,
         to: [u64; 2],
     ) -> Result<Buffer> {
         let (count, channels) = (voxels(dims), dims[4]);
-        let grad = self.copy(logits)?;
         let dx = self.stored(count * channels)?;
         let (plane, width) = (long(dims[1..4].iter().product()), Argument::Int(int(channels)?));
         let kinds = Argument::Int(int(classes)?);
         let arguments = [
-            (&grad).into(),
+            grad.into(),
             Argument::Pointer(weight),
             (&dx).into(),
             long(count * channels),
@@ -387,16 +387,8 @@ impl Queue {
         let partials = self.f64s(2 * blocks * channels)?;
         for class in 0..classes {
             let sums = Argument::from(&partials);
-            let arguments = [
-                x.into(),
-                (&grad).into(),
-                sums,
-                long(count),
-                plane,
-                width,
-                kinds,
-                Argument::Int(int(class)?),
-            ];
+            let arguments =
+                [x.into(), grad.into(), sums, long(count), plane, width, kinds, Argument::Int(int(class)?)];
             let (kernel, _) = self.form(["head_sums", "head_sums_wide"], channels);
             self.run(kernel, [blocks, 1, 1], &arguments)?;
             let [weight, bias] = [to[0] + 4 * (class * channels) as u64, to[1] + 4 * class as u64];

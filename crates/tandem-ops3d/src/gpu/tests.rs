@@ -1,6 +1,7 @@
 mod convolutions;
 mod features;
 mod layers;
+mod scores;
 
 use super::machine::{Argument, Job, Kind, Machine};
 use super::{Buffer, Queue};

@@ -19,15 +19,15 @@ pub(super) use vector::GpuVector;
 /// What a forward pass makes.
 pub(super) struct Forward {
     pub(super) tape: GpuTape,
-    /// Of each head that ran, by its node: `(N, K, D, H, W)` and these sides.
-    pub(super) heads: Vec<(usize, Vec<f32>, [usize; 5])>,
+    /// Of each head that ran, by its node: `(N, K, D, H, W)`, f32, and these sides.
+    pub(super) heads: Vec<(usize, Buffer, [usize; 5])>,
     /// The running statistics after it.
     pub(super) statistics: Vec<f32>,
 }
 
 /// What a forward pass keeps, on the GPU.
 pub(super) struct GpuTape {
-    queue: Queue,
+    pub(super) queue: Queue,
     /// The weights that it ran with, f32.
     weights: Buffer,
     /// `(n, d, h, w, c)` of every value.

@@ -6,12 +6,14 @@ use super::on_gpu::{self, GpuTape, GpuVector};
 use super::tape::{Kept, Tape};
 use super::vector::Place;
 use super::{Mode, Node, Precision, Program, Value, Weights};
+use crate::class_scores::{ClassScores, LogitsGradient};
 use crate::cpu::element::Element;
 use crate::cpu::kernels::Kernels;
 use crate::cpu::rows::for_rows;
 use crate::cpu::scratch::Scratch;
 use crate::cpu::transpose::transpose;
 use crate::deferred::{self, Deferred, Source, VoxelGradient, Voxels, add_row};
+use crate::gpu::{Buffer, Queue};
 use crate::storage::{filled, slice, with_slices};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, Var, bail};
 use half::bf16;
@@ -21,8 +23,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// What a run of a program returns.
 #[derive(Clone)]
 pub struct Outputs {
-    /// `(N, K, D, H, W)`, before the softmax.
-    pub logits: Tensor,
+    /// `(N, K, D, H, W)`, f32, before the softmax. They lie where the network ran; unlike other values they can be had whatever the
+    /// run kept.
+    pub logits: Deferred,
     /// What the further heads make, `(N, K, D, H, W)` at their own resolution, by their names; empty in [`Mode::Infer`].
     pub heads: BTreeMap<String, Tensor>,
     run: Tensor,
@@ -31,7 +34,7 @@ pub struct Outputs {
 
 impl std::fmt::Debug for Outputs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outputs").field("logits", &self.logits).finish_non_exhaustive()
+        f.debug_struct("Outputs").field("heads", &self.heads).finish_non_exhaustive()
     }
 }
 
@@ -50,14 +53,28 @@ impl Outputs {
 #[derive(Default)]
 struct State {
     tape: Option<AnyTape>,
-    /// What the heads made, until they are tensors: by their nodes, with `(n, k, d, h, w)`.
-    made: Vec<(usize, Vec<f32>, [usize; 5])>,
-    /// Gradients of what the heads made, by their nodes.
-    heads: BTreeMap<usize, Tensor>,
+    /// What the heads made, until it leaves: by their nodes, with `(n, k, d, h, w)`.
+    made: Vec<(usize, Made, [usize; 5])>,
+    /// Gradients of what the heads made, by their nodes. One head may have several.
+    heads: Vec<(usize, HeadGradient)>,
     /// Gradients of values that left through [`Outputs::value`].
     gradients: Vec<OtherGradient>,
     /// Running statistics after the run.
     statistics: Vec<f32>,
+}
+
+/// What a head made.
+enum Made {
+    Host(Vec<f32>),
+    /// f32, and what runs kernels there.
+    Gpu(Buffer, Queue),
+}
+
+/// The gradient of a loss with respect to what a head made.
+pub(super) enum HeadGradient {
+    Host(Tensor),
+    /// That of a loss on a GPU, and what it is multiplied by.
+    Gpu(f32, Arc<LogitsGradient>),
 }
 
 /// A gradient that does not come by a head.
@@ -125,11 +142,15 @@ pub(super) fn run(
         statistics.set(&Tensor::from_vec(moved, statistics.shape(), &candle_core::Device::Cpu)?)?;
     }
     let (mut logits, mut heads) = (None, BTreeMap::new());
-    for (index, values, dims) in std::mem::take(&mut lock(&state).made) {
-        let form = Form::Head(Mutex::new(values));
-        let made = run.apply_op1(Recall { value: Value(index), dims, form, state: state.clone() })?;
+    let all = std::mem::take(&mut lock(&state).made);
+    for (index, made, dims) in all {
+        let place = Hung { value: Value(index), dims, run: run.clone(), state: state.clone() };
+        let made: Deferred = match made {
+            Made::Host(planes) => place.hang(Form::Head(Mutex::new(planes)))?.into(),
+            Made::Gpu(logits, queue) => Deferred::new(HeadOnGpu { dims, logits, queue, place }),
+        };
         match &program.nodes[index] {
-            Node::Head { name: Some(name), .. } => drop(heads.insert(name.clone(), made)),
+            Node::Head { name: Some(name), .. } => drop(heads.insert(name.clone(), made.get()?)),
             _ => logits = Some(made),
         }
     }
@@ -156,7 +177,8 @@ impl Run {
         let statistics = std::mem::take(&mut lock(&self.state).statistics);
         let Forward { tape, heads, statistics } =
             forward::<S>(&self.program, image, weights, statistics, self.mode)?;
-        self.leave(keep(tape), heads, statistics);
+        let made = heads.into_iter().map(|(node, planes, dims)| (node, Made::Host(planes), dims));
+        self.leave(keep(tape), made.collect(), statistics);
         Ok(())
     }
 
@@ -166,13 +188,16 @@ impl Run {
         let how = (self.mode, self.precision);
         let on_gpu::Forward { tape, heads, statistics } =
             on_gpu::forward(&self.program, image, weights, statistics, how)?;
-        self.leave(AnyTape::Gpu(tape), heads, statistics);
+        let queue = &tape.queue;
+        let made = heads.into_iter().map(|(node, made, dims)| (node, Made::Gpu(made, queue.clone()), dims));
+        let made = made.collect();
+        self.leave(AnyTape::Gpu(tape), made, statistics);
         Ok(())
     }
 
-    fn leave(&self, tape: AnyTape, heads: Vec<(usize, Vec<f32>, [usize; 5])>, statistics: Vec<f32>) {
+    fn leave(&self, tape: AnyTape, made: Vec<(usize, Made, [usize; 5])>, statistics: Vec<f32>) {
         let mut state = lock(&self.state);
-        (state.statistics, state.made) = (statistics, heads);
+        (state.statistics, state.made) = (statistics, made);
         state.tape = (self.mode != Mode::Infer).then_some(tape);
     }
 }
@@ -214,8 +239,12 @@ impl CustomOp2 for Run {
         };
         let image = x.track_op();
         let found = match (tape, &self.weights.read().0) {
-            (AnyTape::F32(tape), Place::Host(w)) => backward(&self.program, tape, w, heads, others, image)?,
-            (AnyTape::Bf16(tape), Place::Host(w)) => backward(&self.program, tape, w, heads, others, image)?,
+            (AnyTape::F32(tape), Place::Host(w)) => {
+                backward(&self.program, tape, w, on_host(heads)?, others, image)?
+            }
+            (AnyTape::Bf16(tape), Place::Host(w)) => {
+                backward(&self.program, tape, w, on_host(heads)?, others, image)?
+            }
             (AnyTape::Gpu(tape), Place::Gpu(w)) => {
                 on_gpu::backward(&self.program, tape, w, heads, others, image)?
             }
@@ -225,6 +254,72 @@ impl CustomOp2 for Run {
         let dx = found.image.map(|values| Tensor::from_vec(values, x.shape(), host)).transpose()?;
         self.weights.give_gradient(found.weights)?;
         Ok((dx, None))
+    }
+}
+
+/// The gradients of heads that ran on the host.
+fn on_host(heads: Vec<(usize, HeadGradient)>) -> Result<BTreeMap<usize, Tensor>> {
+    let of_head = |(node, gradient)| match gradient {
+        HeadGradient::Host(gradient) => Ok((node, gradient)),
+        HeadGradient::Gpu(..) => bail!("a head on the host has a gradient on a GPU"),
+    };
+    heads.into_iter().map(of_head).collect()
+}
+
+/// Where something that a run made hangs in candle's graph.
+#[derive(Clone)]
+struct Hung {
+    value: Value,
+    /// `(n, c, d, h, w)`.
+    dims: [usize; 5],
+    run: Tensor,
+    state: Arc<Mutex<State>>,
+}
+
+impl Hung {
+    fn hang(&self, form: Form) -> Result<Tensor> {
+        self.run.apply_op1(Recall { place: self.clone(), form })
+    }
+}
+
+/// What a head made on a GPU. It stays there, until somebody wants it as a tensor.
+#[derive(Clone)]
+pub(crate) struct HeadOnGpu {
+    /// `(n, k, d, h, w)`.
+    pub(crate) dims: [usize; 5],
+    /// f32.
+    pub(crate) logits: Buffer,
+    pub(crate) queue: Queue,
+    place: Hung,
+}
+
+impl HeadOnGpu {
+    /// A scalar of a known value and gradient.
+    pub(crate) fn loss(&self, value: f32, gradient: Arc<LogitsGradient>) -> Result<Tensor> {
+        self.place.hang(Form::HeadLoss(value, gradient))
+    }
+}
+
+impl Source for HeadOnGpu {
+    fn tensor(&self) -> Result<Tensor> {
+        let mut planes = vec![0.0; self.dims.iter().product()];
+        self.logits.download(&mut planes)?;
+        self.place.hang(Form::Head(Mutex::new(planes)))
+    }
+    fn dims(&self) -> Result<[usize; 5]> {
+        Ok(self.dims)
+    }
+    fn class_sums(&self, voxels: Voxels, classes: &[u8], count: usize) -> Result<Vec<f64>> {
+        self.tensor()?.class_sums(voxels, classes, count)
+    }
+    fn at(&self, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>> {
+        self.tensor()?.at(voxels, indices)
+    }
+    fn loss(&self, value: f32, gradient: Arc<VoxelGradient>) -> Result<Tensor> {
+        Source::loss(&self.tensor()?, value, gradient)
+    }
+    fn class_scores(&self) -> Result<Option<ClassScores>> {
+        ClassScores::new(self).map(Some)
     }
 }
 
@@ -247,8 +342,8 @@ impl Recalled {
     }
 
     fn hang(&self, form: Form) -> Result<Tensor> {
-        let state = self.outputs.state.clone();
-        self.outputs.run.apply_op1(Recall { value: self.value, dims: self.dims()?, form, state })
+        let (run, state) = (self.outputs.run.clone(), self.outputs.state.clone());
+        Hung { value: self.value, dims: self.dims()?, run, state }.hang(form)
     }
 }
 
@@ -328,16 +423,15 @@ impl Values for GpuTape {
 }
 
 struct Recall {
-    value: Value,
-    /// `(n, c, d, h, w)`.
-    dims: [usize; 5],
+    place: Hung,
     form: Form,
-    state: Arc<Mutex<State>>,
 }
 
 enum Form {
     /// What a head made, until it is a tensor.
     Head(Mutex<Vec<f32>>),
+    /// A loss of what a head made on a GPU.
+    HeadLoss(f32, Arc<LogitsGradient>),
     /// The value itself, until it is a tensor.
     Planes(Mutex<Vec<f32>>),
     /// A loss of it.
@@ -353,24 +447,32 @@ impl CustomOp1 for Recall {
         match &self.form {
             Form::Head(planes) | Form::Planes(planes) => {
                 let planes = std::mem::take(&mut *planes.lock().unwrap_or_else(|p| p.into_inner()));
-                Ok((CpuStorage::F32(planes), Shape::from(&self.dims)))
+                Ok((CpuStorage::F32(planes), Shape::from(&self.place.dims)))
             }
-            Form::Loss(value, _) => Ok((CpuStorage::F32(vec![*value]), Shape::from(()))),
+            Form::Loss(value, _) | Form::HeadLoss(value, _) => {
+                Ok((CpuStorage::F32(vec![*value]), Shape::from(())))
+            }
         }
     }
 
     fn bwd(&self, run: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         // candle wants a gradient for whatever a loss hangs on.
         let nothing = Ok(Some(run.zeros_like()?));
+        let Hung { value, state, .. } = &self.place;
         let gradient = match &self.form {
             Form::Head(_) => {
-                lock(&self.state).heads.insert(self.value.0, grad.clone());
+                lock(state).heads.push((value.0, HeadGradient::Host(grad.clone())));
+                return nothing;
+            }
+            Form::HeadLoss(_, gradient) => {
+                let gradient = HeadGradient::Gpu(grad.to_scalar()?, gradient.clone());
+                lock(state).heads.push((value.0, gradient));
                 return nothing;
             }
             Form::Planes(_) => Outside::Planes(with_slices(self.name(), [grad], |[grad]| Ok(grad.to_vec()))?),
             Form::Loss(_, gradient) => Outside::Voxels(grad.to_scalar::<f32>()?, gradient.clone()),
         };
-        lock(&self.state).gradients.push(OtherGradient { value: self.value, gradient });
+        lock(state).gradients.push(OtherGradient { value: *value, gradient });
         nothing
     }
 }

@@ -1,6 +1,7 @@
 mod gpu_memory;
 mod heads;
 mod one_node;
+mod scores;
 
 use super::*;
 use crate::{
@@ -247,9 +248,10 @@ fn check_on(
     let expected = loss(&logits, &features).unwrap().backward().unwrap();
     let outputs = sample.program.run(&image, &sample.weights, &sample.statistics, (mode, precision)).unwrap();
     let recalled = outputs.value(sample.features).get().unwrap();
-    assert!(error(&outputs.logits, &logits) < tolerance, "{}", error(&outputs.logits, &logits));
+    let made = outputs.logits.get().unwrap();
+    assert!(error(&made, &logits) < tolerance, "{}", error(&made, &logits));
     assert!(error(&recalled, &features) < tolerance);
-    let ours = loss(&outputs.logits, &recalled).unwrap().backward().unwrap();
+    let ours = loss(&made, &recalled).unwrap().backward().unwrap();
     let gradients = [
         (&gradient(&sample.weights), expected.get(&sample.values).unwrap()),
         (ours.get(&image).unwrap(), expected.get(&image).unwrap()),
@@ -284,9 +286,10 @@ fn inference_gives_the_same_logits_and_keeps_nothing() {
             sample.program.run(&image, &sample.weights, &sample.statistics, (mode, Precision::F32)).unwrap()
         };
         let [kept, lean] = [run(Mode::Evaluate), run(Mode::Infer)];
-        assert_eq!(error(&lean.logits, &kept.logits), 0.0);
+        let logits = lean.logits.get().unwrap();
+        assert_eq!(error(&logits, &kept.logits.get().unwrap()), 0.0);
         assert!(lean.value(sample.features).get().is_err());
-        assert!(lean.logits.sum_all().unwrap().backward().is_err());
+        assert!(logits.sum_all().unwrap().backward().is_err());
     }
 }
 
@@ -316,7 +319,8 @@ fn by_voxels_on(device: &crate::Device) {
         let mode = (Mode::Train { dropout: KEY }, precision);
         let run = || sample.program.run(&image(), &sample.weights, &sample.statistics, mode).unwrap();
         let gradient_of = |outputs: &Outputs, of_features: Tensor| {
-            let total = (outputs.logits.sqr().unwrap().sum_all().unwrap() + of_features).unwrap();
+            let total =
+                (outputs.logits.get().unwrap().sqr().unwrap().sum_all().unwrap() + of_features).unwrap();
             total.backward().unwrap();
             gradient(&sample.weights)
         };
@@ -382,7 +386,7 @@ fn gradients_add_up_until_they_are_taken() {
     let mode = (Mode::Evaluate, Precision::F32);
     let backward = || {
         let outputs = sample.program.run(&image(), &sample.weights, &sample.statistics, mode).unwrap();
-        outputs.logits.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        outputs.logits.get().unwrap().sqr().unwrap().sum_all().unwrap().backward().unwrap();
     };
     assert!(sample.weights.take_gradient().is_none());
     backward();

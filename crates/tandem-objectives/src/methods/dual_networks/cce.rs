@@ -123,7 +123,7 @@ impl Method for DualNetworksCce {
             own.total += lambda_u * (l_u.weighted_cross_entropy + l_u.divergence);
 
             let said = own.detached(unlabelled.clone());
-            let unreliable = selection.unreliable_by_class(&said.labels(), said.classes());
+            let unreliable = selection.unreliable_by_class(&said.labels()?, said.classes());
             let input = ContrastInput {
                 labels: &selection.labels,
                 reliable: &selection.reliable,

@@ -170,7 +170,8 @@ fn check_detached(case: &Case<'_>, winner: usize) {
             ..UncertaintyOptions::default()
         };
         let mut gradient = student.zero_gradient();
-        uncertainty(&mut student.live(2..4, &mut gradient), teacher, &teacher.labels(), options, 1.).unwrap();
+        uncertainty(&mut student.live(2..4, &mut gradient), teacher, &teacher.labels().unwrap(), options, 1.)
+            .unwrap();
         numbers(&student.gradient_tensor(gradient).unwrap().narrow(0, 2, 2).unwrap())
     };
     // Without reliable voxels only the divergence is left.

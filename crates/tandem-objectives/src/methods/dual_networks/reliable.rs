@@ -1,10 +1,11 @@
 //! Which pseudo-labels are believed.
 
 use super::options::{DualNetworksOptions, EntropyOf, PseudoLabels, ReliableRule};
-use crate::losses::{IGNORE, entropy, entropy_of_planes, quantile};
-use crate::planes::with_slice;
+use crate::losses::{entropy, entropy_of_planes, members, quantile};
+use crate::planes::{SPAN, with_slice};
 use crate::scores::Scores;
 use candle_core::Result;
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// The pseudo-label of every unlabelled voxel, and whether it is reliable.
@@ -22,14 +23,14 @@ impl Selection {
         unlabelled: Range<usize>,
         winner: usize,
     ) -> Result<Self> {
-        let labels = labels(options.pseudo_labels, scores, unlabelled.clone(), winner);
-        let (classes, voxels) = (scores[winner].detached(0..0).classes(), labels.len());
+        let labels = labels(options.pseudo_labels, scores, unlabelled.clone(), winner)?;
+        let (classes, voxels) = (scores[winner].classes(), labels.len());
         let network = |i: usize| -> Result<Filter> {
             let entropies = match options.entropy {
-                EntropyOf::Softmax => entropy(scores[i].detached(unlabelled.clone())),
+                EntropyOf::Softmax => entropy(scores[i].detached(unlabelled.clone()))?,
                 EntropyOf::RawLogits => {
-                    let logits =
-                        scores[i].logits().narrow(0, unlabelled.start, unlabelled.len())?.contiguous()?;
+                    let logits = scores[i].logits().get()?;
+                    let logits = logits.narrow(0, unlabelled.start, unlabelled.len())?.contiguous()?;
                     with_slice(&logits, |logits| {
                         entropy_of_planes(logits, classes, voxels / unlabelled.len().max(1))
                     })?
@@ -45,7 +46,7 @@ impl Selection {
             Ok(Filter { entropies, thresholds })
         };
         let first = network(winner)?;
-        let voxels = 0..labels.len();
+        let voxels = (0..labels.len()).into_par_iter().with_min_len(SPAN);
         let reliable = match options.reliable_rule {
             ReliableRule::Winner => voxels.map(|v| first.is_low(v, labels[v])).collect(),
             ReliableRule::Both => {
@@ -66,22 +67,23 @@ impl Selection {
 
     /// The labels with unreliable voxels ignored.
     pub(super) fn targets(&self) -> Vec<u8> {
-        self.labels
-            .iter()
-            .zip(&self.reliable)
-            .map(|(&label, &reliable)| if reliable { label } else { IGNORE })
-            .collect()
+        members(&self.labels, &self.reliable)
     }
 
     /// For each class the unreliable voxels that a network gives to it.
     pub(super) fn unreliable_by_class(&self, predicted: &[u8], classes: usize) -> Vec<Vec<usize>> {
-        let mut voxels = vec![Vec::new(); classes];
-        for (v, &class) in predicted.iter().enumerate() {
-            if !self.reliable[v] {
-                voxels[usize::from(class)].push(v);
+        let chunks = predicted.par_chunks(16 * SPAN).zip(self.reliable.par_chunks(16 * SPAN));
+        let of_chunk = |(chunk, (predicted, reliable)): (usize, (&[u8], &[bool]))| {
+            let mut voxels = vec![Vec::new(); classes];
+            for (v, (class, reliable)) in predicted.iter().zip(reliable).enumerate() {
+                if !reliable {
+                    voxels[usize::from(*class)].push(chunk * 16 * SPAN + v);
+                }
             }
-        }
-        voxels
+            voxels
+        };
+        let chunks: Vec<Vec<Vec<usize>>> = chunks.enumerate().map(of_chunk).collect();
+        (0..classes).map(|class| chunks.iter().flat_map(|chunk| &chunk[class]).copied().collect()).collect()
     }
 }
 
@@ -106,17 +108,22 @@ impl Filter {
     }
 }
 
-fn labels(rule: PseudoLabels, scores: [&Scores; 2], unlabelled: Range<usize>, winner: usize) -> Vec<u8> {
-    let mut labels = scores[winner].detached(unlabelled.clone()).labels();
+fn labels(
+    rule: PseudoLabels,
+    scores: [&Scores; 2],
+    unlabelled: Range<usize>,
+    winner: usize,
+) -> Result<Vec<u8>> {
+    let mut labels = scores[winner].detached(unlabelled.clone()).labels()?;
     if rule == PseudoLabels::EitherForeground {
-        let others = scores[1 - winner].detached(unlabelled).labels();
+        let others = scores[1 - winner].detached(unlabelled).labels()?;
         labels
             .iter_mut()
             .zip(others)
             .filter(|(label, _)| **label == 0)
             .for_each(|(label, other)| *label = other);
     }
-    labels
+    Ok(labels)
 }
 
 fn class_quantile(entropies: &[f32], labels: &[u8], class: u8, share: f64) -> f64 {

@@ -83,7 +83,7 @@ impl Round<'_> {
         };
         let (teacher, student) = self.pair.winner_and_loser(teacher);
         let taught = teacher.detached(patches.clone());
-        let labels = taught.labels();
+        let labels = taught.labels()?;
         let value = uncertainty(&mut student.live(patches), taught, &labels, options, weight)?;
         self.pair.heads[1 - self.winner].total += weight * (value.weighted_cross_entropy + value.divergence);
         self.pair.log.value("l_u/weighted_ce", value.weighted_cross_entropy);

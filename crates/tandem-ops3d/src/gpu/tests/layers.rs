@@ -164,7 +164,9 @@ fn heads() {
             let (weight, bias) = (random(classes * channels, 1), random(classes, 2));
             let parameters = queue.copy(&[&weight[..], &bias].concat()).unwrap();
             let at = |place: usize| parameters.at(place);
-            let logits = queue.head(&there, dims, [at(0), at(classes * channels)], classes).unwrap();
+            let made = queue.head(&there, dims, [at(0), at(classes * channels)], classes).unwrap();
+            let mut logits = vec![0.0f32; count * classes];
+            made.download(&mut logits).unwrap();
             // Of (n, k, d, h, w): the voxel of (n, d, h, w), and the class.
             let place = |i: usize| (i / (classes * volume) * volume + i % volume, i / volume % classes);
             let product =
@@ -178,7 +180,8 @@ fn heads() {
             let grad = random(logits.len(), 3);
             let found = queue.f32s(classes * channels + classes).unwrap();
             let to = [found.at(0), found.at(classes * channels)];
-            let dx = queue.head_backward(&there, dims, &grad, at(0), classes, to).unwrap();
+            let dx =
+                queue.head_backward(&there, dims, &queue.copy(&grad).unwrap(), at(0), classes, to).unwrap();
             let (mut of_x, mut of_parameters) =
                 (vec![0.0f64; x.len()], vec![0.0f64; classes * (channels + 1)]);
             for (i, grad) in grad.iter().enumerate() {

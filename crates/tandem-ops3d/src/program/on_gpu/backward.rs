@@ -2,15 +2,14 @@
 
 use super::super::backward::Gradients;
 use super::super::forward::convolution;
-use super::super::op::{OtherGradient, Outside};
+use super::super::op::{HeadGradient, OtherGradient, Outside};
 use super::super::vector::{Place, WeightVector};
-use super::super::{ConvLayer, Node, NormLayer, Program, Sum};
+use super::super::{ConvLayer, Node, NormLayer, Precision, Program, Sum};
 use super::{GpuTape, GpuVector, Kept};
 use crate::conv::Convolution;
-use crate::gpu::{Buffer, Kind, NormGradients, Operands};
+use crate::gpu::{Buffer, Kind, NormGradients, Operands, Queue};
 use crate::storage::with_slices;
-use candle_core::{Result, Tensor, bail};
-use std::collections::BTreeMap;
+use candle_core::{Result, bail};
 use std::ops::Range;
 
 /// From the gradients of what the heads made, by their nodes, and those of other values.
@@ -18,7 +17,7 @@ pub(in super::super) fn backward(
     program: &Program,
     tape: GpuTape,
     weights: &GpuVector,
-    mut heads: BTreeMap<usize, Tensor>,
+    heads: Vec<(usize, HeadGradient)>,
     others: Vec<OtherGradient>,
     image_wanted: bool,
 ) -> Result<Gradients> {
@@ -35,7 +34,8 @@ pub(in super::super) fn backward(
         match node {
             Node::Input => {}
             Node::Head { x, weight, bias, .. } => {
-                if let Some(gradient) = heads.remove(&index) {
+                let gradients = heads.iter().filter(|(head, _)| *head == index).map(|(_, gradient)| gradient);
+                if let Some(gradient) = pass.sum_of(gradients)? {
                     pass.head(x.0, weight, bias, &gradient)?;
                 }
             }
@@ -108,16 +108,40 @@ impl Pass {
         x: usize,
         weight: &Range<usize>,
         bias: &Range<usize>,
-        gradient: &Tensor,
+        gradient: &Buffer,
     ) -> Result<()> {
         let (tape, classes) = (&self.tape, bias.len());
         let (features, dims) = (tape.read(x)?, tape.dims[x]);
         let to = [weight.start, bias.start].map(|at| self.into.at(at));
         let from = tape.weights.at(weight.start);
-        let found = with_slices("a head", [gradient], |[logits]| {
-            tape.queue.head_backward(&features, dims, logits, from, classes, to)
-        })?;
+        let found = tape.queue.head_backward(&features, dims, gradient, from, classes, to)?;
         self.give(x, found)
+    }
+
+    /// The sum of what a head's gradient is given in parts.
+    fn sum_of<'a>(&self, parts: impl Iterator<Item = &'a HeadGradient>) -> Result<Option<Buffer>> {
+        // Logits are f32 whatever activations are stored as.
+        let queue = Queue { precision: Precision::F32, ..self.tape.queue.clone() };
+        let mut sum: Option<(Buffer, usize)> = None;
+        for part in parts {
+            let (part, count) = match part {
+                HeadGradient::Host(tensor) => {
+                    (with_slices("a head", [tensor], |[planes]| queue.copy(planes))?, tensor.elem_count())
+                }
+                HeadGradient::Gpu(factor, gradient) => {
+                    if *factor != 1.0 {
+                        queue.multiply(&gradient.buffer, gradient.len, *factor)?;
+                    }
+                    (gradient.buffer.clone(), gradient.len)
+                }
+            };
+            match &sum {
+                Some((sum, len)) if *len == count => queue.add(&part, sum, count)?,
+                Some(_) => bail!("gradients of one head have different sizes"),
+                None => sum = Some((part, count)),
+            }
+        }
+        Ok(sum.map(|(sum, _)| sum))
     }
 
     fn dropout(&mut self, index: usize, x: usize) -> Result<()> {

@@ -73,6 +73,7 @@ fn run(
     let image = Var::from_vec(image, (n, c, d, h, w), &Device::Cpu).unwrap();
     let seen = layout(&image);
     let logits = Arc::new(program).run(&seen, &weights, &statistics, (mode, precision)).unwrap().logits;
+    let logits = logits.get().unwrap();
     let upstream: Vec<f32> = (0..logits.elem_count()).map(|_| draws.normal() as f32).collect();
     let upstream = Tensor::from_vec(upstream, logits.dims(), &Device::Cpu).unwrap();
     let gradients = (&logits * upstream).unwrap().sum_all().unwrap().backward().unwrap();
