@@ -4,6 +4,7 @@
 
 mod golden;
 mod matrix;
+mod prediction;
 mod speed;
 mod training;
 
@@ -82,6 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         judge(&format!("{name}, op matrix, f32"), &|| matrix::in_f32(&device, rounding));
         judge(&format!("{name}, op matrix, bf16"), &|| matrix::in_bf16(&device));
         judge(&format!("{name}, golden networks"), &|| golden::check(&device, rounding));
+        judge(&format!("{name}, prediction"), &|| prediction::check(&device, rounding));
         let steps = arguments.steps;
         judge(&format!("{name}, training of {steps} steps"), &|| training::check(&device, steps, rounding));
         if !arguments.no_speed {

@@ -120,7 +120,7 @@ pub(crate) fn slide(
         for batch in seen.chunks(window.at_once()) {
             let input = cut(&grid, &padded, batch, device)?;
             for (network, sums) in networks.iter().zip(&mut sums) {
-                sums.add(batch, &network.forward(&input, Pass::Infer)?.logits.get()?)?;
+                sums.add(batch, &network.forward(&input, Pass::Infer)?.logits)?;
             }
             done += batch.len();
             if progress(done, grid.windows() * images.len()).is_break() {

@@ -2,10 +2,11 @@
 
 use crate::windows::{Grid, Seen};
 use crate::{Error, Result};
-use candle_core::{DType, Device, Storage, Tensor};
+use candle_core::{DType, Device, Storage};
 use ndarray::Array3;
 use rayon::prelude::*;
 use tandem_ops3d::elementary::exp;
+use tandem_ops3d::{Deferred, WindowPlace, WindowSums};
 
 /// The sum of one network's softmaxes over all windows so far, for those planes that windows still touch.
 pub(crate) struct Sums<'a> {
@@ -16,26 +17,33 @@ pub(crate) struct Sums<'a> {
     /// How many windows hold each index along each axis.
     counts: [Vec<u32>; 3],
     /// `(K, i, j, k)`: as many planes as a window has, of the sides of the padded image. Plane i of that image lies at i
-    /// modulo the window's side, in the place of the plane that was finished before it.
+    /// modulo the window's side, in the place of the plane that was finished before it. Nothing before the first window, and where
+    /// the network runs on a GPU.
     values: Vec<f32>,
+    /// The same where the network runs on a GPU.
+    on_gpu: Option<WindowSums>,
 }
 
 impl<'a> Sums<'a> {
     pub(crate) fn new(grid: &'a Grid, classes: usize, images: usize) -> Self {
-        let ([depth, _, _], [_, nj, nk]) = (grid.patch(), grid.padded());
-        let values = vec![0.0; classes * depth * nj * nk];
-        Sums { grid, classes, images: images as u32, counts: grid.counts(), values }
+        Sums { grid, classes, images: images as u32, counts: grid.counts(), values: Vec::new(), on_gpu: None }
     }
 
     /// Adds a batch of windows, in their order, from their logits `(N, K, i, j, k)`.
-    pub(crate) fn add(&mut self, batch: &[Seen], logits: &Tensor) -> Result<()> {
-        let [pi, pj, pk] = self.grid.patch();
-        let expected = [batch.len(), self.classes, pi, pj, pk];
-        if logits.dims() != expected {
-            let shapes = format!("logits of shape {:?} where {expected:?} is due", logits.dims());
+    pub(crate) fn add(&mut self, batch: &[Seen], logits: &Deferred) -> Result<()> {
+        let ([pi, pj, pk], [_, nj, nk]) = (self.grid.patch(), self.grid.padded());
+        let (expected, dims) = ([batch.len(), self.classes, pi, pj, pk], logits.dims()?);
+        if dims != expected {
+            let shapes = format!("logits of shape {dims:?} where {expected:?} is due");
             return Err(Error::Networks(format!("a network returned {shapes}")));
         }
-        let logits = logits.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
+        let place = |seen: &Seen| WindowPlace { start: seen.start, turned: seen.mirrored };
+        let places: Vec<WindowPlace> = batch.iter().map(place).collect();
+        if logits.add_to_windows(&mut self.on_gpu, [nj, nk], &places)? {
+            return Ok(());
+        }
+        self.values.resize(self.classes * pi * nj * nk, 0.0);
+        let logits = logits.get()?.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
         let (storage, layout) = logits.storage_and_layout();
         let Storage::Cpu(storage) = &*storage else {
             return Err(Error::Networks("a network's logits did not reach the CPU".to_owned()));
@@ -84,11 +92,16 @@ impl<'a> Sums<'a> {
         let along_k = &along_k[inside_k.clone()];
         let mut mean = Array3::zeros((self.classes, inside_j.len(), inside_k.len()));
         let Some(rows) = mean.as_slice_mut().filter(|values| !values.is_empty()) else { return Ok(mean) };
-        let sums = &self.values;
+        let fetched = self.on_gpu.as_mut().map(|sums| sums.take(i % pi)).transpose()?;
+        let values = &self.values;
+        let sums_of = |class: usize| match &fetched {
+            Some(plane) => &plane[class * nj * nk..][..nj * nk],
+            None => &values[(class * pi + i % pi) * nj * nk..][..nj * nk],
+        };
         let rows = rows.par_chunks_mut(inside_k.len()).with_min_len(1 + 4096 / inside_k.len()).enumerate();
         let finite = rows.map(|(row, means)| {
             let (class, j) = (row / inside_j.len(), inside_j.start + row % inside_j.len());
-            let sums = &sums[((class * pi + i % pi) * nj + j) * nk..][inside_k.clone()];
+            let sums = &sums_of(class)[j * nk..][inside_k.clone()];
             let count = along_i[i] * along_j[j] * self.images;
             for ((mean, sum), along_k) in means.iter_mut().zip(sums).zip(along_k) {
                 *mean = sum / (count * along_k) as f32;

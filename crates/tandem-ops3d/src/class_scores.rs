@@ -2,7 +2,7 @@
 
 use crate::gpu::{Buffer, Part, Queue};
 use crate::program::{HeadOnGpu, Precision};
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -21,8 +21,7 @@ pub struct ClassScores {
     voxels: usize,
     p: Buffer,
     log_p: Buffer,
-    /// What made the logits; nothing where they are constants.
-    head: Option<HeadOnGpu>,
+    head: HeadOnGpu,
 }
 
 /// Some patches of a second network's scores.
@@ -51,22 +50,17 @@ pub struct UncertaintyShares {
 }
 
 impl ClassScores {
-    /// Those of what a head made, `(n, k, d, h, w)`.
-    pub(crate) fn new(head: &HeadOnGpu) -> Result<Self> {
+    /// Those of what a head made.
+    pub(crate) fn new(head: HeadOnGpu) -> Result<Self> {
         let [patches, classes, d, h, w] = head.dims;
         let voxels = d * h * w;
         // Logits are f32 whatever activations are stored as.
         let queue = Queue { precision: Precision::F32, ..head.queue.clone() };
         let len = patches * classes * voxels;
         let (p, log_p) = (queue.f32s(len)?, queue.f32s(len)?);
-        let scores = ClassScores { queue, patches, classes, voxels, p, log_p, head: Some(head.clone()) };
-        scores.queue.softmax(&head.logits, scores.part(&(0..patches))?)?;
+        let scores = ClassScores { queue, patches, classes, voxels, p, log_p, head };
+        scores.queue.softmax(&scores.head.logits, scores.part(&(0..patches))?)?;
         Ok(scores)
-    }
-
-    /// The same as constants.
-    pub(crate) fn detach(self) -> Self {
-        ClassScores { head: None, ..self }
     }
 
     /// A gradient of zeros.
@@ -86,10 +80,7 @@ impl ClassScores {
     /// Where the gradient is that of other logits.
     pub fn loss(&self, value: f64, gradient: LogitsGradient) -> Result<Tensor> {
         self.own(&gradient)?;
-        match &self.head {
-            Some(head) => head.loss(value as f32, Arc::new(gradient)),
-            None => Tensor::new(value as f32, &Device::Cpu),
-        }
+        self.head.loss(value as f32, Arc::new(gradient))
     }
 
     /// Copies softmax and log-softmax of all patches to the host.

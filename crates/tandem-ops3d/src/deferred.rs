@@ -3,7 +3,9 @@
 use crate::class_scores::ClassScores;
 use crate::cpu::rows::for_rows;
 use crate::cpu::transpose::transpose;
+use crate::program::HeadOnGpu;
 use crate::storage::{filled, with_slices};
+use crate::window_sums::{WindowPlace, WindowSums};
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, Var, bail};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -28,8 +30,9 @@ pub(crate) trait Source: Send + Sync {
     fn class_sums(&self, voxels: Voxels, classes: &[u8], count: usize) -> Result<Vec<f64>>;
     fn at(&self, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>>;
     fn loss(&self, value: f32, gradient: Arc<VoxelGradient>) -> Result<Tensor>;
-    fn class_scores(&self) -> Result<Option<ClassScores>> {
-        Ok(None)
+    /// What a head made on a GPU, where this is that.
+    fn on_gpu(&self) -> Option<HeadOnGpu> {
+        None
     }
 }
 
@@ -134,7 +137,26 @@ impl Deferred {
     /// # Errors
     /// Where the device fails.
     pub fn class_scores(&self) -> Result<Option<ClassScores>> {
-        self.0.class_scores()
+        self.0.on_gpu().map(ClassScores::new).transpose()
+    }
+
+    /// Adds logits `(N, K, i, j, k)` that lie on a GPU to the sums of windows there, which are made where there are none yet, for an image
+    /// with planes of these sides. False, and nothing done, where the logits do not lie on a GPU.
+    ///
+    /// # Errors
+    /// Where the logits are not those of so many windows of the sums, or a window leaves its plane.
+    pub fn add_to_windows(
+        &self,
+        sums: &mut Option<WindowSums>,
+        plane: [usize; 2],
+        places: &[WindowPlace],
+    ) -> Result<bool> {
+        let Some(head) = self.0.on_gpu() else { return Ok(false) };
+        match sums {
+            Some(sums) => sums.add(&head, places)?,
+            none => none.insert(WindowSums::new(&head, plane)?).add(&head, places)?,
+        }
+        Ok(true)
     }
 
     /// The same as a constant to the gradient.
@@ -278,8 +300,8 @@ impl Source for Constant {
     fn loss(&self, value: f32, _: Arc<VoxelGradient>) -> Result<Tensor> {
         Tensor::new(value, &Device::Cpu)
     }
-    fn class_scores(&self) -> Result<Option<ClassScores>> {
-        Ok(self.0.class_scores()?.map(ClassScores::detach))
+    fn on_gpu(&self) -> Option<HeadOnGpu> {
+        self.0.0.on_gpu().map(HeadOnGpu::detach)
     }
 }
 

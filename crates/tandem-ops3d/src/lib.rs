@@ -65,6 +65,7 @@ pub mod program;
 mod reference;
 mod resize;
 mod storage;
+mod window_sums;
 mod workspace;
 
 pub use activation::{add_relu, relu};
@@ -79,6 +80,7 @@ pub use layout::{to_channels_first, to_channels_last};
 pub use norm::{Activation, BatchNorm3d, RunningStatistics, Statistics, batch_norm3d};
 pub use pool::max_pool3d;
 pub use resize::{Resize, resize3d};
+pub use window_sums::{WindowPlace, WindowSums};
 pub use workspace::Workspace;
 
 #[cfg(doctest)]

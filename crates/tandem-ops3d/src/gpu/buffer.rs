@@ -60,6 +60,14 @@ impl Buffer {
         unsafe { self.0.machine.clear(self.0.address, self.0.bytes) }
     }
 
+    /// Clears f32 values from that of an index on.
+    pub(crate) fn clear_part(&self, first: usize, len: usize) -> Result<()> {
+        let [before, bytes] = [first, len].map(|values| values * size_of::<f32>());
+        assert!(before + bytes <= self.0.bytes, "a buffer is smaller than what is cleared of it");
+        // SAFETY: the memory is allocated and, as asserted, large enough.
+        unsafe { self.0.machine.clear(self.0.address + before as u64, bytes) }
+    }
+
     /// Copies values from the host to its beginning.
     pub(crate) fn upload<T: Plain>(&self, values: &[T]) -> Result<()> {
         assert!(size_of_val(values) <= self.0.bytes, "a buffer is too small for what is copied to it");

@@ -6,13 +6,14 @@ use candle_core::{Result, bail};
 
 /// The sources of the kernels: one program, the file that the others need first.
 #[cfg(any(test, feature = "cuda", feature = "emulator"))]
-pub(crate) const SOURCES: [&str; 9] = [
+pub(crate) const SOURCES: [&str; 10] = [
     include_str!("kernels/stored.cu"),
     include_str!("kernels/pointwise.cu"),
     include_str!("kernels/sums.cu"),
     include_str!("kernels/head.cu"),
     include_str!("kernels/features.cu"),
     include_str!("kernels/scores.cu"),
+    include_str!("kernels/windows.cu"),
     include_str!("kernels/weights.cu"),
     include_str!("kernels/resample.cu"),
     include_str!("kernels/conv.cu"),

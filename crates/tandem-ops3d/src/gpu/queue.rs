@@ -3,6 +3,7 @@
 mod features;
 mod scores;
 mod weights;
+mod windows;
 
 pub(crate) use scores::Part;
 

@@ -6,7 +6,7 @@ use super::on_gpu::{self, GpuTape, GpuVector};
 use super::tape::{Kept, Tape};
 use super::vector::Place;
 use super::{Mode, Node, Precision, Program, Value, Weights};
-use crate::class_scores::{ClassScores, LogitsGradient};
+use crate::class_scores::LogitsGradient;
 use crate::cpu::element::Element;
 use crate::cpu::kernels::Kernels;
 use crate::cpu::rows::for_rows;
@@ -147,7 +147,7 @@ pub(super) fn run(
         let place = Hung { value: Value(index), dims, run: run.clone(), state: state.clone() };
         let made: Deferred = match made {
             Made::Host(planes) => place.hang(Form::Head(Mutex::new(planes)))?.into(),
-            Made::Gpu(logits, queue) => Deferred::new(HeadOnGpu { dims, logits, queue, place }),
+            Made::Gpu(logits, queue) => Deferred::new(HeadOnGpu { dims, logits, queue, place: Some(place) }),
         };
         match &program.nodes[index] {
             Node::Head { name: Some(name), .. } => drop(heads.insert(name.clone(), made.get()?)),
@@ -290,13 +290,22 @@ pub(crate) struct HeadOnGpu {
     /// f32.
     pub(crate) logits: Buffer,
     pub(crate) queue: Queue,
-    place: Hung,
+    /// Nothing where it is a constant to the gradient.
+    place: Option<Hung>,
 }
 
 impl HeadOnGpu {
     /// A scalar of a known value and gradient.
     pub(crate) fn loss(&self, value: f32, gradient: Arc<LogitsGradient>) -> Result<Tensor> {
-        self.place.hang(Form::HeadLoss(value, gradient))
+        match &self.place {
+            Some(place) => place.hang(Form::HeadLoss(value, gradient)),
+            None => Tensor::new(value, &candle_core::Device::Cpu),
+        }
+    }
+
+    /// The same as a constant.
+    pub(crate) fn detach(self) -> Self {
+        HeadOnGpu { place: None, ..self }
     }
 }
 
@@ -304,7 +313,10 @@ impl Source for HeadOnGpu {
     fn tensor(&self) -> Result<Tensor> {
         let mut planes = vec![0.0; self.dims.iter().product()];
         self.logits.download(&mut planes)?;
-        self.place.hang(Form::Head(Mutex::new(planes)))
+        match &self.place {
+            Some(place) => place.hang(Form::Head(Mutex::new(planes))),
+            None => Tensor::from_vec(planes, &self.dims, &candle_core::Device::Cpu),
+        }
     }
     fn dims(&self) -> Result<[usize; 5]> {
         Ok(self.dims)
@@ -318,8 +330,8 @@ impl Source for HeadOnGpu {
     fn loss(&self, value: f32, gradient: Arc<VoxelGradient>) -> Result<Tensor> {
         Source::loss(&self.tensor()?, value, gradient)
     }
-    fn class_scores(&self) -> Result<Option<ClassScores>> {
-        ClassScores::new(self).map(Some)
+    fn on_gpu(&self) -> Option<HeadOnGpu> {
+        Some(self.clone())
     }
 }
 
