@@ -10,6 +10,8 @@ mod conv;
 pub(crate) mod cuda;
 #[cfg(any(test, feature = "emulator"))]
 pub(crate) mod emulator;
+#[cfg(any(test, feature = "cuda"))]
+mod halves;
 mod machine;
 mod queue;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub(crate) mod compile;
 mod cudnn;
 pub(crate) mod libraries;
+mod staging;
 
 use super::Gpu;
 use super::machine::{Argument, Geometry, Job, Machine, THREADS};
@@ -16,6 +17,7 @@ use cudarc::driver::{
 };
 use cudnn::Convolutions;
 use libraries::Libraries;
+use staging::Staging;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -62,6 +64,7 @@ struct Cuda {
     capability: usize,
     loaded: Mutex<Loaded>,
     convolutions: Option<Convolutions>,
+    staging: Mutex<Staging>,
 }
 
 /// What was compiled so far, by precision: a program takes some seconds.
@@ -83,7 +86,8 @@ impl Cuda {
         let convolutions =
             if cudnn && Libraries::of_process().cudnn() { Some(Convolutions::new(&stream)?) } else { None };
         let capability = (10 * major + minor) as usize;
-        Ok(Cuda { context, stream, capability, loaded: Mutex::default(), convolutions })
+        let staging = Mutex::new(Staging::new(&stream).map_err(failed)?);
+        Ok(Cuda { context, stream, capability, loaded: Mutex::default(), convolutions, staging })
     }
 
     fn loaded(&self) -> MutexGuard<'_, Loaded> {
@@ -206,9 +210,9 @@ impl Machine for Cuda {
 
     unsafe fn upload(&self, from: &[u8], address: u64) -> Result<()> {
         self.bind()?;
-        // SAFETY: the caller's. The values may go before the copy has run, so it is waited for.
-        unsafe { result::memcpy_htod_async(address, from, self.stream.cu_stream()) }.map_err(failed)?;
-        self.stream.synchronize().map_err(failed)
+        let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: the caller's; the context is bound.
+        unsafe { staging.copy(from, address) }.map_err(failed)
     }
 
     unsafe fn download(&self, address: u64, to: &mut [u8]) -> Result<()> {
