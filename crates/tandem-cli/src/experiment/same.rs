@@ -25,8 +25,10 @@ pub(crate) fn difference(asked: &Config, of_run: &Config) -> Result<Option<Strin
     Ok(first_difference("", &asked, &serde_json::to_value(of_run)?))
 }
 
-/// With what a run decides on when it begins: its precision, its strong view, and the channels and classes of its data.
+/// With what a run decides on when it begins: its precision, its strong view, and the channels and classes of its data; and with
+/// its name, which changes nothing of it.
 fn decided(mut asked: Config, of_run: &Config) -> Config {
+    asked.name.clone_from(&of_run.name);
     if asked.precision == Precision::Auto {
         asked.precision = of_run.precision;
     }
@@ -85,6 +87,7 @@ mod tests {
         assert_eq!(message(|_| {}), None);
         assert_eq!(message(|asked| asked.precision = Precision::Auto), None);
         assert_eq!(message(|asked| asked.data.classes = None), None);
+        assert_eq!(message(|asked| asked.name = "another".to_owned()), None);
         assert_eq!(message(|asked| asked.data.classes = Some(Names::Numbered(2))), None);
     }
 
