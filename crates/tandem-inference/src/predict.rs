@@ -1,12 +1,13 @@
 //! Sliding-window prediction.
 
 use crate::sums::Sums;
-use crate::windows::{Grid, Seen};
+use crate::windows::Grid;
 use crate::{Error, Result, SlidingWindow};
 use candle_core::{Device, Tensor};
 use ndarray::{Array3, Array4, Axis, CowArray, Ix3, Slice};
 use std::ops::{ControlFlow, Range};
 use tandem_networks::{Pass, Segmenter};
+use tandem_ops3d::WindowPlace;
 
 /// The class probabilities of an image, given by its channels, by each network: the mean softmax over all windows that
 /// hold a voxel.
@@ -115,8 +116,9 @@ pub(crate) fn slide(
         finish(&mut sums, finished..first)?;
         finished = first;
         // All images of a window before the next window, so that no batch changes the order of a sum.
-        let of_window = |&start: &[usize; 3]| images.iter().map(move |&mirrored| Seen { start, mirrored });
-        let seen: Vec<Seen> = starts.iter().flat_map(of_window).collect();
+        let of_window =
+            |&start: &[usize; 3]| images.iter().map(move |&mirrored| WindowPlace { start, mirrored });
+        let seen: Vec<WindowPlace> = starts.iter().flat_map(of_window).collect();
         for batch in seen.chunks(window.at_once()) {
             let input = cut(&grid, &padded, batch, device)?;
             for (network, sums) in networks.iter().zip(&mut sums) {
@@ -132,10 +134,15 @@ pub(crate) fn slide(
 }
 
 /// Windows as a network takes them: `(N, C, i, j, k)`.
-fn cut(grid: &Grid, padded: &[CowArray<'_, f32, Ix3>], batch: &[Seen], device: &Device) -> Result<Tensor> {
+fn cut(
+    grid: &Grid,
+    padded: &[CowArray<'_, f32, Ix3>],
+    batch: &[WindowPlace],
+    device: &Device,
+) -> Result<Tensor> {
     let [pi, pj, pk] = grid.patch();
     let mut voxels = Vec::<f32>::with_capacity(batch.len() * padded.len() * pi * pj * pk);
-    for &Seen { start, mirrored } in batch {
+    for &WindowPlace { start, mirrored } in batch {
         let within = grid.window(start);
         for channel in padded {
             let mut window = channel.slice_each_axis(|axis| Slice::from(within[axis.axis.index()].clone()));

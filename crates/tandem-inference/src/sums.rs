@@ -1,6 +1,6 @@
 //! Softmaxes of windows, added up where the windows lie.
 
-use crate::windows::{Grid, Seen};
+use crate::windows::Grid;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Storage};
 use ndarray::Array3;
@@ -30,16 +30,14 @@ impl<'a> Sums<'a> {
     }
 
     /// Adds a batch of windows, in their order, from their logits `(N, K, i, j, k)`.
-    pub(crate) fn add(&mut self, batch: &[Seen], logits: &Deferred) -> Result<()> {
+    pub(crate) fn add(&mut self, batch: &[WindowPlace], logits: &Deferred) -> Result<()> {
         let ([pi, pj, pk], [_, nj, nk]) = (self.grid.patch(), self.grid.padded());
         let (expected, dims) = ([batch.len(), self.classes, pi, pj, pk], logits.dims()?);
         if dims != expected {
             let shapes = format!("logits of shape {dims:?} where {expected:?} is due");
             return Err(Error::Networks(format!("a network returned {shapes}")));
         }
-        let place = |seen: &Seen| WindowPlace { start: seen.start, turned: seen.mirrored };
-        let places: Vec<WindowPlace> = batch.iter().map(place).collect();
-        if logits.add_to_windows(&mut self.on_gpu, [nj, nk], &places)? {
+        if logits.add_to_windows(&mut self.on_gpu, [nj, nk], batch)? {
             return Ok(());
         }
         self.values.resize(self.classes * pi * nj * nk, 0.0);
@@ -56,7 +54,7 @@ impl<'a> Sums<'a> {
     }
 
     /// Windows overlap, so they are added one after the other; the planes of a window do not.
-    fn add_window(&mut self, Seen { start, mirrored }: Seen, logits: &[f32]) {
+    fn add_window(&mut self, WindowPlace { start, mirrored }: WindowPlace, logits: &[f32]) {
         let ([pi, pj, pk], [_, nj, nk]) = (self.grid.patch(), self.grid.padded());
         let mut planes: Vec<_> = (0..pi).map(|_| Vec::with_capacity(self.classes)).collect();
         for class in self.values.chunks_mut(pi * nj * nk) {

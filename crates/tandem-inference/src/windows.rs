@@ -18,15 +18,6 @@ pub struct SlidingWindow {
     pub mirror: bool,
 }
 
-/// A window as networks see it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen {
-    /// Its first voxel in the padded image.
-    pub(crate) start: [usize; 3],
-    /// Along which axes it is turned round.
-    pub(crate) mirrored: [bool; 3],
-}
-
 /// Voxels that fill all cores. More at once take memory and save no time.
 const ENOUGH: usize = 1 << 20;
 

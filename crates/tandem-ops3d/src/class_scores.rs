@@ -1,7 +1,7 @@
 //! The class scores of a network that runs on a GPU.
 
 use crate::gpu::{Buffer, Part, Queue};
-use crate::program::{HeadOnGpu, Precision};
+use crate::program::HeadOnGpu;
 use candle_core::{Result, Tensor, bail};
 use std::ops::Range;
 use std::sync::Arc;
@@ -54,8 +54,7 @@ impl ClassScores {
     pub(crate) fn new(head: HeadOnGpu) -> Result<Self> {
         let [patches, classes, d, h, w] = head.dims;
         let voxels = d * h * w;
-        // Logits are f32 whatever activations are stored as.
-        let queue = Queue { precision: Precision::F32, ..head.queue.clone() };
+        let queue = head.queue.in_f32();
         let len = patches * classes * voxels;
         let (p, log_p) = (queue.f32s(len)?, queue.f32s(len)?);
         let scores = ClassScores { queue, patches, classes, voxels, p, log_p, head };
@@ -68,7 +67,7 @@ impl ClassScores {
     /// # Errors
     /// Where the device has no memory for it.
     pub fn gradient(&self) -> Result<LogitsGradient> {
-        let len = self.patches * self.classes * self.voxels;
+        let len = self.len();
         let buffer = self.queue.f32s(len)?;
         buffer.clear()?;
         Ok(LogitsGradient { queue: self.queue.clone(), buffer, len })
@@ -88,7 +87,7 @@ impl ClassScores {
     /// # Errors
     /// Where there is not room for all of them, or the device fails.
     pub fn to_host(&self, p: &mut [f32], log_p: &mut [f32]) -> Result<()> {
-        let len = self.patches * self.classes * self.voxels;
+        let len = self.len();
         if [p.len(), log_p.len()] != [len; 2] {
             bail!("the {len} class scores do not fit {} and {} values", p.len(), log_p.len());
         }
@@ -160,8 +159,8 @@ impl ClassScores {
     }
 
     /// A Dice loss in two passes. The first finds, of each class, the sum of p where the class is the target, and that of p, or of its
-    /// square, where there is a target. `slopes` makes of them the loss's derivatives by the sizes and by minus the overlaps;
-    /// the second adds the gradient that follows.
+    /// square, where there is a target. `of_sums` makes of them the loss, which is returned, and its derivatives by the sizes
+    /// and by minus the overlaps; the second adds the gradient that follows.
     ///
     /// # Errors
     /// As [`Self::cross_entropy`], and where there is not a derivative for each class.
@@ -170,17 +169,18 @@ impl ClassScores {
         patches: Range<usize>,
         targets: &[u8],
         squared: bool,
-        slopes: impl FnOnce(&[[f64; 2]]) -> [Vec<f32>; 2],
+        of_sums: impl FnOnce(&[[f64; 2]]) -> (f64, [Vec<f32>; 2]),
         gradient: &mut LogitsGradient,
-    ) -> Result<()> {
+    ) -> Result<f64> {
         let part = self.covered(&patches, [targets])?;
         let to = self.place(&patches, gradient)?;
         let targets = Buffer::of(&self.queue.machine, targets)?;
-        let [by_size, by_overlap] = slopes(&self.queue.overlaps(part, &targets, squared)?);
+        let (value, [by_size, by_overlap]) = of_sums(&self.queue.overlaps(part, &targets, squared)?);
         if [by_size.len(), by_overlap.len()] != [self.classes; 2] {
             bail!("a Dice loss has a derivative for each of {} classes", self.classes);
         }
-        self.queue.add_dice(part, &targets, [&by_size, &by_overlap], squared, to)
+        self.queue.add_dice(part, &targets, [&by_size, &by_overlap], squared, to)?;
+        Ok(value)
     }
 
     /// The sum of the squared errors of the foreground probabilities where the mask is not 0. `scale` times half of its gradient is added.
@@ -235,6 +235,11 @@ impl ClassScores {
         self.queue.uncertainty(parts, labels, reliable, shares, to)
     }
 
+    /// Logits of all patches.
+    fn len(&self) -> usize {
+        self.patches * self.classes * self.voxels
+    }
+
     fn part(&self, patches: &Range<usize>) -> Result<Part> {
         if patches.start > patches.end || patches.end > self.patches {
             bail!("patches {patches:?} are not among the {} of a batch", self.patches);
@@ -271,7 +276,7 @@ impl ClassScores {
     }
 
     fn own(&self, gradient: &LogitsGradient) -> Result<()> {
-        let len = self.patches * self.classes * self.voxels;
+        let len = self.len();
         if gradient.len != len || !Arc::ptr_eq(&self.queue.machine, &gradient.queue.machine) {
             bail!("a gradient of {} values is not that of {len} logits", gradient.len);
         }

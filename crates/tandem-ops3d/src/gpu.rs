@@ -1,8 +1,8 @@
 //! Networks on a GPU: memory, kernels and convolutions. What a network is made of is in `program/on_gpu`.
 //!
 //! Tensors stay on the host: a network is one operation of candle's graph. A pass takes an image there; activations, logits and
-//! their gradients stay on the GPU, and losses with a kernel of their own are computed there (`queue/scores.rs`). The CUDA of candle itself is not used: it would need the CUDA compiler and
-//! libraries to build, and its tensors would hold nothing that the graph needs.
+//! their gradients stay on the GPU, and losses with a kernel of their own are computed there (`queue/scores.rs`). The CUDA of candle itself is
+//! not used: it would need the CUDA compiler and libraries to build, and its tensors would hold nothing that the graph needs.
 
 mod buffer;
 mod conv;

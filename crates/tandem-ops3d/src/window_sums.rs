@@ -1,7 +1,7 @@
 //! Windows of a prediction, added up on a GPU.
 
 use crate::gpu::{Buffer, Queue};
-use crate::program::{HeadOnGpu, Precision};
+use crate::program::HeadOnGpu;
 use candle_core::{Result, bail};
 use std::sync::Arc;
 
@@ -18,20 +18,19 @@ pub struct WindowSums {
     sums: Buffer,
 }
 
-/// Where a window lies in its image, and along which axes it was turned round before the network saw it.
+/// Where a window lies in its (padded) image, and along which axes it was mirrored before the network saw it.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowPlace {
     /// Its first voxel.
     pub start: [usize; 3],
     /// Axis by axis.
-    pub turned: [bool; 3],
+    pub mirrored: [bool; 3],
 }
 
 impl WindowSums {
     pub(crate) fn new(head: &HeadOnGpu, plane: [usize; 2]) -> Result<Self> {
         let [_, classes, i, j, k] = head.dims;
-        // Logits are f32 whatever activations are stored as.
-        let queue = Queue { precision: Precision::F32, ..head.queue.clone() };
+        let queue = head.queue.in_f32();
         let sums = queue.f32s(classes * i * plane[0] * plane[1])?;
         sums.clear()?;
         Ok(WindowSums { queue, classes, window: [i, j, k], plane, sums })

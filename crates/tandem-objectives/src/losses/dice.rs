@@ -56,14 +56,7 @@ pub fn dice_of(scores: &mut Live<'_>, targets: &[u8], form: DiceForm, weight: f6
     check_targets(read, targets)?;
     let terms = Terms { form, counts: planes::counts(targets, read.classes()), weight };
     if let Some((gpu, patches, gradient)) = scores.on_gpu()? {
-        let mut value = 0.0;
-        let slopes = |sums: &[[f64; 2]]| {
-            let (found, slopes) = terms.of(sums);
-            value = found;
-            slopes
-        };
-        gpu.dice(patches, targets, form.squared, slopes, gradient)?;
-        return Ok(value);
+        return gpu.dice(patches, targets, form.squared, |sums| terms.of(sums), gradient);
     }
     let read = read.on_host()?;
     let classes = read.classes;

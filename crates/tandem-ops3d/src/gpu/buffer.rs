@@ -86,6 +86,13 @@ impl Buffer {
         self.download_from(0, to)
     }
 
+    /// So many values of its beginning, on the host.
+    pub(crate) fn values<T: Plain + Default>(&self, count: usize) -> Result<Vec<T>> {
+        let mut values = vec![T::default(); count];
+        self.download(&mut values)?;
+        Ok(values)
+    }
+
     /// Copies from the value of an index on.
     pub(crate) fn download_from<T: Plain>(&self, first: usize, to: &mut [T]) -> Result<()> {
         let before = first * size_of::<T>();

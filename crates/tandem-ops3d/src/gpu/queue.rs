@@ -96,6 +96,11 @@ fn voxels([n, d, h, w, _]: [usize; 5]) -> usize {
 }
 
 impl Queue {
+    /// The same kernels for f32 values: logits and weights are that whatever activations are stored as.
+    pub(crate) fn in_f32(&self) -> Self {
+        Queue { machine: self.machine.clone(), precision: Precision::F32 }
+    }
+
     fn launch(&self, kernel: &'static str, grid: [usize; 3], arguments: &[Argument]) -> Result<()> {
         if grid.contains(&0) {
             return Ok(());
@@ -193,9 +198,7 @@ impl Queue {
         let wide = self.f32s(count)?;
         let arguments = [x.into(), (&wide).into(), long(count), Argument::Int(int(c)?), long(d * h * w)];
         self.run_each("leave", count, &arguments)?;
-        let mut planes = vec![0.0; count];
-        wide.download(&mut planes)?;
-        Ok(planes)
+        wide.values(count)
     }
 
     /// The normalisation of an image by its own statistics, which move the running ones, or by these.

@@ -311,8 +311,7 @@ impl HeadOnGpu {
 
 impl Source for HeadOnGpu {
     fn tensor(&self) -> Result<Tensor> {
-        let mut planes = vec![0.0; self.dims.iter().product()];
-        self.logits.download(&mut planes)?;
+        let planes = self.logits.values(self.dims.iter().product())?;
         match &self.place {
             Some(place) => place.hang(Form::Head(Mutex::new(planes))),
             None => Tensor::from_vec(planes, &self.dims, &candle_core::Device::Cpu),

@@ -32,20 +32,16 @@ impl Queue {
             let arguments = [(&partials).into(), Argument::Int(int(blocks)?), width, Argument::Pointer(to)];
             self.run("class_totals", [channels, 1, 1], &arguments)?;
         }
-        let mut found = vec![0.0; count * channels];
-        sums.download(&mut found)?;
-        Ok(found)
+        sums.values(count * channels)
     }
 
     /// The channels of some voxels, `(voxels, channels)`.
     pub(crate) fn voxels(&self, x: &Buffer, voxels: &[i64], channels: usize) -> Result<Vec<f32>> {
-        let mut found = vec![0.0; voxels.len() * channels];
-        let (there, to) = (Buffer::of(&self.machine, voxels)?, self.f32s(found.len())?);
-        let arguments =
-            [x.into(), (&there).into(), (&to).into(), long(found.len()), Argument::Int(int(channels)?)];
-        self.run_each("take_voxels", found.len(), &arguments)?;
-        to.download(&mut found)?;
-        Ok(found)
+        let count = voxels.len() * channels;
+        let (there, to) = (Buffer::of(&self.machine, voxels)?, self.f32s(count)?);
+        let arguments = [x.into(), (&there).into(), (&to).into(), long(count), Argument::Int(int(channels)?)];
+        self.run_each("take_voxels", count, &arguments)?;
+        to.values(count)
     }
 
     /// Adds to voxels from a first one on, a class each, the vector of their class, `(class, channels)`, where it has one.

@@ -2,7 +2,6 @@
 
 use super::{Argument, Buffer, Queue, int, long, pointer, summing};
 use crate::class_scores::UncertaintyShares;
-use crate::gpu::buffer::Plain;
 use candle_core::Result;
 
 /// Some patches of class scores.
@@ -33,7 +32,7 @@ impl Queue {
     pub(crate) fn likeliest(&self, of: Part) -> Result<Vec<u8>> {
         let labels = Buffer::new(&self.machine, of.count)?;
         self.each_voxel("likeliest_classes", of, [Argument::Pointer(of.log_p), (&labels).into()])?;
-        fetch(&labels, of.count)
+        labels.values(of.count)
     }
 
     /// The likeliest class of each voxel by the mean of one network or two; 255 where that is below a threshold.
@@ -43,14 +42,14 @@ impl Queue {
         let scores = [of.p, second].map(Argument::Pointer);
         let rest = [Argument::Double(threshold), (&labels).into()];
         self.each_voxel("pseudo_labels", of, scores.into_iter().chain(rest))?;
-        fetch(&labels, of.count)
+        labels.values(of.count)
     }
 
     /// The entropy of each voxel.
     pub(crate) fn entropies(&self, of: Part) -> Result<Vec<f32>> {
         let found = self.f32s(of.count)?;
         self.each_voxel("entropies", of, [Argument::Pointer(of.p), (&found).into()])?;
-        fetch(&found, of.count)
+        found.values(of.count)
     }
 
     /// 1 where two networks say different things.
@@ -59,7 +58,7 @@ impl Queue {
         let scores = [a.p, a.log_p, b.p, b.log_p].map(Argument::Pointer);
         let rest = [Argument::Double(threshold), (&mask).into()];
         self.each_voxel("conflicts", a, scores.into_iter().chain(rest))?;
-        fetch(&mask, a.count)
+        mask.values(a.count)
     }
 
     /// The sum of the cross-entropies; `scale` times its gradient is added.
@@ -180,13 +179,7 @@ impl Queue {
         all.push((&partials).into());
         all.extend(of.ending()?);
         self.run(kernel, [blocks, 1, 1], &all)?;
-        let of_blocks: Vec<f64> = fetch(&partials, 2 * blocks)?;
+        let of_blocks: Vec<f64> = partials.values(2 * blocks)?;
         Ok(of_blocks.chunks_exact(2).fold([0.0; 2], |sum, block| [sum[0] + block[0], sum[1] + block[1]]))
     }
-}
-
-fn fetch<T: Plain + Default>(buffer: &Buffer, count: usize) -> Result<Vec<T>> {
-    let mut values = vec![T::default(); count];
-    buffer.download(&mut values)?;
-    Ok(values)
 }

@@ -35,8 +35,7 @@ impl Queue {
         let blocks = summing(count, 1);
         let partials = self.f64s(2 * blocks)?;
         self.run("squares", [blocks, 1, 1], &[x.into(), (&partials).into(), long(count)])?;
-        let mut found = vec![0.0; 2 * blocks];
-        partials.download(&mut found)?;
+        let found: Vec<f64> = partials.values(2 * blocks)?;
         Ok(found.into_iter().step_by(2).collect())
     }
 }

@@ -16,7 +16,7 @@ impl Queue {
     ) -> Result<()> {
         let mut arguments = vec![Argument::Pointer(logits), sums.into()];
         let numbers =
-            [&[classes][..], &window, &plane, &place.start, &place.turned.map(usize::from)].concat();
+            [&[classes][..], &window, &plane, &place.start, &place.mirrored.map(usize::from)].concat();
         for number in numbers {
             arguments.push(Argument::Int(int(number)?));
         }

@@ -25,7 +25,7 @@ fn windows_are_added_where_they_lie() {
                 let logits: Vec<f32> =
                     random(classes * voxels, slot as u64).iter().map(|z| 4.0 * z).collect();
                 let there = queue.copy(&logits).unwrap();
-                let place = WindowPlace { start, turned };
+                let place = WindowPlace { start, mirrored: turned };
                 queue.add_window(there.at(0), &sums, (classes, WINDOW), PLANE, &place).unwrap();
                 for v in 0..voxels {
                     let at = [v / 30, v / 6 % 5, v % 6];

@@ -4,10 +4,10 @@ use super::super::backward::Gradients;
 use super::super::forward::convolution;
 use super::super::op::{HeadGradient, OtherGradient, Outside};
 use super::super::vector::{Place, WeightVector};
-use super::super::{ConvLayer, Node, NormLayer, Precision, Program, Sum};
+use super::super::{ConvLayer, Node, NormLayer, Program, Sum};
 use super::{GpuTape, GpuVector, Kept};
 use crate::conv::Convolution;
-use crate::gpu::{Buffer, Kind, NormGradients, Operands, Queue};
+use crate::gpu::{Buffer, Kind, NormGradients, Operands};
 use crate::storage::with_slices;
 use candle_core::{Result, bail};
 use std::ops::Range;
@@ -120,8 +120,7 @@ impl Pass {
 
     /// The sum of what a head's gradient is given in parts.
     fn sum_of<'a>(&self, parts: impl Iterator<Item = &'a HeadGradient>) -> Result<Option<Buffer>> {
-        // Logits are f32 whatever activations are stored as.
-        let queue = Queue { precision: Precision::F32, ..self.tape.queue.clone() };
+        let queue = self.tape.queue.in_f32();
         let mut sum: Option<(Buffer, usize)> = None;
         for part in parts {
             let (part, count) = match part {

@@ -64,7 +64,7 @@ fn scores_refuse_what_does_not_fit() {
         assert!(scores.labels(0..n + 1).is_err() && scores.entropies(n + 1..n + 1).is_err());
         assert!(scores.cross_entropy(0..n, &bytes[1..], 1.0, &mut gradient).is_err());
         assert!(scores.conflict(0..n, [&bytes, &bytes[1..]], 1.0, &mut gradient).is_err());
-        assert!(scores.dice(0..n, &bytes, true, |_| [vec![], vec![]], &mut gradient).is_err());
+        assert!(scores.dice(0..n, &bytes, true, |_| (0.0, [vec![], vec![]]), &mut gradient).is_err());
         assert!(gradient.add(&[1.0]).is_err());
         // A target that is no class reads and writes nothing.
         let none = vec![200; bytes.len()];
