@@ -21,15 +21,15 @@ fn windows_are_added_where_they_lie() {
                 ([3, 2, 1], [true, false, true]),
                 ([6, 3, 3], [false, true, false]),
             ];
-            for (slot, (start, turned)) in places.into_iter().enumerate() {
+            for (slot, (start, mirrored)) in places.into_iter().enumerate() {
                 let logits: Vec<f32> =
                     random(classes * voxels, slot as u64).iter().map(|z| 4.0 * z).collect();
                 let there = queue.copy(&logits).unwrap();
-                let place = WindowPlace { start, mirrored: turned };
+                let place = WindowPlace { start, mirrored };
                 queue.add_window(there.at(0), &sums, (classes, WINDOW), PLANE, &place).unwrap();
                 for v in 0..voxels {
                     let at = [v / 30, v / 6 % 5, v % 6];
-                    let from = [0, 1, 2].map(|a| if turned[a] { WINDOW[a] - 1 - at[a] } else { at[a] });
+                    let from = [0, 1, 2].map(|a| if mirrored[a] { WINDOW[a] - 1 - at[a] } else { at[a] });
                     let z = |c: usize| f64::from(logits[c * voxels + (from[0] * 5 + from[1]) * 6 + from[2]]);
                     let total: f64 = (0..classes).map(|c| z(c).exp()).sum();
                     for c in 0..classes {
