@@ -100,6 +100,9 @@ pub enum Error {
         /// What the panic said.
         message: String,
     },
+    /// The thread that reads batches could not be started.
+    #[error("cannot start the thread that reads scans: {0}")]
+    Threads(#[source] rayon::ThreadPoolBuildError),
     /// The batches ended before the run did.
     #[error("there are no more batches; the thread that reads them has ended")]
     NoMoreBatches,

@@ -2,11 +2,11 @@
 
 use crate::dataset::Patch;
 use crate::{Error, Result};
+use rayon::ThreadPoolBuilder;
 use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
 
 /// Batches that wait to be used.
 pub(crate) const AHEAD: usize = 2;
@@ -30,25 +30,30 @@ impl Batches {
 /// Runs `consume` beside a thread that calls `read` for each of `steps`. What is read must depend on the step alone, so
 /// that timing cannot change a run. An error of `read` comes out of [`Batches::next`]; the thread ends with `consume`.
 ///
+/// What `read` does in parallel runs in the one thread of a pool of its own: `consume` may wait for a batch in the only thread
+/// of the pool it is called in, and then nobody would be left to read it.
+///
 /// # Errors
-/// The error of `consume`.
+/// The error of `consume`; where the thread that reads cannot be started.
 pub fn read_ahead<R>(
     steps: Range<u64>,
     read: impl Fn(u64) -> Result<Vec<Patch>> + Send,
     consume: impl FnOnce(Batches) -> Result<R>,
 ) -> Result<R> {
     let (sender, receiver) = sync_channel(AHEAD);
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            for step in steps {
-                let patches = guarded(&format!("step {step}"), || read(step));
-                let failed = patches.is_err();
-                // Nobody listens any more where the run has ended early.
-                if sender.send(patches).is_err() || failed {
-                    break;
-                }
+    let send_all = move || {
+        for step in steps {
+            let patches = guarded(&format!("step {step}"), || read(step));
+            let failed = patches.is_err();
+            // Nobody listens any more where the run has ended early.
+            if sender.send(patches).is_err() || failed {
+                break;
             }
-        });
+        }
+    };
+    let pool = ThreadPoolBuilder::new().num_threads(1).build().map_err(Error::Threads)?;
+    pool.in_place_scope(|scope| {
+        scope.spawn(|_| send_all());
         consume(Batches { receiver })
     })
 }
@@ -69,6 +74,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rayon::prelude::*;
     use std::cell::Cell;
 
     #[test]
@@ -90,6 +96,22 @@ mod tests {
                         out, and report it";
         assert_eq!(ended.unwrap_err().to_string(), expected);
         assert_eq!(done.get(), 3);
+    }
+
+    #[test]
+    fn reading_in_parallel_needs_no_thread_of_the_pool_that_waits() {
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+            let read = |step| {
+                (0..step).into_par_iter().for_each(|_| {});
+                Ok(Vec::new())
+            };
+            let ended = pool.install(|| read_ahead(8..9, read, |batches| batches.next()));
+            tell.send(ended.map(|patches| patches.len())).unwrap();
+        });
+        let patches = told.recv_timeout(std::time::Duration::from_secs(60));
+        assert_eq!(patches.expect("it waits for itself").unwrap(), 0);
     }
 
     #[test]
