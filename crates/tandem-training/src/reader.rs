@@ -74,7 +74,6 @@ fn message(panic: &(dyn Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rayon::prelude::*;
     use std::cell::Cell;
 
     #[test]
@@ -96,22 +95,6 @@ mod tests {
                         out, and report it";
         assert_eq!(ended.unwrap_err().to_string(), expected);
         assert_eq!(done.get(), 3);
-    }
-
-    #[test]
-    fn reading_in_parallel_needs_no_thread_of_the_pool_that_waits() {
-        let (tell, told) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-            let read = |step| {
-                (0..step).into_par_iter().for_each(|_| {});
-                Ok(Vec::new())
-            };
-            let ended = pool.install(|| read_ahead(8..9, read, |batches| batches.next()));
-            tell.send(ended.map(|patches| patches.len())).unwrap();
-        });
-        let patches = told.recv_timeout(std::time::Duration::from_secs(60));
-        assert_eq!(patches.expect("it waits for itself").unwrap(), 0);
     }
 
     #[test]
