@@ -18,7 +18,7 @@ impl Method for Supervised {
 
     fn objective(&mut self, batch: &Batch, _: Step, networks: &dyn Forward) -> Result<Objective> {
         let prediction = networks.train(self.0, &batch.images, 0)?;
-        let labels = batch.labels.flatten_all()?.to_vec1::<u8>()?;
+        let labels = batch.classes()?;
         let loss = loss_of(&prediction.logits, |scores| {
             Ok(cross_entropy(scores, &labels, 1.0)? + dice(scores, &labels, 1.0)?)
         })?;

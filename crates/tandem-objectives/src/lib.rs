@@ -5,12 +5,13 @@
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor, Var};
-//! use tandem_objectives::{loss_of, losses};
+//! use tandem_objectives::{VoxelBytes, loss_of, losses};
 //!
 //! # fn main() -> candle_core::Result<()> {
 //! // Two patches of 4 x 4 x 4 voxels, two classes. Of a real network, logits (N, K, D, H, W) are the output.
 //! let image = Tensor::arange(0f32, 128.0, &Device::Cpu)?.reshape((2, 1, 4, 4, 4))?;
 //! let labels: Vec<u8> = (0..128).map(|voxel| u8::from(voxel >= 100)).collect(); // in the order (n, i, j, k)
+//! let labels = VoxelBytes::from(labels);
 //! let slope = Var::zeros((1, 2, 1, 1, 1), DType::F32, &Device::Cpu)?;
 //! let mut values = Vec::new();
 //! for _ in 0..20 {
@@ -47,7 +48,7 @@ mod scores;
 mod golden;
 
 pub use graph::with_gradients;
-pub use tandem_ops3d::{Deferred, VoxelGradient};
+pub use tandem_ops3d::{Deferred, VoxelBytes, VoxelGradient, VoxelNumbers};
 
 pub use method::{Batch, Forward, Method, Network, Objective, Prediction, Role, Step, Term};
 pub use methods::{

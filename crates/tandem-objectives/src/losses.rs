@@ -25,7 +25,6 @@ pub use consistency::cosine_consistency;
 pub use cross_entropy::{IGNORE, cross_entropy, cross_entropy_of_softmax};
 pub use dice::{DiceForm, dice, dice_of};
 pub use entropy::{entropy, entropy_of_planes, quantile};
-pub(crate) use prototypes::members;
 pub use prototypes::{Contrast, ContrastInput, ContrastOptions, PrototypeTerm, candidate_count, contrast};
 pub use pseudo_labels::pseudo_labels;
 pub use pyramid::{Pyramid, pyramid};

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 use std::collections::BTreeMap;
-use tandem_ops3d::Deferred;
+use tandem_ops3d::{Deferred, VoxelBytes};
 
 /// A batch of patches: labelled ones first.
 #[derive(Clone, Debug)]
@@ -30,14 +30,14 @@ impl Batch {
     ///
     /// # Errors
     /// Where the labels do not belong to the images.
-    pub fn classes(&self) -> Result<Vec<u8>> {
+    pub fn classes(&self) -> Result<VoxelBytes> {
         let (patches, _, d, h, w) = self.images.dims5()?;
         let labels = self.labels.dims4()?;
         if (labels.1, labels.2, labels.3) != (d, h, w) || labels.0 > patches {
             let (labels, images) = (self.labels.dims(), self.images.dims());
             bail!("labels of shape {labels:?} do not belong to images of shape {images:?}");
         }
-        self.labels.flatten_all()?.to_vec1()
+        Ok(self.labels.flatten_all()?.to_vec1()?.into())
     }
 }
 

@@ -100,18 +100,6 @@ pub(crate) fn sum(values: &[f32]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-/// How many voxels have each class.
-pub(crate) fn counts(labels: &[u8], classes: usize) -> Vec<usize> {
-    let of_part = |labels: &[u8]| -> Vec<usize> {
-        (0..classes)
-            .map(|class| labels.iter().filter(|label| usize::from(**label) == class).count())
-            .collect()
-    };
-    let none = || vec![0; classes];
-    let add = |a: Vec<usize>, b: Vec<usize>| a.into_iter().zip(b).map(|(a, b)| a + b).collect();
-    labels.par_chunks(SPAN).map(of_part).reduce(none, add)
-}
-
 /// The values of a contiguous f32 tensor on the CPU.
 pub(crate) fn with_slice<R>(tensor: &Tensor, use_slice: impl FnOnce(&[f32]) -> R) -> Result<R> {
     let (storage, layout) = tensor.storage_and_layout();

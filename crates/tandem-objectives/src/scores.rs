@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::OnceLock;
 use tandem_ops3d::elementary::{exp, ln_1p};
-use tandem_ops3d::{ClassScores, Deferred, LogitsGradient, Workspace};
+use tandem_ops3d::{ClassScores, Deferred, LogitsGradient, VoxelBytes, Workspace};
 
 /// The softmax and log-softmax of a batch of logits, computed once and read by every loss.
 ///
@@ -155,7 +155,7 @@ impl Scores {
 /// use tandem_objectives::{loss_of, losses};
 ///
 /// let logits = Var::from_tensor(&Tensor::zeros((1, 2, 1, 1, 2), candle_core::DType::F32, &Device::Cpu)?)?;
-/// let loss = loss_of(&logits, |scores| losses::cross_entropy(scores, &[0, 1], 1.0))?;
+/// let loss = loss_of(&logits, |scores| losses::cross_entropy(scores, &vec![0, 1].into(), 1.0))?;
 /// assert!((loss.to_scalar::<f32>()? - 2f32.ln()).abs() < 1e-6);
 /// assert!(loss.backward()?.get(&logits).is_some());
 /// # Ok::<(), candle_core::Error>(())
@@ -220,12 +220,12 @@ impl<'a> Detached<'a> {
     ///
     /// # Errors
     /// Where a GPU fails.
-    pub fn labels(&self) -> Result<Vec<u8>> {
+    pub fn labels(&self) -> Result<VoxelBytes> {
         if let Some((gpu, patches)) = self.on_gpu() {
             return gpu.labels(patches);
         }
         let read = self.on_host()?;
-        Ok(read.per_voxel(|span, labels| read.likeliest(span, labels, &mut [0.0; SPAN])))
+        Ok(read.per_voxel(|span, labels| read.likeliest(span, labels, &mut [0.0; SPAN])).into())
     }
 
     /// The scores as planes on the host.

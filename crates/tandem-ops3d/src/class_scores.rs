@@ -2,6 +2,8 @@
 
 use crate::gpu::{Buffer, Part, Queue};
 use crate::program::HeadOnGpu;
+use crate::voxel_bytes::VoxelBytes;
+use crate::voxel_numbers::VoxelNumbers;
 use candle_core::{Result, Tensor, bail};
 use std::ops::Range;
 use std::sync::Arc;
@@ -99,8 +101,9 @@ impl ClassScores {
     ///
     /// # Errors
     /// Where the patches are not there, or the device fails.
-    pub fn labels(&self, patches: Range<usize>) -> Result<Vec<u8>> {
-        self.queue.likeliest(self.part(&patches)?)
+    pub fn labels(&self, patches: Range<usize>) -> Result<VoxelBytes> {
+        let part = self.part(&patches)?;
+        Ok(VoxelBytes::on_gpu(self.queue.likeliest(part)?, part.count))
     }
 
     /// The likeliest class of every voxel by the mean softmax of one network or two; 255 where its mean probability is below
@@ -113,18 +116,19 @@ impl ClassScores {
         patches: Range<usize>,
         second: Option<OtherScores<'_>>,
         threshold: f64,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<VoxelBytes> {
         let part = self.part(&patches)?;
         let second = second.map(|second| self.beside(part, &second)).transpose()?;
-        self.queue.pseudo_labels(part, second, threshold)
+        Ok(VoxelBytes::on_gpu(self.queue.pseudo_labels(part, second, threshold)?, part.count))
     }
 
     /// The entropy of every voxel, in nats.
     ///
     /// # Errors
     /// As [`Self::labels`].
-    pub fn entropies(&self, patches: Range<usize>) -> Result<Vec<f32>> {
-        self.queue.entropies(self.part(&patches)?)
+    pub fn entropies(&self, patches: Range<usize>) -> Result<VoxelNumbers> {
+        let part = self.part(&patches)?;
+        Ok(VoxelNumbers::on_gpu(self.queue.entropies(part)?, part.count))
     }
 
     /// 1 for every voxel where two networks say different things: each its likeliest class where that has at least `threshold`
@@ -137,9 +141,10 @@ impl ClassScores {
         patches: Range<usize>,
         other: OtherScores<'_>,
         threshold: f64,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<VoxelBytes> {
         let part = self.part(&patches)?;
-        self.queue.conflicts(part, self.beside(part, &other)?, threshold)
+        let mask = self.queue.conflicts(part, self.beside(part, &other)?, threshold)?;
+        Ok(VoxelBytes::on_gpu(mask, part.count))
     }
 
     /// The sum of the cross-entropies. `scale` times its gradient is added.
@@ -149,13 +154,13 @@ impl ClassScores {
     pub fn cross_entropy(
         &self,
         patches: Range<usize>,
-        targets: &[u8],
+        targets: &VoxelBytes,
         scale: f64,
         gradient: &mut LogitsGradient,
     ) -> Result<f64> {
         let part = self.covered(&patches, [targets])?;
         let to = self.place(&patches, gradient)?;
-        self.queue.cross_entropy(part, targets, scale, to)
+        self.queue.cross_entropy(part, &self.here(targets)?, scale, to)
     }
 
     /// A Dice loss in two passes. The first finds, of each class, the sum of p where the class is the target, and that of p, or of its
@@ -167,14 +172,14 @@ impl ClassScores {
     pub fn dice(
         &self,
         patches: Range<usize>,
-        targets: &[u8],
+        targets: &VoxelBytes,
         squared: bool,
         of_sums: impl FnOnce(&[[f64; 2]]) -> (f64, [Vec<f32>; 2]),
         gradient: &mut LogitsGradient,
     ) -> Result<f64> {
         let part = self.covered(&patches, [targets])?;
         let to = self.place(&patches, gradient)?;
-        let targets = Buffer::of(&self.queue.machine, targets)?;
+        let targets = self.here(targets)?;
         let (value, [by_size, by_overlap]) = of_sums(&self.queue.overlaps(part, &targets, squared)?);
         if [by_size.len(), by_overlap.len()] != [self.classes; 2] {
             bail!("a Dice loss has a derivative for each of {} classes", self.classes);
@@ -190,13 +195,13 @@ impl ClassScores {
     pub fn conflict(
         &self,
         patches: Range<usize>,
-        [targets, mask]: [&[u8]; 2],
+        [targets, mask]: [&VoxelBytes; 2],
         scale: f64,
         gradient: &mut LogitsGradient,
     ) -> Result<f64> {
         let part = self.covered(&patches, [targets, mask])?;
         let to = self.place(&patches, gradient)?;
-        self.queue.conflict(part, [targets, mask], scale, to)
+        self.queue.conflict(part, [&self.here(targets)?, &self.here(mask)?], scale, to)
     }
 
     /// The sum of `1 - cos` of two networks' probabilities. `scale` times its gradients are added.
@@ -225,14 +230,15 @@ impl ClassScores {
         &self,
         patches: Range<usize>,
         teacher: OtherScores<'_>,
-        (labels, reliable): (&[u8], Option<&[u8]>),
+        (labels, reliable): (&VoxelBytes, Option<&VoxelBytes>),
         shares: UncertaintyShares,
         gradient: &mut LogitsGradient,
     ) -> Result<[f64; 2]> {
         let part = self.covered(&patches, [labels].into_iter().chain(reliable))?;
         let parts = [part, self.beside(part, &teacher)?];
         let to = self.place(&patches, gradient)?;
-        self.queue.uncertainty(parts, labels, reliable, shares, to)
+        let reliable = reliable.map(|reliable| self.here(reliable)).transpose()?;
+        self.queue.uncertainty(parts, &self.here(labels)?, reliable.as_ref(), shares, to)
     }
 
     /// Logits of all patches.
@@ -261,12 +267,20 @@ impl ClassScores {
     }
 
     /// The patches, where each of these has a byte for each voxel.
-    fn covered<'a>(&self, patches: &Range<usize>, bytes: impl IntoIterator<Item = &'a [u8]>) -> Result<Part> {
+    fn covered<'a>(
+        &self,
+        patches: &Range<usize>,
+        bytes: impl IntoIterator<Item = &'a VoxelBytes>,
+    ) -> Result<Part> {
         let part = self.part(patches)?;
         if let Some(bytes) = bytes.into_iter().find(|bytes| bytes.len() != part.count) {
             bail!("targets cover {} voxels, the logits {}", bytes.len(), part.count);
         }
         Ok(part)
+    }
+
+    fn here(&self, bytes: &VoxelBytes) -> Result<Buffer> {
+        bytes.on(&self.queue.machine)
     }
 
     /// Where the gradient of these patches begins.

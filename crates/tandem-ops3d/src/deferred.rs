@@ -5,6 +5,7 @@ use crate::cpu::rows::for_rows;
 use crate::cpu::transpose::transpose;
 use crate::program::HeadOnGpu;
 use crate::storage::{filled, with_slices};
+use crate::voxel_bytes::VoxelBytes;
 use crate::window_sums::{WindowPlace, WindowSums};
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, Var, bail};
 use rayon::prelude::*;
@@ -27,7 +28,7 @@ pub struct Deferred(Arc<dyn Source>);
 pub(crate) trait Source: Send + Sync {
     fn tensor(&self) -> Result<Tensor>;
     fn dims(&self) -> Result<[usize; 5]>;
-    fn class_sums(&self, voxels: Voxels, classes: &[u8], count: usize) -> Result<Vec<f64>>;
+    fn class_sums(&self, voxels: Voxels, classes: &VoxelBytes, count: usize) -> Result<Vec<f64>>;
     fn at(&self, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>>;
     fn loss(&self, value: f32, gradient: Arc<VoxelGradient>) -> Result<Tensor>;
     /// What a head made on a GPU, where this is that.
@@ -38,12 +39,12 @@ pub(crate) trait Source: Send + Sync {
 
 /// The gradient of a loss with respect to some patches of a deferred value: one vector of channels for all voxels of a class, and
 /// one of their own for some voxels. A voxel that has both gets their sum.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct VoxelGradient {
     /// The patches that have one.
     pub patches: Range<usize>,
     /// The class of each of their voxels; one that [`Self::of_classes`] does not have stands for none. Nothing where that is empty.
-    pub classes: Vec<u8>,
+    pub classes: VoxelBytes,
     /// `(class, C)`.
     pub of_classes: Vec<f32>,
     /// Voxels in ascending order, each once.
@@ -103,7 +104,7 @@ impl Deferred {
     ///
     /// # Errors
     /// As [`Self::get`], and where `classes` does not cover the patches.
-    pub fn class_sums(&self, patches: Range<usize>, classes: &[u8], count: usize) -> Result<Vec<f64>> {
+    pub fn class_sums(&self, patches: Range<usize>, classes: &VoxelBytes, count: usize) -> Result<Vec<f64>> {
         let voxels = Voxels::of(&patches, self.dims()?)?;
         if classes.len() != voxels.count {
             bail!("there are {} classes for the {} voxels of a value", classes.len(), voxels.count);
@@ -181,15 +182,15 @@ impl VoxelGradient {
         Ok(())
     }
 
-    /// Adds the gradient of a row of all rows `(n, d, h)` of a value, `(n, c, d, h, w)`.
-    pub(crate) fn add_row(&self, [_, c, d, h, w]: [usize; 5], row: usize, to: &mut [f32]) {
+    /// Adds the gradient of a row of all rows `(n, d, h)` of a value, `(n, c, d, h, w)`, its classes being these on the host.
+    pub(crate) fn add_row(&self, classes: &[u8], [_, c, d, h, w]: [usize; 5], row: usize, to: &mut [f32]) {
         let rows = self.patches.start * d * h..self.patches.end * d * h;
         if !rows.contains(&row) {
             return;
         }
         let voxels = (row - rows.start) * w..(row - rows.start + 1) * w;
-        if !self.classes.is_empty() {
-            for (to, class) in to.chunks_exact_mut(c).zip(&self.classes[voxels.clone()]) {
+        if !classes.is_empty() {
+            for (to, class) in to.chunks_exact_mut(c).zip(&classes[voxels.clone()]) {
                 let from = usize::from(*class) * c;
                 if let Some(of_class) = self.of_classes.get(from..from + c) {
                     add(to, of_class);
@@ -291,7 +292,7 @@ impl Source for Constant {
     fn dims(&self) -> Result<[usize; 5]> {
         self.0.dims()
     }
-    fn class_sums(&self, voxels: Voxels, classes: &[u8], count: usize) -> Result<Vec<f64>> {
+    fn class_sums(&self, voxels: Voxels, classes: &VoxelBytes, count: usize) -> Result<Vec<f64>> {
         self.0.0.class_sums(voxels, classes, count)
     }
     fn at(&self, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>> {
@@ -323,7 +324,8 @@ impl Source for Tensor {
     fn dims(&self) -> Result<[usize; 5]> {
         self.dims5().map(Into::into)
     }
-    fn class_sums(&self, voxels: Voxels, classes: &[u8], count: usize) -> Result<Vec<f64>> {
+    fn class_sums(&self, voxels: Voxels, classes: &VoxelBytes, count: usize) -> Result<Vec<f64>> {
+        let classes = classes.values()?;
         with_rows(self, |read| class_sums(read, voxels, classes, count))
     }
     fn at(&self, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>> {
@@ -361,9 +363,10 @@ impl CustomOp1 for LossOfTensor {
         let dims = Source::dims(x)?;
         let [n, c, d, h, w] = dims;
         let factor = upstream.to_scalar::<f32>()?;
+        let classes = self.gradient.classes.values()?;
         let mut voxels = vec![0.0; x.elem_count()];
         for_rows(&mut voxels, (w * c).max(1), |row, to| {
-            self.gradient.add_row(dims, row, to);
+            self.gradient.add_row(classes, dims, row, to);
             to.iter_mut().for_each(|value| *value *= factor);
         });
         let planes = filled(voxels.len(), |planes| transpose(&voxels, n, [d * h * w, c], planes));
@@ -390,7 +393,7 @@ mod tests {
         assert_eq!(deferred.dims()?, [2, 3, 2, 2, 4]);
         // Classes 0, 1 and two that are left out.
         let classes: Vec<u8> = (0..16).map(|voxel| [0, 1, 7, 255][voxel % 4]).collect();
-        let sums = deferred.class_sums(1..2, &classes, 2)?;
+        let sums = deferred.class_sums(1..2, &classes.into(), 2)?;
         for class in 0..2 {
             for channel in 0..3 {
                 let voxels = (0..16).filter(|voxel| voxel % 4 == class);
@@ -410,7 +413,7 @@ mod tests {
         let deferred = Deferred::from(x.as_tensor().clone());
         let gradient = VoxelGradient {
             patches: 1..2,
-            classes: (0..16).map(|voxel| [0, 1, 255][voxel % 3]).collect(),
+            classes: (0..16).map(|voxel| [0, 1, 255][voxel % 3]).collect::<Vec<u8>>().into(),
             of_classes: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
             voxels: vec![4, 15],
             of_voxels: vec![10.0, 20.0, 30.0, 40.0, 50.0, 60.0],
@@ -440,13 +443,13 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let (x, _) = sample();
         let deferred = Deferred::from(x.as_tensor().clone());
-        assert!(deferred.class_sums(0..2, &[0; 16], 2).is_err());
-        assert!(deferred.class_sums(1..3, &[0; 32], 2).is_err());
+        assert!(deferred.class_sums(0..2, &vec![0; 16].into(), 2).is_err());
+        assert!(deferred.class_sums(1..3, &vec![0; 32].into(), 2).is_err());
         assert!(deferred.at(1..2, &[16]).is_err());
         let with = |voxels: &[usize], of_voxels: usize, classes: usize, of_classes: usize| {
             let gradient = VoxelGradient {
                 patches: 1..2,
-                classes: vec![0; classes],
+                classes: vec![0; classes].into(),
                 of_classes: vec![0.0; of_classes],
                 voxels: voxels.to_vec(),
                 of_voxels: vec![0.0; of_voxels],

@@ -17,7 +17,7 @@ mod queue;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use buffer::Buffer;
+pub(crate) use buffer::{Buffer, Plain};
 pub(crate) use conv::Operands;
 pub(crate) use machine::{Kind, Machine};
 pub(crate) use queue::{Norm, NormGradients, NormParameters, Part, Queue, Rest, Tables};

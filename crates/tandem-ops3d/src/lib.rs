@@ -58,6 +58,7 @@ pub mod elementary;
 mod gpu;
 mod layout;
 pub mod limits;
+mod mirrored;
 mod norm;
 mod pool;
 pub mod program;
@@ -65,6 +66,8 @@ pub mod program;
 mod reference;
 mod resize;
 mod storage;
+mod voxel_bytes;
+mod voxel_numbers;
 mod window_sums;
 mod workspace;
 
@@ -80,6 +83,8 @@ pub use layout::{to_channels_first, to_channels_last};
 pub use norm::{Activation, BatchNorm3d, RunningStatistics, Statistics, batch_norm3d};
 pub use pool::max_pool3d;
 pub use resize::{Resize, resize3d};
+pub use voxel_bytes::{VoxelBytes, VoxelCounts};
+pub use voxel_numbers::VoxelNumbers;
 pub use window_sums::{WindowPlace, WindowSums};
 pub use workspace::Workspace;
 

@@ -36,7 +36,7 @@ impl Method for Plain {
     fn objective(&mut self, batch: &Batch, _: Step, networks: &dyn Forward) -> Result<Objective> {
         let labelled = batch.images.narrow(0, 0, batch.labelled()?)?;
         let logits = networks.train("student", &labelled, 0)?.logits;
-        let targets = batch.labels.flatten_all()?.to_vec1::<u8>()?;
+        let targets = batch.classes()?;
         let mut loss = loss_of(&logits, |scores| {
             Ok(cross_entropy(scores, &targets, 1.0)? + dice(scores, &targets, 1.0)?)
         })?;

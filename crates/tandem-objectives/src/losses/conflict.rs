@@ -4,6 +4,7 @@ use super::cross_entropy::check_targets;
 use crate::planes::{self, SPAN, Span};
 use crate::scores::{Detached, Live, Planes, add_through_softmax};
 use candle_core::Result;
+use tandem_ops3d::VoxelBytes;
 
 /// The voxels where two networks say different things.
 ///
@@ -11,18 +12,17 @@ use candle_core::Result;
 /// code of Dual Networks uses 0.6; 0 means no threshold, which is the rule of MCF.
 ///
 /// # Shapes
-/// One value for each voxel, in the order (patch, i, j, k).
+/// One byte for each voxel, in the order (patch, i, j, k): 1 where they do.
 ///
 /// # Errors
 /// Where the two cover different numbers of voxels.
 ///
 /// # References
 /// Wang et al., "MCF: mutual correction framework", CVPR 2023 (contrastive difference review).
-pub fn conflict_mask(a: Detached<'_>, b: Detached<'_>, threshold: f64) -> Result<Vec<bool>> {
+pub fn conflict_mask(a: Detached<'_>, b: Detached<'_>, threshold: f64) -> Result<VoxelBytes> {
     a.check_voxels("the other network's scores", b.voxels())?;
     if let (Some((gpu, patches)), Some(other)) = (a.on_gpu(), b.on_gpu()) {
-        let mask = gpu.conflicts(patches, other, threshold)?;
-        return Ok(mask.into_iter().map(|differs| differs != 0).collect());
+        return gpu.conflicts(patches, other, threshold);
     }
     let (a, b, threshold) = (a.on_host()?, b.on_host()?, threshold as f32);
     let says = |scores: Planes<'_>, span: Span| {
@@ -38,10 +38,11 @@ pub fn conflict_mask(a: Detached<'_>, b: Detached<'_>, threshold: f64) -> Result
         }
         labels
     };
-    Ok(a.per_voxel(|span, mask: &mut [bool]| {
+    let mask = a.per_voxel(|span, mask| {
         let said = says(a, span).into_iter().zip(says(b, span));
-        mask.iter_mut().zip(said).for_each(|(mask, (a, b))| *mask = a != b);
-    }))
+        mask.iter_mut().zip(said).for_each(|(mask, (a, b))| *mask = u8::from(a != b));
+    });
+    Ok(mask.into())
 }
 
 /// Squared error of the foreground probabilities over the conflicting voxels.
@@ -53,17 +54,17 @@ pub fn conflict_mask(a: Detached<'_>, b: Detached<'_>, threshold: f64) -> Result
 ///
 /// # Errors
 /// Where targets or mask are missing, or a target names a class that the logits lack.
-pub fn conflict(scores: &mut Live<'_>, targets: &[u8], mask: &[bool], weight: f64) -> Result<f64> {
+pub fn conflict(scores: &mut Live<'_>, targets: &VoxelBytes, mask: &VoxelBytes, weight: f64) -> Result<f64> {
     let read = scores.detached();
     check_targets(read, targets)?;
     read.check_voxels("the conflict mask", mask.len())?;
-    let count = mask.iter().filter(|&&m| m).count() as f64 + 1e-16;
+    let count = mask.count_set()? as f64 + 1e-16;
     let scale = 2.0 * weight / count;
     if let Some((gpu, patches, gradient)) = scores.on_gpu()? {
-        let mask: Vec<u8> = mask.iter().map(|conflicts| u8::from(*conflicts)).collect();
-        return Ok(gpu.conflict(patches, [targets, &mask], scale, gradient)? / count);
+        return Ok(gpu.conflict(patches, [targets, mask], scale, gradient)? / count);
     }
     let (read, scale) = (read.on_host()?, scale as f32);
+    let (targets, mask) = (targets.values()?, mask.values()?);
     let [sum] = scores.visit(|span, gradient| {
         let (targets, mask) = (&targets[span.voxels()], &mask[span.voxels()]);
         let mut values = [0.0; SPAN];
@@ -81,7 +82,7 @@ pub fn conflict(scores: &mut Live<'_>, targets: &[u8], mask: &[bool], weight: f6
                 slopes.iter_mut().zip(&mut values).zip(voxels)
             {
                 let error = if target == class as u8 { -others } else { p };
-                *slope = if mask { error } else { 0.0 };
+                *slope = if mask != 0 { error } else { 0.0 };
                 *value += *slope * *slope;
             }
         }

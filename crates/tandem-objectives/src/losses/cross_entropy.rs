@@ -3,7 +3,7 @@
 use crate::planes::{self, SPAN};
 use crate::scores::{Detached, Live};
 use candle_core::{Result, bail};
-use rayon::prelude::*;
+use tandem_ops3d::VoxelBytes;
 use tandem_ops3d::elementary::{exp, ln};
 
 /// The target of a voxel that does not count.
@@ -18,7 +18,7 @@ pub const IGNORE: u8 = u8::MAX;
 ///
 /// # Errors
 /// Where targets are missing or name a class that the logits lack.
-pub fn cross_entropy(scores: &mut Live<'_>, targets: &[u8], weight: f64) -> Result<f64> {
+pub fn cross_entropy(scores: &mut Live<'_>, targets: &VoxelBytes, weight: f64) -> Result<f64> {
     let read = scores.detached();
     let kept = check_targets(read, targets)?;
     if kept == 0 {
@@ -28,7 +28,7 @@ pub fn cross_entropy(scores: &mut Live<'_>, targets: &[u8], weight: f64) -> Resu
     if let Some((gpu, patches, gradient)) = scores.on_gpu()? {
         return Ok(gpu.cross_entropy(patches, targets, scale, gradient)? / kept as f64);
     }
-    let (read, scale) = (read.on_host()?, scale as f32);
+    let (read, targets, scale) = (read.on_host()?, targets.values()?, scale as f32);
     let [sum] = scores.visit(|span, gradient| {
         let mut values = [0.0; SPAN];
         let targets = &targets[span.voxels()];
@@ -55,12 +55,12 @@ pub fn cross_entropy(scores: &mut Live<'_>, targets: &[u8], weight: f64) -> Resu
 ///
 /// # Errors
 /// As [`cross_entropy`].
-pub fn cross_entropy_of_softmax(scores: Detached<'_>, targets: &[u8]) -> Result<f64> {
+pub fn cross_entropy_of_softmax(scores: Detached<'_>, targets: &VoxelBytes) -> Result<f64> {
     let kept = check_targets(scores, targets)?;
     if kept == 0 {
         return Ok(0.0);
     }
-    let scores = scores.on_host()?;
+    let (scores, targets) = (scores.on_host()?, targets.values()?);
     let [sum] = scores.sums(|span| {
         let [mut totals, mut of_target] = [[0.0; SPAN]; 2];
         let targets = &targets[span.voxels()];
@@ -80,17 +80,13 @@ pub fn cross_entropy_of_softmax(scores: Detached<'_>, targets: &[u8]) -> Result<
 }
 
 /// Counts the targets that are not ignored.
-pub(super) fn check_targets(scores: Detached<'_>, targets: &[u8]) -> Result<usize> {
+pub(super) fn check_targets(scores: Detached<'_>, targets: &VoxelBytes) -> Result<usize> {
     scores.check_voxels("targets", targets.len())?;
     let classes = scores.classes();
-    let chunks = targets.par_chunks(SPAN).map(|targets| {
-        // One more than the class, so that what is ignored becomes 0.
-        let above = targets.iter().map(|target| target.wrapping_add(1)).max().unwrap_or(0);
-        (usize::from(above), targets.iter().filter(|&&target| target != IGNORE).count())
-    });
-    let (above, kept) = chunks.reduce(|| (0, 0), |a, b| (a.0.max(b.0), a.1 + b.1));
-    if above > classes {
-        bail!("a target names class {}, the logits have classes 0 to {}", above - 1, classes - 1);
+    let counts = targets.counts(classes)?;
+    if counts.of_others > 0 {
+        let largest = targets.values()?.iter().filter(|target| **target != IGNORE).max();
+        bail!("a target names class {}, the logits have classes 0 to {}", largest.unwrap_or(&0), classes - 1);
     }
-    Ok(kept)
+    Ok(counts.of_classes.iter().sum())
 }

@@ -4,6 +4,7 @@ use super::cross_entropy::{IGNORE, check_targets};
 use crate::planes::{self, SPAN};
 use crate::scores::{Live, Planes, add_through_softmax};
 use candle_core::Result;
+use tandem_ops3d::VoxelBytes;
 
 const SMOOTH: f64 = 1e-5;
 
@@ -37,7 +38,7 @@ impl DiceForm {
 ///
 /// # References
 /// Milletari et al., "V-Net", 3DV 2016; batch-joint sums as in the released code of MCF (Wang et al., CVPR 2023).
-pub fn dice(scores: &mut Live<'_>, targets: &[u8], weight: f64) -> Result<f64> {
+pub fn dice(scores: &mut Live<'_>, targets: &VoxelBytes, weight: f64) -> Result<f64> {
     dice_of(scores, targets, DiceForm::FOREGROUND, weight)
 }
 
@@ -51,14 +52,14 @@ pub fn dice(scores: &mut Live<'_>, targets: &[u8], weight: f64) -> Result<f64> {
 ///
 /// # Errors
 /// Where targets are missing or name a class that the logits lack.
-pub fn dice_of(scores: &mut Live<'_>, targets: &[u8], form: DiceForm, weight: f64) -> Result<f64> {
+pub fn dice_of(scores: &mut Live<'_>, targets: &VoxelBytes, form: DiceForm, weight: f64) -> Result<f64> {
     let read = scores.detached();
     check_targets(read, targets)?;
-    let terms = Terms { form, counts: planes::counts(targets, read.classes()), weight };
+    let terms = Terms { form, counts: targets.counts(read.classes())?.of_classes, weight };
     if let Some((gpu, patches, gradient)) = scores.on_gpu()? {
         return gpu.dice(patches, targets, form.squared, |sums| terms.of(sums), gradient);
     }
-    let read = read.on_host()?;
+    let (read, targets) = (read.on_host()?, targets.values()?);
     let classes = read.classes;
     let sums: Vec<[f64; 2]> = (0..classes).map(|class| sums(read, targets, class, form.squared)).collect();
     let (value, [by_size, by_overlap]) = terms.of(&sums);

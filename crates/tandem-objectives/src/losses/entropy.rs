@@ -1,9 +1,9 @@
 //! Entropy of predictions, and the quantile that separates reliable from unreliable ones.
 
-use crate::planes::SPAN;
 use crate::scores::Detached;
 use candle_core::Result;
 use rayon::prelude::*;
+use tandem_ops3d::VoxelNumbers;
 use tandem_ops3d::elementary::ln;
 
 /// Keeps the logarithm finite, as in the released code.
@@ -16,16 +16,17 @@ const FLOOR: f32 = 1e-10;
 ///
 /// # Errors
 /// Where a GPU fails.
-pub fn entropy(scores: Detached<'_>) -> Result<Vec<f32>> {
+pub fn entropy(scores: Detached<'_>) -> Result<VoxelNumbers> {
     if let Some((gpu, patches)) = scores.on_gpu() {
         return gpu.entropies(patches);
     }
     let read = scores.on_host()?;
-    Ok(read.per_voxel(|span, entropies| {
+    let entropies = read.per_voxel(|span, entropies| {
         for class in 0..read.classes {
             add_entropy(read.p(class, span), entropies);
         }
-    }))
+    });
+    Ok(entropies.into())
 }
 
 /// The same formula on any numbers: means of several predictions, or raw logits, as the released code of Dual Networks
@@ -51,45 +52,16 @@ fn add_entropy(p: &[f32], entropies: &mut [f32]) {
 /// The linearly interpolated quantile at position `share * (n - 1)` of the sorted values, as numpy's default.
 ///
 /// NaN where there are no values or one of them is NaN, as numpy; `share` is clamped to [0, 1].
-pub fn quantile(values: &[f32], share: f64) -> f64 {
-    if values.is_empty() || values.par_chunks(SPAN).any(|values| values.iter().any(|v| v.is_nan())) {
-        return f64::NAN;
-    }
-    let position = share.clamp(0.0, 1.0) * (values.len() - 1) as f64;
+///
+/// # Errors
+/// Where a GPU that holds the values fails.
+pub fn quantile(values: &VoxelNumbers, share: f64) -> Result<f64> {
+    let Some(last) = values.len().checked_sub(1) else { return Ok(f64::NAN) };
+    let position = share.clamp(0.0, 1.0) * last as f64;
     let index = position as usize;
-    let [low, high] =
-        [index, (index + 1).min(values.len() - 1)].map(|index| f64::from(ranked(values, index)));
-    low + (position - index as f64) * (high - low)
-}
-
-/// The value at an index of the sorted values: found among those that share the upper half of its bits.
-fn ranked(values: &[f32], index: usize) -> f32 {
-    let counts = values.par_chunks(64 * SPAN).map(|values| {
-        let mut counts = vec![0usize; 1 << 16];
-        values.iter().for_each(|value| counts[upper(*value)] += 1);
-        counts
-    });
-    let counts = counts.reduce(
-        || vec![0; 1 << 16],
-        |mut sum, counts| {
-            sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-            sum
-        },
-    );
-    let (mut before, mut bin) = (0, 0);
-    while before + counts[bin] <= index {
-        before += counts[bin];
-        bin += 1;
-    }
-    let mut near: Vec<f32> = values.par_iter().copied().filter(|value| upper(*value) == bin).collect();
-    *near.select_nth_unstable_by(index - before, f32::total_cmp).1
-}
-
-/// The upper half of a number's bits, in an order that is that of the numbers.
-fn upper(value: f32) -> usize {
-    let bits = value.to_bits();
-    let ordered = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
-    (ordered >> 16) as usize
+    let ranked = |index| values.ranked(index).map(|value| value.map_or(f64::NAN, f64::from));
+    let low = ranked(index)?;
+    Ok(low + (position - index as f64) * (ranked((index + 1).min(last))? - low))
 }
 
 #[cfg(test)]
@@ -98,6 +70,7 @@ mod tests {
 
     #[test]
     fn quantiles_are_numpys() {
+        let quantile = |values: &[f32], share| quantile(&values.to_vec().into(), share).unwrap();
         assert_eq!(quantile(&[3., 1., 2., 4.], 0.5), 2.5);
         assert_eq!(quantile(&[5., 1.], 1.0), 5.);
         assert_eq!(quantile(&[7.], 0.8), 7.);

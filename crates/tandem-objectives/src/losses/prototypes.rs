@@ -1,13 +1,11 @@
 //! Pulls uncertain voxels to the mean features of reliable ones.
 
-use super::cross_entropy::IGNORE;
-use crate::planes::{self, SPAN};
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
-use tandem_ops3d::{Deferred, VoxelGradient};
+use tandem_ops3d::{Deferred, VoxelBytes, VoxelGradient};
 
 /// Shorter feature vectors are divided by this instead of their length.
 const SHORTEST: f64 = 1e-12;
@@ -38,10 +36,9 @@ pub struct ContrastOptions {
 /// Which voxels stand for what in [`contrast`].
 #[derive(Clone, Copy, Debug)]
 pub struct ContrastInput<'a> {
-    /// A class for each voxel, in the order (patch, i, j, k).
-    pub labels: &'a [u8],
-    /// The voxels that make the prototype of their class.
-    pub reliable: &'a [bool],
+    /// The voxels that make the prototype of a class: the class of each, in the order (patch, i, j, k), and
+    /// [`IGNORE`](super::IGNORE) where a voxel makes none.
+    pub members: &'a VoxelBytes,
     /// For each class the voxels that are pulled to its prototype.
     pub candidates: &'a [Vec<usize>],
     /// How.
@@ -73,7 +70,7 @@ pub struct Contrast {
 /// `weight` times that of the sum of both parts, for [`Deferred::loss`].
 ///
 /// # Errors
-/// Where labels or mask do not cover the voxels, or a candidate lies outside.
+/// Where the members do not cover the voxels, or a candidate lies outside.
 ///
 /// # References
 /// Lu et al., "Semi-supervised medical image segmentation via dual networks", ISBI 2025: L_c. Its released code adds
@@ -84,11 +81,13 @@ pub fn contrast(
     input: &ContrastInput<'_>,
     weight: f64,
 ) -> Result<(Contrast, VoxelGradient)> {
-    let [_, channels, d, h, w] = features.dims()?;
-    check(patches.len() * d * h * w, channels, input)?;
-    let members = members(input.labels, input.reliable);
-    let sums = features.class_sums(patches.clone(), &members, input.candidates.len())?;
-    let mut prototypes = prototypes(&sums, &members, channels);
+    let channels = features.dims()?[1];
+    if channels == 0 {
+        bail!("features need at least one channel");
+    }
+    let classes = input.candidates.len();
+    let sums = features.class_sums(patches.clone(), input.members, classes)?;
+    let mut prototypes = prototypes(&sums, &input.members.counts(classes)?.of_classes, channels);
 
     let (mut result, mut of_candidates) = (Contrast::default(), BTreeMap::new());
     for (prototype, candidates) in prototypes.iter_mut().zip(input.candidates) {
@@ -104,7 +103,7 @@ pub fn contrast(
     let of_classes = of_members(&prototypes, channels);
     let gradient = VoxelGradient {
         patches,
-        classes: if of_classes.is_empty() { Vec::new() } else { members },
+        classes: if of_classes.is_empty() { VoxelBytes::default() } else { input.members.clone() },
         of_classes,
         voxels: of_candidates.keys().copied().collect(),
         of_voxels: of_candidates.into_values().flatten().collect(),
@@ -112,28 +111,9 @@ pub fn contrast(
     Ok((result, gradient))
 }
 
-/// The labels of reliable voxels; [`IGNORE`] elsewhere.
-pub(crate) fn members(labels: &[u8], reliable: &[bool]) -> Vec<u8> {
-    let voxels = labels.par_iter().zip(reliable).with_min_len(SPAN);
-    voxels.map(|(label, reliable)| if *reliable { *label } else { IGNORE }).collect()
-}
-
 /// How many of `size` candidates are drawn: one in `one_in`, at least one where there is any.
 pub fn candidate_count(size: usize, one_in: usize) -> usize {
     if size == 0 { 0 } else { (size / one_in.max(1)).max(1) }
-}
-
-fn check(voxels: usize, channels: usize, input: &ContrastInput<'_>) -> Result<()> {
-    if channels == 0 {
-        bail!("features need at least one channel");
-    }
-    if [input.labels.len(), input.reliable.len()] != [voxels; 2] {
-        bail!("labels and mask must cover the {voxels} voxels of the features");
-    }
-    if let Some(v) = input.candidates.iter().flatten().find(|&&v| v >= voxels) {
-        bail!("candidate {v} lies outside of the {voxels} voxels of the features");
-    }
-    Ok(())
 }
 
 fn add(to: &mut [f32], gradient: &[f32]) {
@@ -184,9 +164,9 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// The prototypes of all classes, from the sums `(class, channel)` of their members; none where a class has no member.
-fn prototypes(sums: &[f64], members: &[u8], channels: usize) -> Vec<Option<Prototype>> {
-    let counts = planes::counts(members, sums.len() / channels);
+/// The prototypes of all classes, from the sums `(class, channel)` of their members and how many these are; none where a class has no
+/// member.
+fn prototypes(sums: &[f64], counts: &[usize], channels: usize) -> Vec<Option<Prototype>> {
     let of_class = |(class, sums): (usize, &[f64])| {
         let count = counts[class] as f64;
         let direction = Direction::of(sums.iter().map(|sum| sum / count));

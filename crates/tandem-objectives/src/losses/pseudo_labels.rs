@@ -4,6 +4,7 @@ use super::cross_entropy::IGNORE;
 use crate::planes::SPAN;
 use crate::scores::{Detached, Planes};
 use candle_core::{Result, bail};
+use tandem_ops3d::VoxelBytes;
 
 /// The likeliest class of each voxel by the mean softmax of some networks; [`IGNORE`] where its mean probability is below
 /// `threshold`. The lowest class of several.
@@ -17,7 +18,7 @@ use candle_core::{Result, bail};
 /// # References
 /// Lee, "Pseudo-label", ICML 2013 workshop on challenges in representation learning; the threshold is FixMatch's (Sohn et al., NeurIPS
 /// 2020).
-pub fn pseudo_labels(teachers: &[Detached<'_>], threshold: f64) -> Result<Vec<u8>> {
+pub fn pseudo_labels(teachers: &[Detached<'_>], threshold: f64) -> Result<VoxelBytes> {
     let Some(first) = teachers.first() else { bail!("pseudo-labels need a network to be made by") };
     for teacher in teachers {
         first.check_voxels("a second network's scores", teacher.voxels())?;
@@ -36,7 +37,7 @@ pub fn pseudo_labels(teachers: &[Detached<'_>], threshold: f64) -> Result<Vec<u8
     }
     let (count, threshold) = (teachers.len() as f32, threshold as f32);
     let teachers: Vec<Planes> = teachers.iter().map(|teacher| teacher.on_host()).collect::<Result<_>>()?;
-    Ok(teachers[0].per_voxel(|span, labels: &mut [u8]| {
+    let labels = teachers[0].per_voxel(|span, labels: &mut [u8]| {
         labels.fill(0);
         let mut largest = [0.0; SPAN];
         for class in 0..teachers[0].classes {
@@ -53,7 +54,8 @@ pub fn pseudo_labels(teachers: &[Detached<'_>], threshold: f64) -> Result<Vec<u8
         for (label, largest) in labels.iter_mut().zip(largest) {
             *label = if largest < threshold { IGNORE } else { *label };
         }
-    }))
+    });
+    Ok(labels.into())
 }
 
 #[cfg(test)]
@@ -72,9 +74,11 @@ mod tests {
         let a = scores([[0.9, 0.4, 0.5], [0.1, 0.6, 0.5]]);
         let b = scores([[0.3, 0.3, 0.5], [0.7, 0.7, 0.5]]);
         let both = [a.detached(0..1), b.detached(0..1)];
-        assert_eq!(pseudo_labels(&both, 0.0).unwrap(), [0, 1, 0]);
-        assert_eq!(pseudo_labels(&both, 0.62).unwrap(), [IGNORE, 1, IGNORE]);
-        assert_eq!(pseudo_labels(&both[1..], 0.0).unwrap(), [1, 1, 0]);
+        let labels =
+            |teachers, threshold| pseudo_labels(teachers, threshold).unwrap().values().unwrap().to_vec();
+        assert_eq!(labels(&both, 0.0), [0, 1, 0]);
+        assert_eq!(labels(&both, 0.62), [IGNORE, 1, IGNORE]);
+        assert_eq!(labels(&both[1..], 0.0), [1, 1, 0]);
         assert!(pseudo_labels(&[], 0.0).is_err());
     }
 }

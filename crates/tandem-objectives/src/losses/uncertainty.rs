@@ -4,14 +4,14 @@ use super::cross_entropy::check_targets;
 use crate::planes::{self, SPAN};
 use crate::scores::{Detached, Live};
 use candle_core::Result;
-use tandem_ops3d::UncertaintyShares;
 use tandem_ops3d::elementary::exp;
+use tandem_ops3d::{UncertaintyShares, VoxelBytes};
 
 /// Choices of [`uncertainty`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UncertaintyOptions<'a> {
-    /// The voxels of the cross-entropy; all where there is none.
-    pub reliable: Option<&'a [bool]>,
+    /// A mask of the voxels of the cross-entropy; all where there is none.
+    pub reliable: Option<&'a VoxelBytes>,
     /// Takes `exp(-D)` for a constant. Where it is live, a student can lower the loss by disagreeing more; the
     /// divergence holds it.
     pub detach_weight: bool,
@@ -46,7 +46,7 @@ pub struct Uncertainty {
 pub fn uncertainty(
     student: &mut Live<'_>,
     teacher: Detached<'_>,
-    labels: &[u8],
+    labels: &VoxelBytes,
     options: UncertaintyOptions<'_>,
     weight: f64,
 ) -> Result<Uncertainty> {
@@ -57,7 +57,7 @@ pub fn uncertainty(
         read.check_voxels("the reliable mask", reliable.len())?;
     }
     let voxels = read.voxels().max(1) as f64;
-    let count = options.reliable.map_or(read.voxels(), |reliable| reliable.iter().filter(|&&r| r).count());
+    let count = options.reliable.map_or(Ok(read.voxels()), VoxelBytes::count_set)?;
     let reliable = count.max(1) as f64;
     let diverging = if options.divergence_of_reliable { reliable } else { voxels };
     let (by_divergence, by_entropy) = (weight / diverging, weight / reliable);
@@ -67,8 +67,6 @@ pub fn uncertainty(
         divergence: divergence / diverging,
     };
     if let (Some((gpu, patches, gradient)), Some(taught)) = (student.on_gpu()?, teacher.on_gpu()) {
-        let mask =
-            options.reliable.map(|reliable| reliable.iter().map(|r| u8::from(*r)).collect::<Vec<u8>>());
         let shares = UncertaintyShares {
             by_entropy,
             by_divergence,
@@ -76,10 +74,11 @@ pub fn uncertainty(
             live,
             of_reliable: options.divergence_of_reliable,
         };
-        let masks = (labels, mask.as_deref());
-        return gpu.uncertainty(patches, taught, masks, shares, gradient).map(found);
+        let bytes = (labels, options.reliable);
+        return gpu.uncertainty(patches, taught, bytes, shares, gradient).map(found);
     }
-    let (read, teacher) = (read.on_host()?, teacher.on_host()?);
+    let (read, teacher, labels) = (read.on_host()?, teacher.on_host()?, labels.values()?);
+    let mask = options.reliable.map(VoxelBytes::values).transpose()?;
     let (by_divergence, by_entropy) = (by_divergence as f32, by_entropy as f32);
     let live = if live { by_entropy } else { 0.0 };
     let sums = student.visit(|span, gradient| {
@@ -96,10 +95,10 @@ pub fn uncertainty(
             }
         }
         // The share of the voxel's cross-entropy in the loss: exp(-D), or nothing where it is unreliable.
-        match options.reliable {
-            Some(reliable) => {
-                let reliable = &reliable[span.voxels()];
-                share.iter_mut().zip(reliable).for_each(|(share, r)| *share = f32::from(*r));
+        match mask {
+            Some(mask) => {
+                let mask = &mask[span.voxels()];
+                share.iter_mut().zip(mask).for_each(|(share, set)| *share = f32::from(u8::from(*set != 0)));
             }
             None => share[..span.len].fill(1.0),
         }
@@ -152,7 +151,7 @@ mod tests {
         assert!((term.weighted_cross_entropy - entropy).abs() < 1e-6);
         // A divergence that is weighed alone: on no reliable voxel.
         let mut by_divergence = student.zero_gradient();
-        let nowhere = UncertaintyOptions { reliable: Some(&[false; 16]), ..options };
+        let nowhere = UncertaintyOptions { reliable: Some(&vec![0; 16].into()), ..options };
         let divergence =
             uncertainty(&mut student.live(0..2, &mut by_divergence), teacher, &labels, nowhere, 1.0).unwrap();
         assert_eq!((divergence.weighted_cross_entropy, divergence.divergence), (0.0, term.divergence));

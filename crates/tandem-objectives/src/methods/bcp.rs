@@ -11,6 +11,7 @@ use ndarray::ArrayView3;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use tandem_metrics::largest_component;
+use tandem_ops3d::VoxelBytes;
 
 /// Options of [`Bcp`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,7 +94,7 @@ impl Bcp {
         block: Block,
     ) -> Result<Objective> {
         let half = half(batch)?;
-        let labels = batch.classes()?;
+        let labels = batch.classes()?.values()?.to_vec();
         let images: Vec<f32> = batch.images.flatten_all()?.to_vec1()?;
         let [a, b, c, d] = quarter(&images);
         let pretraining = progress < self.options.pretraining;
@@ -114,12 +115,13 @@ impl Bcp {
             let patches = mix * half..(mix + 1) * half;
             if pretraining {
                 // The mean of both mixes; later on it is their sum.
-                add(&mut of_labels, learn(&mut head, patches, &block.paste(outside, inside), 0.25)?);
+                add(&mut of_labels, learn(&mut head, patches, block.paste(outside, inside), 0.25)?);
                 continue;
             }
             let nothing = vec![IGNORE; outside.len()];
             let regions = [block.paste(outside, &nothing), block.paste(&nothing, inside)];
-            let [labelled, unlabelled] = [&regions[mix], &regions[1 - mix]];
+            let [first, second] = regions;
+            let (labelled, unlabelled) = if mix == 0 { (first, second) } else { (second, first) };
             add(&mut of_labels, learn(&mut head, patches.clone(), labelled, 0.5)?);
             let weight = 0.5 * self.options.unlabelled_weight;
             add(&mut of_pseudo, learn(&mut head, patches, unlabelled, weight)?);
@@ -172,7 +174,7 @@ fn pseudo_labels(batch: &Batch, networks: &dyn Forward) -> Result<Vec<u8>> {
     let (_, _, i, j, k) = batch.images.dims5()?;
     let teacher = Scores::new(&networks.train(TEACHER, &student::unlabelled(batch)?, 0)?.logits)?;
     let said = teacher.detached(0..teacher.patches());
-    let mut labels = said.labels()?;
+    let mut labels = said.labels()?.values()?.to_vec();
     for patch in labels.chunks_exact_mut((i * j * k).max(1)) {
         let whole = patch.to_vec();
         patch.fill(0);
@@ -187,13 +189,15 @@ fn pseudo_labels(batch: &Batch, networks: &dyn Forward) -> Result<Vec<u8>> {
 }
 
 /// Adds `weight * (CE + Dice)` of some patches; gives both.
-fn learn(head: &mut Head, patches: Range<usize>, targets: &[u8], weight: f64) -> Result<[f64; 2]> {
-    let cross_entropy = losses::cross_entropy(&mut head.live(patches.clone()), targets, weight)?;
+fn learn(head: &mut Head, patches: Range<usize>, targets: Vec<u8>, weight: f64) -> Result<[f64; 2]> {
+    let whole = VoxelBytes::from(targets);
+    let cross_entropy = losses::cross_entropy(&mut head.live(patches.clone()), &whole, weight)?;
     let count = patches.len() as f64;
-    let mut dice = 0.0;
+    let (mut dice, targets) = (0.0, whole.values()?);
     for (patch, targets) in patches.clone().zip(targets.chunks_exact(targets.len() / patches.len())) {
         let mut live = head.live(patch..patch + 1);
-        dice += losses::dice_of(&mut live, targets, DiceForm::PLAIN, weight / count)? / count;
+        dice +=
+            losses::dice_of(&mut live, &targets.to_vec().into(), DiceForm::PLAIN, weight / count)? / count;
     }
     head.total += weight * (cross_entropy + dice);
     Ok([cross_entropy, dice])

@@ -110,7 +110,7 @@ impl Method for Dtc {
         let dice = losses::dice(&mut head.live(0..labelled), &labels, 1.0)?;
         head.total += dice;
         log.value("vnet/dice", dice);
-        let target = losses::signed_distance(&labels, [labelled, d, h, w], head.scores.classes())?;
+        let target = losses::signed_distance(labels.values()?, [labelled, d, h, w], head.scores.classes())?;
         let (values, gradient) = (&maps.values[..target.len()], &mut maps.gradient[..target.len()]);
         let weight = self.options.distance_weight;
         let error = losses::distance_error(values, &target, gradient, weight)?;

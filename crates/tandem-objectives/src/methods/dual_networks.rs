@@ -20,6 +20,7 @@ use crate::method::{Batch, Forward, Method, Network, Objective, Step};
 use candle_core::{Device, Result, Tensor, bail};
 use round::Round;
 use std::collections::BTreeMap;
+use tandem_ops3d::VoxelBytes;
 use tandem_random::Draws;
 
 /// Dual Networks of Lu et al., with every doubtful point an option.
@@ -44,8 +45,8 @@ pub struct DualNetworks {
     criterion: Option<[f64; 2]>,
 }
 
-/// Picks candidates of each class from the unreliable voxels of each class.
-type Choose<'a> = &'a mut dyn FnMut(Vec<Vec<usize>>) -> Vec<Vec<usize>>;
+/// Picks candidates of each of so many classes from the classes of the unreliable voxels.
+type Choose<'a> = &'a mut dyn FnMut(&VoxelBytes, usize) -> Result<Vec<Vec<usize>>>;
 
 impl DualNetworks {
     /// Checks the options.
@@ -79,7 +80,7 @@ impl DualNetworks {
         round.uncertainty(&selection)?;
         round.pseudo_cross_entropy(&selection)?;
         let loser = round.pair.heads[1 - winner].detached(round.unlabelled.clone());
-        let candidates = choose(selection.unreliable_by_class(&loser.labels()?, loser.classes()));
+        let candidates = choose(&selection.unreliable(&loser.labels()?)?, loser.classes())?;
         let contrast = round.contrast(&selection, &candidates)?;
         let mut objective = round.pair.objective()?;
         if let Some(contrast) = contrast {
@@ -106,21 +107,27 @@ impl DualNetworks {
         usize::from(!vnet_wins)
     }
 
-    /// Draws candidates without replacement, class by class. Draws of one step have numbers.
-    fn draw_candidates(&self, unreliable: Vec<Vec<usize>>, step: Step, draw: usize) -> Vec<Vec<usize>> {
-        let one_in = self.options.candidates_one_in;
-        let foreground: usize = unreliable.iter().skip(1).map(|voxels| voxels.len() / one_in).sum();
-        let count = |class: usize, available: usize| match self.options.candidates {
+    /// Draws candidates without replacement, class by class, from the classes of the unreliable voxels. Draws of one step have numbers.
+    fn draw_candidates(
+        &self,
+        unreliable: &VoxelBytes,
+        classes: usize,
+        step: Step,
+        draw: usize,
+    ) -> Result<Vec<Vec<usize>>> {
+        let (one_in, counts) = (self.options.candidates_one_in, unreliable.counts(classes)?.of_classes);
+        let foreground: usize = counts[1..].iter().map(|count| count / one_in).sum();
+        let wanted = |class: usize, available: usize| match self.options.candidates {
             CandidateRule::EachClass => candidate_count(available, one_in),
             CandidateRule::ForegroundLeads if class == 0 => foreground.min(available),
             CandidateRule::ForegroundLeads => available / one_in,
         };
-        let draw = |(class, voxels): (usize, Vec<usize>)| {
+        let draw = |(class, &available): (usize, &usize)| {
             let slot = (draw as u64) << 32 | class as u64;
             let mut draws = Draws::new(step.seed, "candidates", step.index, slot);
-            draws.sample(voxels.len(), count(class, voxels.len())).into_iter().map(|i| voxels[i]).collect()
+            unreliable.find(class as u8, &draws.sample(available, wanted(class, available)))
         };
-        unreliable.into_iter().enumerate().map(draw).collect()
+        counts.iter().enumerate().map(draw).collect()
     }
 }
 
@@ -137,7 +144,8 @@ impl Method for DualNetworks {
 
     fn objective(&mut self, batch: &Batch, step: Step, networks: &dyn Forward) -> Result<Objective> {
         let drawing = self.clone();
-        let mut draw = |unreliable| drawing.draw_candidates(unreliable, step, 0);
+        let mut draw =
+            |unreliable: &VoxelBytes, classes| drawing.draw_candidates(unreliable, classes, step, 0);
         self.objective_with(batch, step.progress(), networks, &mut draw)
     }
 

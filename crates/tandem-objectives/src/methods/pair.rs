@@ -5,6 +5,7 @@ use crate::losses;
 use crate::method::{Batch, Forward, Network, Objective, Prediction};
 use candle_core::Result;
 use serde::{Deserialize, Serialize};
+use tandem_ops3d::VoxelBytes;
 
 /// One of the two networks. Each is named after its architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +67,7 @@ impl Pair {
 
     fn supervise(
         &mut self,
-        labels: &[u8],
+        labels: &VoxelBytes,
         labelled: usize,
         Supervision { conflict_weight, conflict_threshold }: Supervision,
     ) -> Result<[Supervised; 2]> {
@@ -75,7 +76,7 @@ impl Pair {
             let [a, b] = self.heads.each_ref().map(|head| head.detached(labelled.clone()));
             losses::conflict_mask(a, b, conflict_threshold)?
         } else {
-            Vec::new()
+            VoxelBytes::default()
         };
         let mut network = |i: usize| -> Result<Supervised> {
             let mut live = self.heads[i].live(labelled.clone());

@@ -9,6 +9,7 @@ use crate::method::{Batch, Forward, Method, Network, Objective, Step};
 use crate::scores::Scores;
 use candle_core::{Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
+use tandem_ops3d::VoxelBytes;
 
 /// The averages, in the order of the networks that they follow.
 const TEACHERS: [&str; 2] = ["vnet-average", "resnet34-average"];
@@ -91,7 +92,7 @@ impl Tandem {
     }
 
     /// Labels the unlabelled patches by both averages.
-    fn pseudo_labels(&self, images: &Tensor, networks: &dyn Forward) -> Result<Vec<u8>> {
+    fn pseudo_labels(&self, images: &Tensor, networks: &dyn Forward) -> Result<VoxelBytes> {
         let said = |name| Scores::new(&networks.train(name, images, 0)?.logits);
         let [vnet, resnet34] = [said(TEACHERS[0])?, said(TEACHERS[1])?];
         let all = 0..vnet.patches();
@@ -130,8 +131,10 @@ impl Method for Tandem {
         };
 
         // What is known of each voxel: by its label, or by the averages. IGNORE elsewhere.
-        let mut known = [batch.classes()?, vec![IGNORE; pseudo.len()]].concat();
-        let mut taught = [vec![IGNORE; known.len() - pseudo.len()], pseudo].concat();
+        let (known, taught) = (batch.classes()?, pseudo);
+        let [no_pseudo, no_label] = [&known, &taught].map(|bytes| vec![IGNORE; bytes.len()]);
+        let mut known = [known.values()?, &no_label].concat();
+        let mut taught = [&no_pseudo, taught.values()?].concat();
         if self.options.mix {
             let (_, _, d, h, w) = images.dims5()?;
             let block = Block::draw([d, h, w], self.options.mix_share, step);
@@ -141,6 +144,7 @@ impl Method for Tandem {
             taught = mixed(&taught, labelled, unlabelled, block)?;
         }
 
+        let [known, taught] = [known, taught].map(VoxelBytes::from);
         let lambda = self.options.lambda_u.at(step.progress());
         let mut log = Log::default();
         let mut losses = Vec::with_capacity(NAMES.len());
@@ -160,11 +164,10 @@ impl Method for Tandem {
             }
             losses.push((name, head.loss()?));
         }
-        let count =
-            |wanted: &dyn Fn(u8) -> bool| taught.iter().filter(|&&label| wanted(label)).count() as f64;
-        let sure = count(&|label| label != IGNORE);
-        log.value("l_u/sure", sure / taught.len().max(1) as f64);
-        log.value("l_u/foreground", count(&|label| label != IGNORE && label > 0) / sure.max(1.0));
+        let counts = taught.counts(1)?;
+        let (sure, foreground) = (taught.len() - counts.of_none, counts.of_others);
+        log.value("l_u/sure", sure as f64 / taught.len().max(1) as f64);
+        log.value("l_u/foreground", foreground as f64 / sure.max(1) as f64);
         log.value("lambda_u", lambda);
         Ok(Objective { losses, terms: log.0 })
     }

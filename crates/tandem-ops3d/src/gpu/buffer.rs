@@ -46,6 +46,10 @@ impl Buffer {
         Ok(buffer)
     }
 
+    pub(crate) fn machine(&self) -> &Arc<dyn Machine> {
+        &self.0.machine
+    }
+
     pub(crate) fn address(&self) -> u64 {
         self.0.address
     }

@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The kernels whose threads wait for each other, in both forms.
-const WAITING: [&str; 20] = [
+const WAITING: [&str; 21] = [
     "moments",
     "normalise",
     "gradient_sums",
@@ -23,6 +23,7 @@ const WAITING: [&str; 20] = [
     "head_gradients",
     "class_sums",
     "class_totals",
+    "count_before",
     "cross_entropy",
     "overlaps",
     "conflict",

@@ -6,12 +6,13 @@ use candle_core::{Result, bail};
 
 /// The sources of the kernels: one program, the file that the others need first.
 #[cfg(any(test, feature = "cuda", feature = "emulator"))]
-pub(crate) const SOURCES: [&str; 10] = [
+pub(crate) const SOURCES: [&str; 11] = [
     include_str!("kernels/stored.cu"),
     include_str!("kernels/pointwise.cu"),
     include_str!("kernels/sums.cu"),
     include_str!("kernels/head.cu"),
     include_str!("kernels/features.cu"),
+    include_str!("kernels/voxels.cu"),
     include_str!("kernels/scores.cu"),
     include_str!("kernels/windows.cu"),
     include_str!("kernels/weights.cu"),

@@ -2,6 +2,7 @@
 
 mod features;
 mod scores;
+mod voxels;
 mod weights;
 mod windows;
 

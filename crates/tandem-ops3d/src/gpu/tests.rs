@@ -2,6 +2,7 @@ mod convolutions;
 mod features;
 mod layers;
 mod scores;
+mod voxels;
 mod windows;
 
 use super::machine::{Argument, Job, Kind, Machine};

@@ -51,7 +51,7 @@ pub(super) fn backward<S: Kernels>(
     let mut pass = Backward { tape, weights, values, into: Scratch::take(weights.len()), image_wanted };
     for (index, node) in program.nodes.iter().enumerate().rev() {
         for other in others.iter().filter(|other| other.value.0 == index) {
-            pass.add_rows(index, &other.gradient);
+            pass.add_rows(index, &other.gradient)?;
         }
         match node {
             Node::Input => {}
@@ -88,8 +88,9 @@ impl<S: Kernels> Backward<'_, S> {
     }
 
     /// A gradient from outside.
-    fn add_rows(&mut self, value: usize, gradient: &Outside) {
+    fn add_rows(&mut self, value: usize, gradient: &Outside) -> Result<()> {
         let [n, d, h, w, c] = self.tape.dims[value];
+        let classes = gradient.classes()?;
         let sum = self.values[value].get_or_insert_with(|| {
             let mut zeros = Scratch::take(n * d * h * w * c);
             for_rows(&mut zeros, w * c, |_, to| to.fill(S::default()));
@@ -97,9 +98,10 @@ impl<S: Kernels> Backward<'_, S> {
         });
         for_rows(sum, w * c, |row, to| {
             let mut added = vec![0.0f32; to.len()];
-            gradient.add_row([n, c, d, h, w], row, &mut added);
+            gradient.add_row(classes, [n, c, d, h, w], row, &mut added);
             rows::add(&added, to);
         });
+        Ok(())
     }
 
     fn head(

@@ -10,6 +10,7 @@ use super::Precision;
 use crate::deferred::Voxels;
 use crate::gpu::{Buffer, Norm, Queue, Rest, Tables};
 use crate::resize::Resampling;
+use crate::voxel_bytes::VoxelBytes;
 use candle_core::{Result, bail};
 
 pub(super) use backward::backward;
@@ -102,11 +103,13 @@ impl GpuTape {
         &self,
         value: usize,
         voxels: Voxels,
-        classes: &[u8],
+        classes: &VoxelBytes,
         count: usize,
     ) -> Result<Vec<f64>> {
         let [.., channels] = self.dims(value)?;
-        self.queue.class_sums(&self.read(value)?, (voxels.first, classes), count, channels)
+        let there = classes.on(&self.queue.machine)?;
+        let of = (voxels.first, &there, voxels.count);
+        self.queue.class_sums(&self.read(value)?, of, count, channels)
     }
 
     /// As [`crate::Deferred::at`].

@@ -15,6 +15,7 @@ use crate::cpu::transpose::transpose;
 use crate::deferred::{self, Deferred, Source, VoxelGradient, Voxels, add_row};
 use crate::gpu::{Buffer, Queue};
 use crate::storage::{filled, slice, with_slices};
+use crate::voxel_bytes::VoxelBytes;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, Var, bail};
 use half::bf16;
 use std::collections::BTreeMap;
@@ -91,12 +92,20 @@ pub(super) enum Outside {
 }
 
 impl Outside {
-    /// Adds the row `(w, c)` of an index of all rows of a value `(n, c, d, h, w)`, to zeros.
-    pub(super) fn add_row(&self, dims: [usize; 5], row: usize, to: &mut [f32]) {
+    /// The class of each voxel on the host, where the gradient has one for each class.
+    pub(super) fn classes(&self) -> Result<&[u8]> {
+        match self {
+            Outside::Planes(_) => Ok(&[]),
+            Outside::Voxels(_, gradient) => gradient.classes.values(),
+        }
+    }
+
+    /// Adds the row `(w, c)` of an index of all rows of a value `(n, c, d, h, w)`, to zeros, with [`Self::classes`].
+    pub(super) fn add_row(&self, classes: &[u8], dims: [usize; 5], row: usize, to: &mut [f32]) {
         match self {
             Outside::Planes(planes) => add_row(planes, dims, row, to),
             Outside::Voxels(factor, gradient) => {
-                gradient.add_row(dims, row, to);
+                gradient.add_row(classes, dims, row, to);
                 to.iter_mut().for_each(|value| *value *= factor);
             }
         }
@@ -320,7 +329,7 @@ impl Source for HeadOnGpu {
     fn dims(&self) -> Result<[usize; 5]> {
         Ok(self.dims)
     }
-    fn class_sums(&self, voxels: Voxels, classes: &[u8], count: usize) -> Result<Vec<f64>> {
+    fn class_sums(&self, voxels: Voxels, classes: &VoxelBytes, count: usize) -> Result<Vec<f64>> {
         self.tensor()?.class_sums(voxels, classes, count)
     }
     fn at(&self, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>> {
@@ -371,7 +380,7 @@ impl Source for Recalled {
         })
     }
 
-    fn class_sums(&self, voxels: Voxels, classes: &[u8], count: usize) -> Result<Vec<f64>> {
+    fn class_sums(&self, voxels: Voxels, classes: &VoxelBytes, count: usize) -> Result<Vec<f64>> {
         self.with_tape(|tape, value| tape.class_sums(value, voxels, classes, count))
     }
 
@@ -391,7 +400,13 @@ trait Values {
     /// `(n, c, d, h, w)`.
     fn planes(&self, value: usize) -> Result<Vec<f32>>;
     /// As [`Deferred::class_sums`].
-    fn class_sums(&self, value: usize, voxels: Voxels, classes: &[u8], count: usize) -> Result<Vec<f64>>;
+    fn class_sums(
+        &self,
+        value: usize,
+        voxels: Voxels,
+        classes: &VoxelBytes,
+        count: usize,
+    ) -> Result<Vec<f64>>;
     /// As [`Deferred::at`].
     fn at(&self, value: usize, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>>;
 }
@@ -410,7 +425,14 @@ impl<S: Element> Values for Tape<S> {
         for_rows(&mut voxels, w * c, |row, to| self.read_row(value, row, to));
         Ok(filled(voxels.len(), |planes| transpose(&voxels, n, [d * h * w, c], planes)))
     }
-    fn class_sums(&self, value: usize, voxels: Voxels, classes: &[u8], count: usize) -> Result<Vec<f64>> {
+    fn class_sums(
+        &self,
+        value: usize,
+        voxels: Voxels,
+        classes: &VoxelBytes,
+        count: usize,
+    ) -> Result<Vec<f64>> {
+        let classes = classes.values()?;
         Ok(deferred::class_sums(&|row, to| self.read_row(value, row, to), voxels, classes, count))
     }
     fn at(&self, value: usize, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>> {
@@ -425,7 +447,13 @@ impl Values for GpuTape {
     fn planes(&self, value: usize) -> Result<Vec<f32>> {
         self.planes(value)
     }
-    fn class_sums(&self, value: usize, voxels: Voxels, classes: &[u8], count: usize) -> Result<Vec<f64>> {
+    fn class_sums(
+        &self,
+        value: usize,
+        voxels: Voxels,
+        classes: &VoxelBytes,
+        count: usize,
+    ) -> Result<Vec<f64>> {
         self.class_sums(value, voxels, classes, count)
     }
     fn at(&self, value: usize, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>> {

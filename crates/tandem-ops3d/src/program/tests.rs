@@ -343,7 +343,7 @@ fn by_voxels_on(device: &crate::Device) {
             (0..c).for_each(|channel| assert_eq!(found[at * c + channel], planes[channel * count + voxel]));
         }
         let classes: Vec<u8> = (0..count).map(|voxel| [1, 0, 9][voxel % 3]).collect();
-        let sums = deferred.class_sums(1..2, &classes, 2).unwrap();
+        let sums = deferred.class_sums(1..2, &classes.clone().into(), 2).unwrap();
         for (at, sum) in sums.iter().enumerate() {
             let of_class = (0..count).filter(|voxel| usize::from(classes[*voxel]) == at / c);
             let plain: f64 = of_class.map(|voxel| f64::from(planes[at % c * count + voxel])).sum();

@@ -123,18 +123,17 @@ impl Method for DualNetworksCce {
             own.total += lambda_u * (l_u.weighted_cross_entropy + l_u.divergence);
 
             let said = own.detached(unlabelled.clone());
-            let unreliable = selection.unreliable_by_class(&said.labels()?, said.classes());
+            let unreliable = selection.unreliable(&said.labels()?)?;
             let input = ContrastInput {
-                labels: &selection.labels,
-                reliable: &selection.reliable,
-                candidates: &self.dual.draw_candidates(unreliable, step, student),
+                members: &selection.targets,
+                candidates: &self.dual.draw_candidates(&unreliable, said.classes(), step, student)?,
                 options: self.dual.options.contrast(),
             };
             let features = &pair.predictions[student].features;
             let (l_c, gradient) = contrast(features, unlabelled.clone(), &input, lambda_c)?;
             contrasts.push(features.loss(lambda_c * (l_c.pull + l_c.push), gradient)?);
 
-            let share = selection.reliable_count() as f64 / selection.reliable.len().max(1) as f64;
+            let share = selection.reliable_share()?;
             let mut log = |term: &str, value| pair.log.value(format!("{name}/{term}"), value);
             log("tau", selection.thresholds[0]);
             log("reliable_share", share);

@@ -123,13 +123,14 @@ fn check_preset(file: &Vectors, name: &str) {
         ..DualNetworksOptions::default()
     };
     let mut method = DualNetworks::new(options.clone()).unwrap();
-    let mut choose = |unreliable: Vec<Vec<usize>>| -> Vec<Vec<usize>> {
-        let counts: Vec<f64> = unreliable.iter().map(|voxels| voxels.len() as f64).collect();
-        let want: Vec<f64> = (0..counts.len()).map(|c| case.scalar(&format!("n_unreliable_{c}"))).collect();
+    let mut choose = |unreliable: &VoxelBytes, classes: usize| {
+        let counts = unreliable.counts(classes)?.of_classes;
+        let want: Vec<usize> =
+            (0..classes).map(|c| case.scalar(&format!("n_unreliable_{c}")) as usize).collect();
         assert_eq!(counts, want, "{name}");
         let given = |c: usize| format!("candidates_{c}");
         let pick = |c: usize| if file.has(name, &given(c)) { file.indices(name, &given(c)) } else { vec![] };
-        (0..counts.len()).map(pick).collect()
+        Ok((0..classes).map(pick).collect())
     };
     let objective = method.objective_with(&case.batch, 0., &case.forward(), &mut choose).unwrap();
     let winner = value(&objective, "winner") as usize;
@@ -153,17 +154,16 @@ fn scores(case: &Case<'_>) -> [Scores; 2] {
 
 fn check_selection(case: &Case<'_>, options: &DualNetworksOptions, winner: usize) {
     let selection = Selection::new(options, scores(case).each_ref(), 2..4, winner).unwrap();
-    assert_eq!(selection.labels, case.file.labels(case.name, "pseudo_label"));
-    let reliable: Vec<u8> = selection.reliable.iter().map(|&r| u8::from(r)).collect();
-    assert_eq!(reliable, case.file.labels(case.name, "reliable"));
+    assert_eq!(selection.labels.values().unwrap(), case.file.labels(case.name, "pseudo_label"));
+    assert_eq!(selection.reliable.values().unwrap(), case.file.labels(case.name, "reliable"));
 }
 
 /// The gradient of the weighted cross-entropy alone where its weight is a constant.
 fn check_detached(case: &Case<'_>, winner: usize) {
     let scores = scores(case);
     let (teacher, student) = (scores[winner].detached(2..4), &scores[1 - winner]);
-    let reliable: Vec<bool> = case.file.labels(case.name, "reliable").into_iter().map(|r| r == 1).collect();
-    let gradient = |reliable: &[bool]| {
+    let reliable = VoxelBytes::from(case.file.labels(case.name, "reliable"));
+    let gradient = |reliable: &VoxelBytes| {
         let options = UncertaintyOptions {
             reliable: Some(reliable),
             detach_weight: true,
@@ -175,7 +175,7 @@ fn check_detached(case: &Case<'_>, winner: usize) {
         numbers(&student.gradient_tensor(gradient).unwrap().narrow(0, 2, 2).unwrap())
     };
     // Without reliable voxels only the divergence is left.
-    let (both, divergence) = (gradient(&reliable), gradient(&vec![false; reliable.len()]));
+    let (both, divergence) = (gradient(&reliable), gradient(&vec![0; reliable.len()].into()));
     let got: Vec<f64> = both.iter().zip(divergence).map(|(a, b)| a - b).collect();
     assert_close(case.name, &got, &case.file.numbers(case.name, "d_zl_weighted_ce_detached"));
 }
@@ -213,10 +213,9 @@ fn the_union_rule_is_the_released_one() {
             let share = percent.parse::<f64>().unwrap() / 100.;
             let options = DualNetworksOptions { reliable_share: share, ..released_live() };
             let selection = Selection::new(&options, scores.each_ref(), 0..2, 0).unwrap();
-            let targets: Vec<u8> = selection.targets().into_iter().map(|y| y.min(2)).collect();
+            let targets: Vec<u8> = selection.targets.values().unwrap().iter().map(|y| *y.min(&2)).collect();
             assert_eq!(targets, file.labels(case, "target"), "{case}");
-            let kept = selection.reliable_count() as f64;
-            assert_close(case, &[targets.len() as f64 / kept], &[file.scalar(case, "weight")]);
+            assert_close(case, &[1.0 / selection.reliable_share().unwrap()], &[file.scalar(case, "weight")]);
         }
     }
 }

@@ -58,8 +58,7 @@ impl Round<'_> {
                 }
             }
         }
-        let share = selection.reliable_count() as f64 / selection.reliable.len().max(1) as f64;
-        self.pair.log.value("reliable_share", share);
+        self.pair.log.value("reliable_share", selection.reliable_share()?);
         Ok(selection)
     }
 
@@ -71,7 +70,7 @@ impl Round<'_> {
             UncertaintyDirection::VnetToResnet34 => 0,
         };
         let (patches, reliable) = match self.options.uncertainty_region {
-            UncertaintyRegion::Reliable => (self.unlabelled.clone(), Some(selection.reliable.as_slice())),
+            UncertaintyRegion::Reliable => (self.unlabelled.clone(), Some(&selection.reliable)),
             UncertaintyRegion::Unlabelled => (self.unlabelled.clone(), None),
             UncertaintyRegion::All => (0..self.pair.heads[0].scores.patches(), None),
         };
@@ -97,9 +96,9 @@ impl Round<'_> {
         if self.options.pseudo_cross_entropy == PseudoCrossEntropy::Off {
             return Ok(());
         }
-        let targets = selection.targets();
+        let targets = &selection.targets;
         let rescale = if self.options.rescale_pseudo {
-            targets.len() as f64 / selection.reliable_count().max(1) as f64
+            targets.len() as f64 / selection.reliable.count_set()?.max(1) as f64
         } else {
             1.0
         };
@@ -107,11 +106,11 @@ impl Round<'_> {
         for (name, head) in NAMES.into_iter().zip(&mut self.pair.heads) {
             let value = if self.options.pseudo_cross_entropy == PseudoCrossEntropy::Live {
                 let mut live = head.live(self.unlabelled.clone());
-                let value = rescale * cross_entropy(&mut live, &targets, weight * rescale)?;
+                let value = rescale * cross_entropy(&mut live, targets, weight * rescale)?;
                 head.total += weight * value;
                 value
             } else {
-                rescale * cross_entropy_of_softmax(head.detached(self.unlabelled.clone()), &targets)?
+                rescale * cross_entropy_of_softmax(head.detached(self.unlabelled.clone()), targets)?
             };
             self.pair.log.value(format!("{name}/pseudo_ce"), value);
         }
@@ -130,12 +129,8 @@ impl Round<'_> {
             FeatureKind::BeforeDropout => &loser.features,
             FeatureKind::AfterDropout => &loser.features_dropped,
         };
-        let input = ContrastInput {
-            labels: &selection.labels,
-            reliable: &selection.reliable,
-            candidates,
-            options: self.options.contrast(),
-        };
+        let input =
+            ContrastInput { members: &selection.targets, candidates, options: self.options.contrast() };
         let (value, gradient) = contrast(features, self.unlabelled.clone(), &input, lambda)?;
         let loss = self
             .options

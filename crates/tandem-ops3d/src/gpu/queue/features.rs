@@ -8,21 +8,20 @@ impl Queue {
     pub(crate) fn class_sums(
         &self,
         x: &Buffer,
-        (first, classes): (usize, &[u8]),
+        (first, classes, voxels): (usize, &Buffer, usize),
         count: usize,
         channels: usize,
     ) -> Result<Vec<f64>> {
-        let blocks = summing(classes.len(), channels);
+        let blocks = summing(voxels, channels);
         let (partials, sums) = (self.f64s(2 * blocks * channels)?, self.f64s(count * channels)?);
-        let there = Buffer::of(&self.machine, classes)?;
         let width = Argument::Int(int(channels)?);
         for class in 0..count {
             let arguments = [
                 x.into(),
-                (&there).into(),
+                classes.into(),
                 (&partials).into(),
                 long(first),
-                long(classes.len()),
+                long(voxels),
                 width,
                 Argument::Int(int(class)?),
             ];
@@ -48,14 +47,14 @@ impl Queue {
     pub(crate) fn add_to_classes(
         &self,
         y: &Buffer,
-        (first, classes): (usize, &[u8]),
+        (first, classes, voxels): (usize, &Buffer, usize),
         vectors: &[f32],
         channels: usize,
     ) -> Result<()> {
-        let (there, from) = (Buffer::of(&self.machine, classes)?, self.copy(vectors)?);
-        let count = classes.len() * channels;
+        let from = self.copy(vectors)?;
+        let count = voxels * channels;
         let arguments = [
-            (&there).into(),
+            classes.into(),
             (&from).into(),
             Argument::Int(int(vectors.len() / channels.max(1))?),
             y.into(),

@@ -29,45 +29,44 @@ impl Queue {
     }
 
     /// The likeliest class of each voxel.
-    pub(crate) fn likeliest(&self, of: Part) -> Result<Vec<u8>> {
+    pub(crate) fn likeliest(&self, of: Part) -> Result<Buffer> {
         let labels = Buffer::new(&self.machine, of.count)?;
         self.each_voxel("likeliest_classes", of, [Argument::Pointer(of.log_p), (&labels).into()])?;
-        labels.values(of.count)
+        Ok(labels)
     }
 
     /// The likeliest class of each voxel by the mean of one network or two; 255 where that is below a threshold.
-    pub(crate) fn pseudo_labels(&self, of: Part, second: Option<Part>, threshold: f64) -> Result<Vec<u8>> {
+    pub(crate) fn pseudo_labels(&self, of: Part, second: Option<Part>, threshold: f64) -> Result<Buffer> {
         let labels = Buffer::new(&self.machine, of.count)?;
         let second = second.map_or(0, |second| second.p);
         let scores = [of.p, second].map(Argument::Pointer);
         let rest = [Argument::Double(threshold), (&labels).into()];
         self.each_voxel("pseudo_labels", of, scores.into_iter().chain(rest))?;
-        labels.values(of.count)
+        Ok(labels)
     }
 
     /// The entropy of each voxel.
-    pub(crate) fn entropies(&self, of: Part) -> Result<Vec<f32>> {
+    pub(crate) fn entropies(&self, of: Part) -> Result<Buffer> {
         let found = self.f32s(of.count)?;
         self.each_voxel("entropies", of, [Argument::Pointer(of.p), (&found).into()])?;
-        found.values(of.count)
+        Ok(found)
     }
 
     /// 1 where two networks say different things.
-    pub(crate) fn conflicts(&self, a: Part, b: Part, threshold: f64) -> Result<Vec<u8>> {
+    pub(crate) fn conflicts(&self, a: Part, b: Part, threshold: f64) -> Result<Buffer> {
         let mask = Buffer::new(&self.machine, a.count)?;
         let scores = [a.p, a.log_p, b.p, b.log_p].map(Argument::Pointer);
         let rest = [Argument::Double(threshold), (&mask).into()];
         self.each_voxel("conflicts", a, scores.into_iter().chain(rest))?;
-        mask.values(a.count)
+        Ok(mask)
     }
 
     /// The sum of the cross-entropies; `scale` times its gradient is added.
-    pub(crate) fn cross_entropy(&self, of: Part, targets: &[u8], scale: f64, gradient: u64) -> Result<f64> {
-        let targets = Buffer::of(&self.machine, targets)?;
+    pub(crate) fn cross_entropy(&self, of: Part, targets: &Buffer, scale: f64, gradient: u64) -> Result<f64> {
         let arguments = [
             Argument::Pointer(of.p),
             Argument::Pointer(of.log_p),
-            (&targets).into(),
+            targets.into(),
             Argument::Double(scale),
             Argument::Pointer(gradient),
         ];
@@ -108,15 +107,14 @@ impl Queue {
     pub(crate) fn conflict(
         &self,
         of: Part,
-        [targets, mask]: [&[u8]; 2],
+        [targets, mask]: [&Buffer; 2],
         scale: f64,
         gradient: u64,
     ) -> Result<f64> {
-        let (targets, mask) = (Buffer::of(&self.machine, targets)?, Buffer::of(&self.machine, mask)?);
         let arguments = [
             Argument::Pointer(of.p),
-            (&targets).into(),
-            (&mask).into(),
+            targets.into(),
+            mask.into(),
             Argument::Double(scale),
             Argument::Pointer(gradient),
         ];
@@ -134,13 +132,11 @@ impl Queue {
     pub(crate) fn uncertainty(
         &self,
         [student, teacher]: [Part; 2],
-        labels: &[u8],
-        reliable: Option<&[u8]>,
+        labels: &Buffer,
+        reliable: Option<&Buffer>,
         shares: UncertaintyShares,
         gradient: u64,
     ) -> Result<[f64; 2]> {
-        let labels = Buffer::of(&self.machine, labels)?;
-        let reliable = reliable.map(|reliable| Buffer::of(&self.machine, reliable)).transpose()?;
         let [p, log_p, taught, log_taught] =
             [student.p, student.log_p, teacher.p, teacher.log_p].map(Argument::Pointer);
         let arguments = [
@@ -148,8 +144,8 @@ impl Queue {
             log_p,
             taught,
             log_taught,
-            (&labels).into(),
-            pointer(reliable.as_ref()),
+            labels.into(),
+            pointer(reliable),
             Argument::Double(shares.by_entropy),
             Argument::Double(shares.by_divergence),
             Argument::Int(shares.unweighted.into()),

@@ -91,6 +91,10 @@ fn mask() -> Vec<u8> {
     (0..COUNT).map(|v| u8::from(v % 3 != 1)).collect()
 }
 
+fn there(queue: &Queue, bytes: &[u8]) -> Buffer {
+    Buffer::of(&queue.machine, bytes).unwrap()
+}
+
 fn near(ours: f64, expected: f64) {
     assert!((ours - expected).abs() <= 2e-6 * expected.abs().max(1.0), "{ours} is not {expected}");
 }
@@ -117,13 +121,14 @@ fn softmaxes_labels_and_entropies() {
             let logs: Vec<f64> = sample.p[v].iter().map(|p| p.ln()).collect();
             compare(&of(&log_p), &logs, 1e-6, "log-softmax");
         }
-        let labels = queue.likeliest(sample.part()).unwrap();
+        let labels: Vec<u8> = queue.likeliest(sample.part()).unwrap().values(COUNT).unwrap();
         let expected: Vec<u8> = (0..COUNT).map(|v| sample.likeliest(v) as u8).collect();
         assert_eq!(labels, expected);
         assert_eq!(labels[1], 0, "the lowest of several");
         let entropy = |p: &Vec<f64>| -p.iter().map(|p| p * (p + 1e-10).ln()).sum::<f64>();
         let expected: Vec<f64> = sample.p.iter().map(entropy).collect();
-        compare(&queue.entropies(sample.part()).unwrap(), &expected, 1e-6, "entropies");
+        let entropies: Vec<f32> = queue.entropies(sample.part()).unwrap().values(COUNT).unwrap();
+        compare(&entropies, &expected, 1e-6, "entropies");
     });
 }
 
@@ -139,6 +144,7 @@ fn pseudo_labels_of_one_network_and_of_two() {
                 if mean(v, best) < threshold { 255 } else { best as u8 }
             };
             let found = queue.pseudo_labels(a.part(), second.map(Sample::part), threshold).unwrap();
+            let found: Vec<u8> = found.values(COUNT).unwrap();
             assert_eq!(found, (0..COUNT).map(expected).collect::<Vec<u8>>());
             assert_eq!(found.contains(&255), threshold > 0.5);
         }
@@ -149,7 +155,7 @@ fn pseudo_labels_of_one_network_and_of_two() {
 fn cross_entropies() {
     on_all(|queue, classes| {
         let (mut sample, targets) = (Sample::new(queue, classes, 0), targets(classes));
-        let found = queue.cross_entropy(sample.part(), &targets, 0.3, sample.to()).unwrap();
+        let found = queue.cross_entropy(sample.part(), &there(queue, &targets), 0.3, sample.to()).unwrap();
         let mut sum = 0.0;
         for v in (0..COUNT).filter(|v| targets[*v] != 255) {
             let target = usize::from(targets[v]);
@@ -169,7 +175,7 @@ fn dice_losses() {
     on_all(|queue, classes| {
         for squared in [true, false] {
             let (mut sample, targets) = (Sample::new(queue, classes, 0), targets(classes));
-            let there = Buffer::of(&queue.machine, &targets).unwrap();
+            let there = there(queue, &targets);
             let counted = || (0..COUNT).filter(|v| targets[*v] != 255);
             for (class, found) in queue.overlaps(sample.part(), &there, squared).unwrap().iter().enumerate() {
                 let p = |v: usize| sample.p[v][class];
@@ -197,7 +203,8 @@ fn conflicts_and_their_errors() {
     on_all(|queue, classes| {
         let (mut a, b) = (Sample::new(queue, classes, 0), Sample::new(queue, classes, 1));
         for threshold in [0.0, 0.6] {
-            let found = queue.conflicts(a.part(), b.part(), threshold).unwrap();
+            let found: Vec<u8> =
+                queue.conflicts(a.part(), b.part(), threshold).unwrap().values(COUNT).unwrap();
             let says = |sample: &Sample, v: usize| {
                 let class = sample.likeliest(v);
                 if sample.p[v][class] >= threshold { class } else { 0 }
@@ -207,7 +214,8 @@ fn conflicts_and_their_errors() {
             assert!(found.contains(&0) && found.contains(&1));
         }
         let (targets, mask) = (targets(classes), mask());
-        let found = queue.conflict(a.part(), [&targets, &mask], 0.7, a.to()).unwrap();
+        let bytes = [&targets, &mask].map(|bytes| there(queue, bytes));
+        let found = queue.conflict(a.part(), bytes.each_ref(), 0.7, a.to()).unwrap();
         let mut sum = 0.0;
         for v in (0..COUNT).filter(|v| mask[*v] != 0) {
             let hit = |c: usize| if usize::from(targets[v]) == c { 1.0 } else { 0.0 };
@@ -263,8 +271,9 @@ fn uncertainties() {
             let shares =
                 UncertaintyShares { by_entropy: 0.4, by_divergence: 0.2, unweighted, live, of_reliable };
             let parts = [sample.part(), teacher.part()];
-            let mask = masked.then_some(&reliable[..]);
-            let found = queue.uncertainty(parts, &labels, mask, shares, sample.to()).unwrap();
+            let mask = masked.then(|| there(queue, &reliable));
+            let found =
+                queue.uncertainty(parts, &there(queue, &labels), mask.as_ref(), shares, sample.to()).unwrap();
             let mut sums = [0.0; 2];
             for v in 0..COUNT {
                 let (p, taught) = (sample.p[v].clone(), &teacher.p[v]);

@@ -93,7 +93,8 @@ impl Pass {
             Outside::Voxels(factor, gradient) => {
                 let first = gradient.patches.start * dims[1..4].iter().product::<usize>();
                 let scaled = |values: &[f32]| values.iter().map(|value| factor * value).collect::<Vec<f32>>();
-                let classes = (first, &gradient.classes[..]);
+                let there = gradient.classes.on(&queue.machine)?;
+                let classes = (first, &there, gradient.classes.len());
                 queue.add_to_classes(&sum, classes, &scaled(&gradient.of_classes), dims[4])?;
                 let voxels: Vec<i64> = gradient.voxels.iter().map(|voxel| (first + voxel) as i64).collect();
                 queue.add_to_voxels(&sum, &voxels, &scaled(&gradient.of_voxels), dims[4])?;

@@ -1,6 +1,7 @@
 //! Losses of logits where they lie.
 
 use super::*;
+use crate::VoxelBytes;
 
 /// The same loss of logits, once through a tensor of them and once where they lie.
 #[test]
@@ -32,7 +33,7 @@ fn a_loss_of_logits_on_a_gpu_is_the_loss_of_the_tensor() {
         let outputs = run();
         let scores = outputs.logits.class_scores().unwrap().unwrap();
         let mut of_logits = scores.gradient().unwrap();
-        let value = scores.cross_entropy(0..n, &targets, 1.0, &mut of_logits).unwrap();
+        let value = scores.cross_entropy(0..n, &targets.clone().into(), 1.0, &mut of_logits).unwrap();
         let loss = scores.loss(value, of_logits).unwrap();
         assert!((f64::from(loss.to_scalar::<f32>().unwrap()) - value).abs() < 1e-3);
         let through = (outputs.logits.get().unwrap() * &slopes).unwrap().sum_all().unwrap();
@@ -60,15 +61,16 @@ fn scores_refuse_what_does_not_fit() {
         let Some(scores) = outputs.logits.class_scores().unwrap() else { continue };
         let [n, _, d, h, w] = outputs.logits.dims().unwrap();
         let mut gradient = scores.gradient().unwrap();
-        let bytes = vec![0; n * d * h * w];
+        let count = n * d * h * w;
+        let [bytes, too_few, no_class] =
+            [vec![0; count], vec![0; count - 1], vec![200; count]].map(VoxelBytes::from);
         assert!(scores.labels(0..n + 1).is_err() && scores.entropies(n + 1..n + 1).is_err());
-        assert!(scores.cross_entropy(0..n, &bytes[1..], 1.0, &mut gradient).is_err());
-        assert!(scores.conflict(0..n, [&bytes, &bytes[1..]], 1.0, &mut gradient).is_err());
+        assert!(scores.cross_entropy(0..n, &too_few, 1.0, &mut gradient).is_err());
+        assert!(scores.conflict(0..n, [&bytes, &too_few], 1.0, &mut gradient).is_err());
         assert!(scores.dice(0..n, &bytes, true, |_| (0.0, [vec![], vec![]]), &mut gradient).is_err());
         assert!(gradient.add(&[1.0]).is_err());
         // A target that is no class reads and writes nothing.
-        let none = vec![200; bytes.len()];
-        assert_eq!(scores.cross_entropy(0..n, &none, 1.0, &mut gradient).unwrap(), 0.0);
+        assert_eq!(scores.cross_entropy(0..n, &no_class, 1.0, &mut gradient).unwrap(), 0.0);
         assert!(scores.labels(1..1).unwrap().is_empty());
     }
 }
