@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn the_definitions_that_state_grids_make_one() {
         let ablation = names("la-ablation", |_| {}, &[]).unwrap();
-        assert_eq!(ablation.len(), 7 * 3);
+        assert_eq!(ablation.len(), 8 * 3);
         assert_eq!(ablation[2], "without-consistency-s1");
         let effort = names("la-effort", |_| {}, &[]).unwrap();
         assert_eq!(effort.len(), 2 * 5 * 3);
