@@ -170,11 +170,14 @@ impl VoxelBytes {
         if classes > 255 {
             bail!("a byte for each voxel tells 255 classes apart, not {classes}");
         }
-        let mut kept = self.0.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*kept {
-            Some(tally) if tally.0.len() > classes => Ok(tally.clone()),
-            _ => Ok(kept.insert(Arc::new(self.count(classes)?)).clone()),
+        let kept = || self.0.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tally) = kept().clone().filter(|tally| tally.0.len() > classes) {
+            return Ok(tally);
         }
+        // Not under the lock: a thread that waits for a parallel loop may take up other work that asks for the same counts.
+        let tally = Arc::new(self.count(classes)?);
+        *kept() = Some(tally.clone());
+        Ok(tally)
     }
 
     fn count(&self, classes: usize) -> Result<Tally> {
