@@ -17,6 +17,7 @@ mod read;
 mod tape;
 #[cfg(test)]
 mod tests;
+mod values;
 mod vector;
 mod weights;
 

@@ -63,6 +63,11 @@ impl Queue {
         (values, buffer)
     }
 
+    /// The buffer of some bytes.
+    fn bytes(&self, bytes: &[u8]) -> Buffer {
+        Buffer::of(&self.machine, bytes).unwrap()
+    }
+
     /// Stored values on the host, in their own order.
     fn widened(&self, x: &Buffer, count: usize) -> Result<Vec<f32>> {
         self.leave(x, [1, count, 1, 1, 1])

@@ -7,6 +7,7 @@ mod forward;
 mod vector;
 
 use super::Precision;
+use super::values::{Values, dims_of_kept};
 use crate::deferred::Voxels;
 use crate::gpu::{Buffer, Norm, Queue, Rest, Tables};
 use crate::resize::Resampling;
@@ -83,23 +84,19 @@ impl GpuTape {
         let rest = Rest { factors, ..Rest::default() };
         self.queue.activate(&unit.middle, self.dims[value], &unit.norm, rest)
     }
+}
 
-    /// `(n, d, h, w, c)` of a value that can be read.
-    pub(super) fn dims(&self, value: usize) -> Result<[usize; 5]> {
-        match (self.dims.get(value), self.kept.get(value)) {
-            (Some(_), Some(Kept::Nothing)) => bail!("value {value} of the program is not kept"),
-            (Some(dims), Some(_)) => Ok(*dims),
-            _ => bail!("the program has no value {value}"),
-        }
+impl Values for GpuTape {
+    fn dims(&self, value: usize) -> Result<[usize; 5]> {
+        let kept = self.kept.get(value).map(|kept| !matches!(kept, Kept::Nothing));
+        dims_of_kept(value, self.dims.get(value), kept)
     }
 
-    /// A value on the host, `(n, c, d, h, w)`.
-    pub(super) fn planes(&self, value: usize) -> Result<Vec<f32>> {
+    fn planes(&self, value: usize) -> Result<Vec<f32>> {
         self.queue.leave(&self.read(value)?, self.dims(value)?)
     }
 
-    /// As [`crate::Deferred::class_sums`].
-    pub(super) fn class_sums(
+    fn class_sums(
         &self,
         value: usize,
         voxels: Voxels,
@@ -112,8 +109,7 @@ impl GpuTape {
         self.queue.class_sums(&self.read(value)?, of, count, channels)
     }
 
-    /// As [`crate::Deferred::at`].
-    pub(super) fn at(&self, value: usize, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>> {
+    fn at(&self, value: usize, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>> {
         let [.., channels] = self.dims(value)?;
         let indices: Vec<i64> = indices.iter().map(|index| (voxels.first + index) as i64).collect();
         self.queue.voxels(&self.read(value)?, &indices, channels)

@@ -3,18 +3,15 @@
 use super::backward::backward;
 use super::forward::{Forward, forward};
 use super::on_gpu::{self, GpuTape, GpuVector};
-use super::tape::{Kept, Tape};
+use super::tape::Tape;
+use super::values::Values;
 use super::vector::Place;
 use super::{Mode, Node, Precision, Program, Value, Weights};
 use crate::class_scores::LogitsGradient;
-use crate::cpu::element::Element;
 use crate::cpu::kernels::Kernels;
-use crate::cpu::rows::for_rows;
-use crate::cpu::scratch::Scratch;
-use crate::cpu::transpose::transpose;
-use crate::deferred::{self, Deferred, Source, VoxelGradient, Voxels, add_row};
+use crate::deferred::{Deferred, Source, VoxelGradient, Voxels, add_row};
 use crate::gpu::{Buffer, Queue};
-use crate::storage::{filled, slice, with_slices};
+use crate::storage::{slice, with_slices};
 use crate::voxel_bytes::VoxelBytes;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, Var, bail};
 use half::bf16;
@@ -390,74 +387,6 @@ impl Source for Recalled {
 
     fn loss(&self, value: f32, gradient: Arc<VoxelGradient>) -> Result<Tensor> {
         self.hang(Form::Loss(value, gradient))
-    }
-}
-
-/// The values of a tape, whatever their storage and wherever they lie.
-trait Values {
-    /// `(n, d, h, w, c)` of a value that can be read.
-    fn dims(&self, value: usize) -> Result<[usize; 5]>;
-    /// `(n, c, d, h, w)`.
-    fn planes(&self, value: usize) -> Result<Vec<f32>>;
-    /// As [`Deferred::class_sums`].
-    fn class_sums(
-        &self,
-        value: usize,
-        voxels: Voxels,
-        classes: &VoxelBytes,
-        count: usize,
-    ) -> Result<Vec<f64>>;
-    /// As [`Deferred::at`].
-    fn at(&self, value: usize, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>>;
-}
-
-impl<S: Element> Values for Tape<S> {
-    fn dims(&self, value: usize) -> Result<[usize; 5]> {
-        match (self.dims.get(value), self.kept.get(value)) {
-            (Some(_), Some(Kept::Nothing)) => bail!("value {value} of the program is not kept"),
-            (Some(dims), Some(_)) => Ok(*dims),
-            _ => bail!("the program has no value {value}"),
-        }
-    }
-    fn planes(&self, value: usize) -> Result<Vec<f32>> {
-        let [n, d, h, w, c] = Values::dims(self, value)?;
-        let mut voxels = Scratch::<f32>::take(n * c * d * h * w);
-        for_rows(&mut voxels, w * c, |row, to| self.read_row(value, row, to));
-        Ok(filled(voxels.len(), |planes| transpose(&voxels, n, [d * h * w, c], planes)))
-    }
-    fn class_sums(
-        &self,
-        value: usize,
-        voxels: Voxels,
-        classes: &VoxelBytes,
-        count: usize,
-    ) -> Result<Vec<f64>> {
-        let classes = classes.values()?;
-        Ok(deferred::class_sums(&|row, to| self.read_row(value, row, to), voxels, classes, count))
-    }
-    fn at(&self, value: usize, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>> {
-        Ok(deferred::at(&|row, to| self.read_row(value, row, to), voxels, indices))
-    }
-}
-
-impl Values for GpuTape {
-    fn dims(&self, value: usize) -> Result<[usize; 5]> {
-        self.dims(value)
-    }
-    fn planes(&self, value: usize) -> Result<Vec<f32>> {
-        self.planes(value)
-    }
-    fn class_sums(
-        &self,
-        value: usize,
-        voxels: Voxels,
-        classes: &VoxelBytes,
-        count: usize,
-    ) -> Result<Vec<f64>> {
-        self.class_sums(value, voxels, classes, count)
-    }
-    fn at(&self, value: usize, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>> {
-        self.at(value, voxels, indices)
     }
 }
 

@@ -1,7 +1,6 @@
 //! What losses want of features, and add to their gradient.
 
 use super::{compare, on_all, random};
-use crate::gpu::{Buffer, Queue};
 
 /// Two of three images of 60 voxels are looked at, from voxel 60 on.
 const FIRST: usize = 60;
@@ -12,17 +11,13 @@ fn classes() -> Vec<u8> {
     (0..VOXELS).map(|voxel| [0, 1, 1, 3, 255][voxel % 5]).collect()
 }
 
-fn bytes(queue: &Queue, classes: &[u8]) -> Buffer {
-    Buffer::of(&queue.machine, classes).unwrap()
-}
-
 #[test]
 fn sums_of_classes_and_voxels() {
     on_all(|queue| {
         for channels in [1, 3, 16, 300] {
             let (x, there) = queue.given(&random(180 * channels, 0));
             let classes = classes();
-            let bytes = bytes(queue, &classes);
+            let bytes = queue.bytes(&classes);
             let found = queue.class_sums(&there, (FIRST, &bytes, VOXELS), 3, channels).unwrap();
             let mut expected = vec![0.0; 3 * channels];
             for (voxel, class) in classes.iter().enumerate().filter(|(_, class)| **class < 3) {
@@ -51,7 +46,7 @@ fn gradients_of_classes_and_voxels() {
             let mut expected: Vec<f64> = y.iter().map(|value| f64::from(*value)).collect();
             let (classes, vectors) = (classes(), random(2 * channels, 2));
             queue
-                .add_to_classes(&there, (FIRST, &bytes(queue, &classes), VOXELS), &vectors, channels)
+                .add_to_classes(&there, (FIRST, &queue.bytes(&classes), VOXELS), &vectors, channels)
                 .unwrap();
             for (voxel, class) in classes.iter().enumerate().filter(|(_, class)| **class < 2) {
                 for channel in 0..channels {
@@ -73,7 +68,7 @@ fn gradients_of_classes_and_voxels() {
         }
         // Nothing to add is no fault.
         let (_, there) = queue.given(&[1.0, 2.0]);
-        queue.add_to_classes(&there, (0, &bytes(queue, &[]), 0), &[], 2).unwrap();
+        queue.add_to_classes(&there, (0, &queue.bytes(&[]), 0), &[], 2).unwrap();
         queue.add_to_voxels(&there, &[], &[], 2).unwrap();
         assert!(queue.voxels(&there, &[], 2).unwrap().is_empty());
     });

@@ -91,10 +91,6 @@ fn mask() -> Vec<u8> {
     (0..COUNT).map(|v| u8::from(v % 3 != 1)).collect()
 }
 
-fn there(queue: &Queue, bytes: &[u8]) -> Buffer {
-    Buffer::of(&queue.machine, bytes).unwrap()
-}
-
 fn near(ours: f64, expected: f64) {
     assert!((ours - expected).abs() <= 2e-6 * expected.abs().max(1.0), "{ours} is not {expected}");
 }
@@ -155,7 +151,7 @@ fn pseudo_labels_of_one_network_and_of_two() {
 fn cross_entropies() {
     on_all(|queue, classes| {
         let (mut sample, targets) = (Sample::new(queue, classes, 0), targets(classes));
-        let found = queue.cross_entropy(sample.part(), &there(queue, &targets), 0.3, sample.to()).unwrap();
+        let found = queue.cross_entropy(sample.part(), &queue.bytes(&targets), 0.3, sample.to()).unwrap();
         let mut sum = 0.0;
         for v in (0..COUNT).filter(|v| targets[*v] != 255) {
             let target = usize::from(targets[v]);
@@ -175,7 +171,7 @@ fn dice_losses() {
     on_all(|queue, classes| {
         for squared in [true, false] {
             let (mut sample, targets) = (Sample::new(queue, classes, 0), targets(classes));
-            let there = there(queue, &targets);
+            let there = queue.bytes(&targets);
             let counted = || (0..COUNT).filter(|v| targets[*v] != 255);
             for (class, found) in queue.overlaps(sample.part(), &there, squared).unwrap().iter().enumerate() {
                 let p = |v: usize| sample.p[v][class];
@@ -214,7 +210,7 @@ fn conflicts_and_their_errors() {
             assert!(found.contains(&0) && found.contains(&1));
         }
         let (targets, mask) = (targets(classes), mask());
-        let bytes = [&targets, &mask].map(|bytes| there(queue, bytes));
+        let bytes = [&targets, &mask].map(|bytes| queue.bytes(bytes));
         let found = queue.conflict(a.part(), bytes.each_ref(), 0.7, a.to()).unwrap();
         let mut sum = 0.0;
         for v in (0..COUNT).filter(|v| mask[*v] != 0) {
@@ -271,9 +267,9 @@ fn uncertainties() {
             let shares =
                 UncertaintyShares { by_entropy: 0.4, by_divergence: 0.2, unweighted, live, of_reliable };
             let parts = [sample.part(), teacher.part()];
-            let mask = masked.then(|| there(queue, &reliable));
+            let mask = masked.then(|| queue.bytes(&reliable));
             let found =
-                queue.uncertainty(parts, &there(queue, &labels), mask.as_ref(), shares, sample.to()).unwrap();
+                queue.uncertainty(parts, &queue.bytes(&labels), mask.as_ref(), shares, sample.to()).unwrap();
             let mut sums = [0.0; 2];
             for v in 0..COUNT {
                 let (p, taught) = (sample.p[v].clone(), &teacher.p[v]);
