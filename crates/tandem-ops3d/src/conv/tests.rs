@@ -100,3 +100,17 @@ fn volumes_larger_than_a_task() {
     check([2, 9, 11, 13, 8], 16, [3; 3], Conv3dParams::uniform(1, 1));
     check([1, 16, 12, 10, 2], 33, [3; 3], Conv3dParams::uniform(2, 1));
 }
+
+/// More than a mebibyte of weights: all voxels of an image pass by a block of channels, and taps beyond the image are left out.
+#[test]
+fn weights_larger_than_the_cache() {
+    for (sides, kernel, stride, padding) in [
+        ([7, 6, 5], [3, 3, 3], 2, 1),
+        ([4, 3, 5], [3, 3, 3], 1, 1),
+        ([1, 2, 1], [3, 3, 3], 1, 1),
+        ([3, 4, 2], [4, 5, 3], 1, 3),
+        ([2, 3, 4], [3, 3, 3], 3, 2),
+    ] {
+        check([2, sides[0], sides[1], sides[2], 81], 133, kernel, Conv3dParams::uniform(stride, padding));
+    }
+}

@@ -6,12 +6,14 @@
 //! zeros and computes all of its output from there. A block computes several voxels times one or two vectors of output
 //! channels in registers, so that every weight loaded serves all voxels of the block and every input value all channels.
 
+mod part;
 mod single;
 
 use super::packed::{Packed, WIDTH};
 use super::pad::Rows;
 use super::simd::{Lanes, STREAMED_BYTES, Target, Work, on_unit};
 use super::window::{Voxels, Window, cut};
+use part::Part;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -56,91 +58,99 @@ const KEPT_WEIGHTS: usize = 1 << 20;
 
 /// Runs a gather on both cores.
 pub(crate) fn gather(plan: &Gather, output: &mut [f32]) {
-    let batch = plan.input.dims[0];
+    let [batch, depth, height, width, values] = plan.input.dims;
     assert_eq!(output.len(), batch * plan.output, "a convolution's output has another size");
-    let classes = || plan.classes.iter().filter(|class| !class.is_empty());
-    let blocks = classes().map(|class| class.weight.blocks()).max().unwrap_or(0);
+    let classes: Vec<&Class> = plan.classes.iter().filter(|class| !class.is_empty()).collect();
+    let blocks = classes.iter().map(|class| class.weight.blocks()).max().unwrap_or(0);
     if blocks == 0 {
         return;
     }
     let (stream, target) = (size_of_val(output) >= STREAMED_BYTES, Target::new(output));
-    let all: [Range<usize>; 2] = [0, 1].map(|axis| {
-        let ranges = classes().map(|class| class.positions[axis].clone());
-        ranges.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0)
-    });
-    let run = |n: usize, class: &Class, positions: &[Range<usize>; 2], block: usize, window: &Window| {
-        let [d, h] = [0, 1].map(|axis| {
-            let (asked, own) = (&positions[axis], &class.positions[axis]);
-            asked.start.max(own.start)..asked.end.min(own.end)
-        });
-        let width = class.weight.width;
-        let channel = block * width;
-        if d.is_empty() || h.is_empty() || channel >= class.weight.channels {
+    let run = |n: usize, part: &Part, [d, h]: &[Range<usize>; 2], block: usize, window: &Window| {
+        let common = |a: &Range<usize>, b: &Range<usize>| a.start.max(b.start)..a.end.min(b.end);
+        let at = [common(d, &part.at[0]), common(h, &part.at[1]), part.at[2].clone()];
+        let weight = &part.class.weight;
+        let channel = block * weight.width;
+        if at.iter().any(Range::is_empty) || channel >= weight.channels {
             return;
         }
-        let valid = (class.weight.channels - channel).min(width);
-        let task = Task { plan, class, window, target, first: n * plan.output, d, h, channel, valid, stream };
+        let valid = (weight.channels - channel).min(weight.width);
+        let task = Task { plan, part, window, target, first: n * plan.output, at, channel, valid, stream };
         task.check_bounds();
         // SAFETY: the task's bounds were checked; tasks write disjoint voxels or channels of the output, which nobody else
         // reads meanwhile; the unit was chosen by what the processor has.
-        unsafe { on_unit(class.weight.unit, task) }
+        unsafe { on_unit(weight.unit, task) }
     };
-    if classes().map(|class| class.weight.bytes()).sum::<usize>() > KEPT_WEIGHTS {
-        let windows: Vec<_> =
-            (0..batch).into_par_iter().map(|n| Window::of(plan.input, n, &plan.reads(&all))).collect();
+    let all = [0, 1].map(|axis| around(classes.iter().map(|class| class.positions[axis].clone())));
+    if classes.iter().map(|class| class.weight.bytes()).sum::<usize>() > KEPT_WEIGHTS {
+        // Few voxels, of which many lie at the image's sides: what they would read beyond it is left out.
+        let inside = |class| Part::inside(class, [depth, height, width], plan.step);
+        let parts: Vec<Part> = classes.iter().copied().flat_map(inside).collect();
+        let reads = plan.reads(&parts, None);
+        let windows: Vec<_> = (0..batch).into_par_iter().map(|n| Window::of(plan.input, n, &reads)).collect();
         (0..blocks * batch).into_par_iter().for_each(|index| {
             let (block, n) = (index / batch, index % batch);
-            classes().for_each(|class| run(n, class, &all, block, &windows[n]));
+            parts.iter().for_each(|part| run(n, part, &all, block, &windows[n]));
         });
         return;
     }
-    let groups = classes().map(|class| class.groups).max().unwrap_or(0);
-    let one = plan.reads(&all.clone().map(|all| all.start..all.start + 1)).map(|read| read.len());
-    let [_, _, _, w, c] = plan.input.dims;
+    let parts: Vec<Part> = classes.iter().copied().map(Part::whole).collect();
+    let groups = classes.iter().map(|class| class.groups).max().unwrap_or(0);
+    let one =
+        plan.reads(&parts, Some(&all.clone().map(|all| all.start..all.start + 1))).map(|read| read.len());
     let steps = ([one[0], one[1]], [plan.step[0], plan.step[1]]);
-    let parts = cut(&all, groups, steps, w * c * size_of::<f32>());
-    (0..batch * parts.len()).into_par_iter().for_each(|index| {
-        let (n, positions) = (index / parts.len(), &parts[index % parts.len()]);
-        let window = Window::of(plan.input, n, &plan.reads(positions));
-        for class in classes() {
-            (0..blocks).for_each(|block| run(n, class, positions, block, &window));
+    let cuts = cut(&all, groups, steps, width * values * size_of::<f32>());
+    (0..batch * cuts.len()).into_par_iter().for_each(|index| {
+        let (n, positions) = (index / cuts.len(), &cuts[index % cuts.len()]);
+        let window = Window::of(plan.input, n, &plan.reads(&parts, Some(positions)));
+        for part in &parts {
+            (0..blocks).for_each(|block| run(n, part, positions, block, &window));
         }
     });
 }
 
 impl Gather<'_> {
-    /// The input voxels that some positions read.
-    fn reads(&self, positions: &[Range<usize>; 2]) -> Voxels {
+    /// The input voxels that parts read, for some positions along D and H or for their own.
+    fn reads(&self, parts: &[Part], positions: Option<&[Range<usize>; 2]>) -> Voxels {
         [0, 1, 2].map(|axis| {
-            let classes = self.classes.iter().filter(|class| !class.is_empty());
-            let ranges =
-                classes.filter(|class| class.reads.iter().all(|read| !read.is_empty())).map(|class| {
-                    let steps = positions.get(axis).cloned().unwrap_or(0..class.groups);
-                    let [first, last] =
-                        [steps.start, steps.end - 1].map(|at| (at * self.step[axis]) as isize);
-                    class.reads[axis].start + first..class.reads[axis].end + last
-                });
-            ranges.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0)
+            around(parts.iter().filter(|part| !part.reads_nothing()).map(|part| {
+                let at = positions.and_then(|positions| positions.get(axis)).unwrap_or(&part.at[axis]);
+                let [first, last] = [at.start, at.end - 1].map(|at| (at * self.step[axis]) as isize);
+                let (start, taps) = (part.class.reads[axis].start, &part.taps[axis]);
+                start + taps.start as isize + first..start + taps.end as isize + last
+            }))
         })
     }
 }
 
+/// The least range around others.
+fn around<T: Ord + Default>(ranges: impl Iterator<Item = Range<T>>) -> Range<T> {
+    let around = ranges.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end));
+    around.unwrap_or(T::default()..T::default())
+}
+
 impl Class {
     fn is_empty(&self) -> bool {
-        self.positions.iter().any(Range::is_empty) || self.groups == 0 || self.weight.channels == 0
+        self.at().iter().any(Range::is_empty) || self.weight.channels == 0
+    }
+
+    /// Positions along D and H, and groups in a row.
+    fn at(&self) -> [Range<usize>; 3] {
+        let [d, h] = self.positions.clone();
+        [d, h, 0..self.groups]
     }
 }
 
-/// Some positions of a class times one block of channels.
+/// Some positions of a part times one block of channels.
 struct Task<'a> {
     plan: &'a Gather<'a>,
-    class: &'a Class,
+    part: &'a Part<'a>,
     window: &'a Window<'a>,
     target: Target,
     /// Where the output of the task's image begins.
     first: usize,
-    d: Range<usize>,
-    h: Range<usize>,
+    /// Positions along D and H, and groups in a row.
+    at: [Range<usize>; 3],
     channel: usize,
     /// Channels of the block that exist.
     valid: usize,
@@ -150,38 +160,42 @@ struct Task<'a> {
 
 impl Task<'_> {
     /// Where a group reads first, and where it writes its first channel.
-    fn place(&self, [d, h, group]: [usize; 3]) -> [usize; 2] {
+    fn place(&self, at: [usize; 3]) -> [usize; 2] {
         let Gather { step, output_step, .. } = self.plan;
-        let at = [d, h, group];
-        let from = if self.class.weight.rows == 0 {
-            0
-        } else {
-            self.window.at([0, 1, 2].map(|i| self.class.reads[i].start + (at[i] * step[i]) as isize))
-        };
+        let nothing = self.part.reads_nothing();
+        let from = if nothing { 0 } else { self.window.at(self.part.first_read(at, *step)) };
         let to: usize = (0..3).map(|i| at[i] * output_step[i]).sum();
-        [from, self.first + to.wrapping_add_signed(self.class.start)]
+        [from, self.first + to.wrapping_add_signed(self.part.class.start)]
     }
 
-    /// The first values of the spans, from the address of their group, and the length of each.
-    fn spans(&self) -> (Vec<usize>, usize) {
-        let [d, h, w] = [0, 1, 2].map(|axis| self.class.reads[axis].len());
+    /// Where the values of each span begin, from the address of their group, and its rows of weights; and the length of each.
+    fn spans(&self) -> (Vec<[usize; 2]>, usize) {
         let [plane, row, voxel] = self.window.strides;
-        let spans = if w == 0 { 0 } else { d * h };
-        ((0..spans).map(|i| i / h * plane + i % h * row).collect(), w * voxel)
+        let [d, h, w] = &self.part.taps;
+        let [_, lines, columns] = self.part.class.reads.each_ref().map(|reads| reads.len());
+        if w.is_empty() {
+            return (Vec::new(), 0);
+        }
+        let span = |z: usize, y: usize| {
+            let weight = ((z * lines + y) * columns + w.start) * voxel;
+            [(z - d.start) * plane + (y - h.start) * row, weight]
+        };
+        (d.clone().flat_map(|z| h.clone().map(move |y| span(z, y))).collect(), w.len() * voxel)
     }
 
     /// The largest addresses that a task reads and writes must lie inside its buffers. The kernels rely on it.
     fn check_bounds(&self) {
         let (spans, len) = self.spans();
-        let class = self.class;
-        let last = self.place([self.d.end - 1, self.h.end - 1, class.groups - 1]);
-        let reach = spans.last().map_or(0, |span| last[0] + span + len);
+        let class = self.part.class;
+        let last = self.place(self.at.each_ref().map(|at| at.end - 1));
+        let [reach, weights] =
+            spans.last().map_or([0; 2], |[span, weight]| [last[0] + span + len, weight + len]);
         assert!(reach <= self.window.len(), "a gather reads past its input");
+        assert!(weights <= class.weight.rows, "a gather's weights do not fit its spans");
         let end = self.first + self.plan.output;
-        let first = self.place([self.d.start, self.h.start, 0]);
+        let first = self.place(self.at.each_ref().map(|at| at.start));
         assert!(first[1] >= self.first, "a gather writes before its output");
         assert!(last[1] + class.weight.channels <= end, "a gather writes past its output");
-        assert_eq!(spans.len() * len, class.weight.rows, "a gather's weights do not fit its spans");
         let bias = class.bias.as_ref();
         assert!(
             bias.is_none_or(|bias| bias.len() == class.weight.channels),
@@ -217,13 +231,14 @@ impl Task<'_> {
     #[inline(always)]
     unsafe fn blocks<L: Lanes, const R: usize, const B: usize>(&self) {
         let (spans, len) = self.spans();
-        let weight = self.class.weight.block(self.channel).as_ptr();
+        let Class { weight, bias: own_bias, .. } = self.part.class;
+        let weight = weight.block(self.channel).as_ptr();
         let mut bias = [0.0f32; WIDTH];
-        if let Some(values) = &self.class.bias {
+        if let Some(values) = own_bias {
             bias[..self.valid].copy_from_slice(&values[self.channel..self.channel + self.valid]);
         }
         let mut cursor = Cursor::new(self);
-        let total = self.d.len() * self.h.len() * self.class.groups;
+        let total = self.at.iter().map(|at| at.len()).product();
         let mut done = 0;
         while done < total {
             let count = R.min(total - done);
@@ -256,8 +271,8 @@ impl Task<'_> {
 #[inline(always)]
 unsafe fn block<L: Lanes, const R: usize, const B: usize>(
     from: &[*const f32; R],
-    (spans, len): (&[usize], usize),
-    mut weight: *const f32,
+    (spans, len): (&[[usize; 2]], usize),
+    weights: *const f32,
     bias: &[f32; WIDTH],
 ) -> [[L; B]; R] {
     // SAFETY: the caller's; `bias` holds as many values as the widest block.
@@ -269,8 +284,9 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
                 row[b] = start;
             }
         }
-        for span in spans {
+        for [span, first] in spans {
             let row = from.map(|pointer| pointer.add(*span));
+            let mut weight = weights.add(first * B * L::COUNT);
             for l in 0..len {
                 let mut weights = [L::splat(0.0); B];
                 for b in 0..B {
@@ -332,7 +348,7 @@ struct Cursor {
 impl Cursor {
     /// The first one.
     fn new(task: &Task) -> Self {
-        let at = [task.d.start, task.h.start, 0];
+        let at = task.at.each_ref().map(|at| at.start);
         let [read, written] = task.place(at);
         Cursor { at, read, written }
     }
@@ -340,17 +356,18 @@ impl Cursor {
     /// The next one; past the last the addresses must not be used.
     #[inline(always)]
     fn advance(&mut self, task: &Task) {
+        let [d, h, w] = &task.at;
         self.at[2] += 1;
-        if self.at[2] < task.class.groups {
+        if self.at[2] < w.end {
             self.read += task.plan.step[2] * task.window.strides[2];
             self.written += task.plan.output_step[2];
             return;
         }
-        self.at = [self.at[0], self.at[1] + 1, 0];
-        if self.at[1] == task.h.end {
-            self.at = [self.at[0] + 1, task.h.start, 0];
+        self.at = [self.at[0], self.at[1] + 1, w.start];
+        if self.at[1] == h.end {
+            self.at = [self.at[0] + 1, h.start, w.start];
         }
-        if self.at[0] < task.d.end {
+        if self.at[0] < d.end {
             [self.read, self.written] = task.place(self.at);
         }
     }

@@ -8,7 +8,7 @@ impl Task<'_> {
     /// Whether this form fits: single values a step of one apart, also from one row to the next, and spans of that many.
     pub(super) fn is_single(&self, span: usize) -> bool {
         let steps = self.plan.step[2] * self.window.strides[2] * self.plan.step[1];
-        steps == 1 && self.class.reads[2].len() == span
+        steps == 1 && self.part.class.reads[2].len() == span && self.part.is_whole()
     }
 
     /// Computes a task in blocks of two rows by `R` voxels times one vector, for spans of `K` values: each value that is read
@@ -19,26 +19,27 @@ impl Task<'_> {
     #[inline(always)]
     pub(super) unsafe fn single<L: Lanes, const R: usize, const K: usize>(&self) {
         let mut bias = [0.0f32; WIDTH];
-        if let Some(values) = &self.class.bias {
+        if let Some(values) = &self.part.class.bias {
             bias[..self.valid].copy_from_slice(&values[self.channel..self.channel + self.valid]);
         }
         let width = self.valid.next_multiple_of(L::COUNT);
         for first in (0..self.valid).step_by(L::COUNT) {
             let filters = Filters {
-                weight: self.class.weight.block(self.channel)[first..].as_ptr(),
+                weight: self.part.class.weight.block(self.channel)[first..].as_ptr(),
                 width,
                 bias: bias[first..].as_ptr(),
                 first,
             };
-            for d in self.d.clone() {
-                for h in self.h.clone().step_by(2) {
-                    let two = h + 1 < self.h.end;
-                    let mut group = 0;
-                    while group < self.class.groups {
-                        let at = [d, h, group];
+            let [d, h, groups] = &self.at;
+            for d in d.clone() {
+                for row in h.clone().step_by(2) {
+                    let two = row + 1 < h.end;
+                    let mut group = groups.start;
+                    while group < groups.end {
+                        let at = [d, row, group];
                         // SAFETY: the caller's: the voxels of the block exist.
                         unsafe {
-                            group += match (self.class.groups - group, two) {
+                            group += match (groups.end - group, two) {
                                 (left, true) if left >= R => self.rows::<L, R, K, true>(at, &filters),
                                 (left, false) if left >= R => self.rows::<L, R, K, false>(at, &filters),
                                 (4.., true) => self.rows::<L, 4, K, true>(at, &filters),
@@ -60,7 +61,7 @@ impl Task<'_> {
         [d, h, group]: [usize; 3],
         filters: &Filters,
     ) -> usize {
-        let [planes, lines, _] = self.class.reads.each_ref().map(|read| read.len());
+        let [planes, lines, _] = self.part.class.reads.each_ref().map(|read| read.len());
         let [read, _] = self.place([d, h, group]);
         let span = K * filters.width;
         // SAFETY: the caller's; the weights hold a row for each value of each span.
