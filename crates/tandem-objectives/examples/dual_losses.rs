@@ -8,7 +8,7 @@
 use candle_core::{Device, Result, Tensor, Var, bail};
 use std::sync::Arc;
 use std::time::Instant;
-use tandem_objectives::{Batch, Forward, Prediction, Step, build, with_gradients};
+use tandem_objectives::{Batch, Forward, Prediction, Step, build, with_gradient};
 use tandem_ops3d::program::{ConvLayer, Mode, NormLayer, Precision, Program, Sum, Value, Weights};
 use tandem_ops3d::{Activation, Conv3dParams};
 use tandem_random::Draws;
@@ -140,7 +140,7 @@ fn main() -> Result<()> {
         // Two losses whose gradient is there already.
         let bare = ready.0.iter().map(|p| {
             let logits = p.logits.get()?;
-            with_gradients(0.0, &[(&logits, logits.detach())])
+            with_gradient(0.0, &logits, &logits.detach())
         });
         let bare = bare.collect::<Result<Vec<_>>>()?;
         drop(ready);

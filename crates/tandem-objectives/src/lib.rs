@@ -47,7 +47,7 @@ mod scores;
 #[cfg(test)]
 mod golden;
 
-pub use graph::with_gradients;
+pub use graph::with_gradient;
 pub use tandem_ops3d::{Deferred, VoxelBytes, VoxelGradient, VoxelNumbers};
 
 pub use method::{Batch, Forward, Method, Network, Objective, Prediction, Role, Step, Term};
@@ -55,9 +55,9 @@ pub use methods::{
     Bcp, BcpOptions, CandidateRule, Cps, CpsOptions, Dtc, DtcOptions, DualNetworks, DualNetworksCce,
     DualNetworksCceOptions, DualNetworksOptions, EntropyOf, FeatureKind, Head, McNetPlus, McNetPlusOptions,
     Mcf, McfOptions, MeanTeacher, MeanTeacherOptions, NetworkName, Predictor, PseudoCrossEntropy,
-    PseudoLabels, ReliableRule, Supervised, SupervisedEnsemble, SupervisedEnsembleOptions, SupervisedOptions,
-    Tandem, TandemOptions, UaMt, UaMtOptions, UncertaintyDirection, UncertaintyRegion, Urpc, UrpcOptions,
-    WinnerCriterion, build, names, preset,
+    PseudoLabels, ReliableRule, StrongView, Supervised, SupervisedEnsemble, SupervisedEnsembleOptions,
+    SupervisedOptions, Tandem, TandemOptions, UaMt, UaMtOptions, UncertaintyDirection, UncertaintyRegion,
+    Urpc, UrpcOptions, WinnerCriterion, build, names, preset, resolve,
 };
 pub use scores::{Detached, Gradient, Live, Scores, loss_of};
 

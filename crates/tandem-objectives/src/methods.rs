@@ -40,13 +40,14 @@ pub use pair::NetworkName;
 pub use student::Predictor;
 pub use supervised::{Supervised, SupervisedOptions};
 pub use supervised_ensemble::{SupervisedEnsemble, SupervisedEnsembleOptions};
-pub use tandem::{Tandem, TandemOptions};
+pub use tandem::{StrongView, Tandem, TandemOptions};
 pub use ua_mt::{UaMt, UaMtOptions};
 pub use urpc::{Urpc, UrpcOptions};
 
 use crate::losses::Weight;
 use crate::method::Method;
 use candle_core::{Result, bail};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::ops::RangeInclusive;
@@ -56,6 +57,8 @@ struct Entry {
     name: &'static str,
     /// The options of its preset.
     preset: fn() -> serde_json::Result<Value>,
+    /// Options as the method's type writes them.
+    written: fn(Value) -> Result<Value>,
     /// The method with these options.
     build: fn(Value) -> Result<Box<dyn Method>>,
 }
@@ -65,6 +68,7 @@ macro_rules! method {
         Entry {
             name: $name,
             preset: || serde_json::to_value($preset),
+            written: |options| written($name, options, $preset),
             build: |options| Ok(Box::new(<$method>::new(read($name, options)?)?)),
         }
     };
@@ -115,7 +119,7 @@ pub fn preset(name: &str) -> Result<Value> {
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn build(name: &str, options: &Value) -> Result<Box<dyn Method>> {
-    (entry(name)?.build)(resolve(name, options)?)
+    (entry(name)?.build)(changed(name, options)?)
 }
 
 fn entry(name: &str) -> Result<&'static Entry> {
@@ -127,8 +131,21 @@ fn entry(name: &str) -> Result<&'static Entry> {
     }
 }
 
+/// All options of a method from those that differ from its preset, as a JSON object: what [`build`] makes the method of.
+///
+/// # Errors
+/// As [`build`], but for values that only the method itself refuses.
+pub fn resolve(name: &str, options: &Value) -> Result<Value> {
+    (entry(name)?.written)(changed(name, options)?)
+}
+
+/// Options that were read as those of a preset are, written again.
+fn written<O: DeserializeOwned + Serialize>(name: &str, options: Value, _preset: O) -> Result<Value> {
+    serde_json::to_value(read::<O>(name, options)?).map_err(candle_core::Error::wrap)
+}
+
 /// The preset of a method with some of its options replaced.
-fn resolve(name: &str, changes: &Value) -> Result<Value> {
+fn changed(name: &str, changes: &Value) -> Result<Value> {
     let mut options = preset(name)?;
     match changes {
         Value::Null => {}
@@ -207,12 +224,15 @@ mod tests {
     #[test]
     fn options_replace_single_values_of_a_preset() {
         let changes = json!({ "lambda_u": { "peak": 1.0 } });
-        let options: DualNetworksOptions =
-            read("dual-networks", resolve("dual-networks", &changes).unwrap()).unwrap();
+        let resolved = resolve("dual-networks", &changes).unwrap();
+        let options: DualNetworksOptions = read("dual-networks", resolved.clone()).unwrap();
         assert_eq!(options.lambda_u, crate::losses::Weight::ramped(1.0));
         assert_eq!(
             DualNetworksOptions { lambda_u: DualNetworksOptions::default().lambda_u, ..options },
             DualNetworksOptions::default()
         );
+        // However a number was written.
+        assert_eq!(resolve("dual-networks", &json!({ "lambda_u": { "peak": 1 } })).unwrap(), resolved);
+        assert_eq!(resolve("mcf", &Value::Null).unwrap(), preset("mcf").unwrap());
     }
 }

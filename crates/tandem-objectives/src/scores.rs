@@ -1,6 +1,6 @@
 //! A network's class scores as the losses see them.
 
-use crate::graph::with_gradients;
+use crate::graph::with_gradient;
 use crate::planes::{self, SPAN, Span};
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
@@ -102,7 +102,7 @@ impl Scores {
     /// Where the gradient is that of other logits, or the device fails.
     pub fn loss(&self, value: f64, gradient: Gradient) -> Result<Tensor> {
         let Some(gpu) = &self.on_gpu else {
-            return with_gradients(value, &[(&self.logits.get()?, self.gradient_tensor(gradient)?)]);
+            return with_gradient(value, &self.logits.get()?, &self.gradient_tensor(gradient)?);
         };
         let mut sum = gradient.on_gpu.map_or_else(|| gpu.gradient(), Ok)?;
         if !gradient.on_host.is_empty() {

@@ -35,6 +35,10 @@ pub(crate) trait Source: Send + Sync {
     fn on_gpu(&self) -> Option<HeadOnGpu> {
         None
     }
+    /// The same as a constant, where it needs nothing that its network keeps: then that is freed with the graph.
+    fn detached(&self) -> Option<Deferred> {
+        None
+    }
 }
 
 /// The gradient of a loss with respect to some patches of a deferred value: one vector of channels for all voxels of a class, and
@@ -160,9 +164,10 @@ impl Deferred {
         Ok(true)
     }
 
-    /// The same as a constant to the gradient.
+    /// The same as a constant to the gradient. Of logits nothing else is kept; other values are made of activations, which stay as long
+    /// as somebody may ask.
     pub fn detach(&self) -> Self {
-        Self::new(Constant(self.clone()))
+        self.0.detached().unwrap_or_else(|| Self::new(Constant(self.clone())))
     }
 }
 
@@ -301,9 +306,6 @@ impl Source for Constant {
     fn loss(&self, value: f32, _: Arc<VoxelGradient>) -> Result<Tensor> {
         Tensor::new(value, &Device::Cpu)
     }
-    fn on_gpu(&self) -> Option<HeadOnGpu> {
-        self.0.0.on_gpu().map(HeadOnGpu::detach)
-    }
 }
 
 /// Runs `f` with a function that reads the rows of a tensor.
@@ -333,6 +335,9 @@ impl Source for Tensor {
     }
     fn loss(&self, value: f32, gradient: Arc<VoxelGradient>) -> Result<Tensor> {
         self.apply_op1(LossOfTensor { value, gradient })
+    }
+    fn detached(&self) -> Option<Deferred> {
+        Some(self.detach().into())
     }
 }
 

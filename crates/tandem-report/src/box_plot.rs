@@ -34,16 +34,16 @@ pub struct Sample {
 
 /// What a box shows.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct FiveNumbers {
+struct FiveNumbers {
     /// The first quartile, the median and the third quartile.
-    pub quartiles: [f64; 3],
+    quartiles: [f64; 3],
     /// The outermost values within one and a half boxes of the box (Tukey).
-    pub whiskers: [f64; 2],
+    whiskers: [f64; 2],
 }
 
 impl FiveNumbers {
     /// Those of some finite values; none of no values. Quartiles are interpolated linearly (type 7 of Hyndman and Fan), as numpy's.
-    pub fn of(values: &[f64]) -> Option<Self> {
+    fn of(values: &[f64]) -> Option<Self> {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
         let last = sorted.len().checked_sub(1)?;

@@ -41,7 +41,7 @@ mod table;
 mod viewer;
 mod window;
 
-pub use box_plot::{BoxPlots, FiveNumbers, Sample};
+pub use box_plot::{BoxPlots, Sample};
 pub use case::{Scan, Slices};
 pub use chart::{Chart, Curve};
 pub use error::{Error, Result};

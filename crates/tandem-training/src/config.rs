@@ -12,6 +12,7 @@ use crate::{AugmentationConfig, Error, NonFinite, Precision, Result};
 use serde::{Deserialize, Serialize};
 use tandem_inference::SlidingWindow;
 use tandem_networks::NetworkConfig;
+use tandem_objectives::Method;
 use tandem_volume::prepared::{Manifest, Names};
 
 /// The version of the schema that this crate reads and writes.
@@ -76,6 +77,28 @@ pub struct MethodConfig {
     /// Its options. Those that it does not know are refused.
     #[serde(default)]
     pub options: serde_json::Map<String, serde_json::Value>,
+}
+
+impl TrainingConfig {
+    /// Labelled and unlabelled patches of a batch: none of these where the method has no use for them.
+    pub(crate) fn batch(&self, method: &dyn Method) -> [usize; 2] {
+        [self.batch_labelled, if method.uses_unlabelled() { self.batch_unlabelled } else { 0 }]
+    }
+}
+
+impl MethodConfig {
+    /// The same with every option that the method has.
+    ///
+    /// # Errors
+    /// Where the name or an option is unknown, or an option is of another kind.
+    pub fn resolved(&self) -> Result<Self> {
+        let wrong = |error: candle_core::Error| Error::config("method", error.to_string());
+        let options = tandem_objectives::resolve(&self.name, &self.options.clone().into()).map_err(wrong)?;
+        let serde_json::Value::Object(options) = options else {
+            return Err(Error::config("method.options", "are no table"));
+        };
+        Ok(MethodConfig { name: self.name.clone(), options })
+    }
 }
 
 /// Which scans, and what is known of them.

@@ -29,13 +29,18 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Opens the cases of both lists: the labelled ones have the first indices, the unlabelled ones those after them.
+    /// Opens the cases of both lists: the labelled ones have the first indices, the unlabelled ones those after them. Label maps of
+    /// unlabelled cases are not opened.
     ///
     /// # Errors
     /// Where a case is missing or damaged, or the patch has a side of 0.
     pub fn open(set: &PreparedSet, lists: &Lists, patch: [usize; 3], seed: u64) -> Result<Self> {
-        let open = |id: &String| Ok((id.clone(), set.case(id).map_err(Error::case(id))?));
-        let cases = lists.labelled.iter().chain(&lists.unlabelled).map(open).collect::<Result<_>>()?;
+        let labelled = lists.labelled.iter().map(|id| (id, set.case(id)));
+        let unlabelled = lists.unlabelled.iter().map(|id| (id, set.unlabelled_case(id)));
+        let opened = |(id, case): (&String, tandem_volume::Result<PreparedCase>)| {
+            Ok((id.clone(), case.map_err(Error::case(id))?))
+        };
+        let cases = labelled.chain(unlabelled).map(opened).collect::<Result<_>>()?;
         let crop =
             RandomCrop::new(patch).map_err(|error| Error::config("training.patch", error.to_string()))?;
         let augmentation = AugmentationConfig::default();
@@ -56,8 +61,13 @@ impl Dataset {
     /// batch).
     ///
     /// # Errors
-    /// Where a file cannot be read or has shrunk, or a labelled case has no label map.
+    /// Where a file cannot be read or has shrunk, a labelled case has no label map, or there is no such case.
     pub fn patches(&self, step: u64, picks: &Picks) -> Result<Vec<Patch>> {
+        if let Some(case) = picks.cases().find(|case| *case >= self.cases.len()) {
+            let problem =
+                format!("name case {case}, but the dataset has {}, counted from 0", self.cases.len());
+            return Err(Error::config("picks", problem));
+        }
         let drawn = self.augmentations(step, picks);
         let read = |(slot, (case, drawn))| self.patch(case, slot < picks.labelled.len(), &drawn);
         picks.cases().zip(drawn).enumerate().map(read).collect()
@@ -87,7 +97,7 @@ impl Dataset {
         if labelled && label.is_none() {
             return Err(Error::config("data.labelled", format!("reaches case {id}, which has no label map")));
         }
-        // The label of an unlabelled case goes no further, even where there is one.
+        // Whoever picks a labelled case as an unlabelled one does not see its label either.
         let label = label.filter(|_| labelled);
         let on_grid = |image, label| -> Result<tandem_augment::Patch> {
             Ok(tandem_augment::Patch::new(image, label)?.with_spacing(case.geometry().spacing()))

@@ -77,13 +77,9 @@ impl Estimate {
                 there + std::mem::take(&mut memory.activations) + memory.losses
             }
         };
-        let of_weights: u64 = networks
-            .iter()
-            .map(|(role, size)| if *role == Role::Trained { 8 } else { 4 } * size.training.weights as u64)
-            .sum();
         // The last steps', the final one, the best one where there is one, and the next one aside.
         let kept = KEPT as u64 + 2 + u64::from(config.training.validate_every > 0);
-        let checkpoints = kept * of_weights;
+        let checkpoints = kept * copies;
         let disk = checkpoints + config.training.iterations * LOG_LINE + voxels.all_validation;
         Ok(Estimate { memory, gpu, disk })
     }
@@ -108,8 +104,7 @@ fn sizes(config: &Config, method: &dyn Method, device: &Device) -> Result<Vec<(R
 
 /// Patches of a batch.
 fn batch(config: &Config, method: &dyn Method) -> usize {
-    let training = &config.training;
-    training.batch_labelled + if method.uses_unlabelled() { training.batch_unlabelled } else { 0 }
+    config.training.batch(method).iter().sum()
 }
 
 /// Bytes of the vectors of weights: where the networks run, and of their copies that go into a checkpoint.
@@ -134,7 +129,7 @@ fn memory(config: &Config, method: &dyn Method, networks: &[(Role, Sizes)], voxe
     let kept: u64 = trained().map(|sizes| sizes.training.passes.kept).sum();
     let of_passes = |sizes: &Sizes| {
         let passes = &sizes.training.passes;
-        (kept - passes.kept + passes.backward).max(kept - passes.kept + passes.forward)
+        kept - passes.kept + passes.forward.max(passes.backward)
     };
     let training = trained().map(of_passes).max().unwrap_or(0);
     let window = networks.iter().map(|(_, sizes)| sizes.window.passes.inference).max().unwrap_or(0);

@@ -109,7 +109,7 @@ pub(crate) struct Passes<'a> {
 impl Passes<'_> {
     fn run(&self, member: &Member, input: &Tensor, pass: Pass) -> candle_core::Result<Prediction> {
         let output = member.segmenter.forward(input, pass)?;
-        // An average is a constant to the gradient; without its graph its activations are freed at once.
+        // An average is a constant to the gradient; its activations are freed with the features of its prediction.
         let constant = member.request.role != Role::Trained;
         let take = move |tensor: Tensor| if constant { tensor.detach() } else { tensor };
         let later = |value: Deferred| if constant { value.detach() } else { value };

@@ -172,7 +172,7 @@ impl TrainedRun {
             return Err(Error::run_file(&path, problem));
         }
         let mut trainer = Trainer::new(&config, device)?;
-        trainer.restore(&checkpoint)?;
+        trainer.restore_from(&path, &checkpoint)?;
         let steps = checkpoint.header.steps;
         let selection = Selection::Final;
         Ok(TrainedRun { config, trainer, steps, selection, checkpoint: path })

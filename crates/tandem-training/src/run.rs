@@ -176,8 +176,8 @@ pub struct Run {
 
 impl Run {
     /// Checks the settings against the data, and only then makes the run folder. Its `config.json` holds the precision that
-    /// was decided on, the channels and classes of the data, and the strong view of a method that asks for one, so that a run which
-    /// goes on elsewhere, or by a later program, keeps them.
+    /// was decided on, the channels and classes of the data, all options of the method, and the strong view of one that asks for it, so
+    /// that a run which goes on elsewhere, or by a later program, keeps them.
     ///
     /// # Errors
     /// Where a setting does not suit the data, a case or the method is wrong, or the folder exists already;
@@ -185,7 +185,9 @@ impl Run {
     pub fn create(mut setup: Setup<'_>, stop: &AtomicBool, observe: Observer<'_>) -> Result<Self> {
         setup.config.precision = setup.config.precision.decided(&setup.device);
         setup.config.data.complete(PreparedSet::open(setup.prepared)?.manifest());
-        if crate::trainer::method(&setup.config)?.wants_strong_view() {
+        let method = crate::trainer::method(&setup.config)?;
+        setup.config.method = setup.config.method.resolved()?;
+        if method.wants_strong_view() {
             let augmentation = &mut setup.config.augmentation;
             augmentation.strong_view = Some(augmentation.strong_view());
         }
@@ -252,7 +254,7 @@ impl Run {
             .newest(&candle_core::Device::Cpu, &mut |problem| observe(Event::Damaged { problem }))?;
         if let Some((path, checkpoint)) = &newest {
             plan.check_origin(path, &checkpoint.header.config, &checkpoint.header.data)?;
-            trainer.restore(checkpoint)?;
+            trainer.restore_from(path, checkpoint)?;
         }
         let state = State::open(&plan, trainer, newest.map(|(path, checkpoint)| (path, checkpoint.header)))?;
         Ok(Run { plan, state, _lock: lock })

@@ -6,6 +6,7 @@ use crate::{Checkpoint, Config, Error, Header, Result, Sgd, StepRecord, Training
 use candle_core::Tensor;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::Path;
 use tandem_networks::Device;
 use tandem_objectives::{Batch, Method, Role, Step};
 
@@ -150,6 +151,14 @@ impl Trainer {
             }
         }
         Ok(self.method.restore(&checkpoint.method)?)
+    }
+
+    /// As [`Self::restore`], for what a file of a run holds.
+    pub(crate) fn restore_from(&mut self, path: &Path, checkpoint: &Checkpoint) -> Result<()> {
+        let remedy = "go on with the version of this program that began the run, which its run.json names";
+        self.restore(checkpoint).map_err(|error| {
+            Error::run_file(path, format!("does not fit the networks of this program: {error}; {remedy}"))
+        })
     }
 
     fn learning_rate(&self, step: u64) -> f64 {

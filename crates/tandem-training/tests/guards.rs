@@ -5,7 +5,7 @@ use crate::run::{RUNNING, prepared, setup};
 use candle_core::{Device, Tensor};
 use std::fs;
 use std::path::Path;
-use tandem_objectives::{Batch, Forward, Method, Network, Objective, Step, with_gradients};
+use tandem_objectives::{Batch, Forward, Method, Network, Objective, Step, Term, with_gradient};
 use tandem_random::Draws;
 use tandem_training::{
     CHECKPOINT_VERSION, Checkpoint, Config, Error, Event, Header, NonFinite, Quantity, Run, Trainer, verify,
@@ -37,7 +37,7 @@ impl Method for Overflowing {
             let (name, loss) = &mut objective.losses[0];
             let logits = networks.train(name, &batch.images, 1)?.logits.get()?;
             let infinite = (logits.ones_like()? * f64::INFINITY)?;
-            *loss = (&*loss + with_gradients(0.0, &[(&logits, infinite)])?)?;
+            *loss = (&*loss + with_gradient(0.0, &logits, &infinite)?)?;
         }
         Ok(objective)
     }
@@ -95,6 +95,42 @@ fn a_loss_that_is_not_finite_changes_nothing() {
     assert!(bytes(&trainer) == before, "weights, statistics, momentum or the method's state moved");
     trainer.step(2, &batch(2, true)).unwrap();
     assert!(bytes(&trainer) != before);
+}
+
+/// Whatever `dual-networks` remembers of a batch, a skipped one leaves it as a run that went on from a checkpoint has it.
+#[test]
+fn a_skipped_step_decides_no_later_winner() {
+    for decay in [0.0, 0.5] {
+        let config = || {
+            let mut config = tiny("dual-networks", 12);
+            config.method.options.insert("winner_decay".to_owned(), decay.into());
+            Trainer::new(&config, &tandem_networks::Device::Cpu).unwrap()
+        };
+        let (mut skipping, mut resumed) = (config(), config());
+        let header = |config: &str| Header {
+            format: CHECKPOINT_VERSION,
+            steps: 1,
+            seed: 5,
+            config: config.to_owned(),
+            data: "d".to_owned(),
+            log_bytes: 0,
+        };
+        skipping.step(0, &batch(0, true)).unwrap();
+        resumed.restore(&skipping.checkpoint(header("c")).unwrap()).unwrap();
+        assert!(matches!(skipping.step(1, &batch(1, false)), Err(Error::NotFinite(_))));
+        let winners: Vec<Term> = (2..10)
+            .map(|step| {
+                let [ours, expected] = [&mut skipping, &mut resumed]
+                    .map(|trainer| trainer.step(step, &batch(step, true)).unwrap());
+                assert_eq!(ours, expected, "step {step}, decay {decay}");
+                ours.terms.into_iter().find(|(name, _)| name == "winner").unwrap().1
+            })
+            .collect();
+        assert!(
+            winners.contains(&Term::Value(0.0)),
+            "the V-Net never won, so that nothing was tested: {winners:?}"
+        );
+    }
 }
 
 #[test]

@@ -40,6 +40,25 @@ fn augmentation() -> AugmentationConfig {
 }
 
 #[test]
+fn label_maps_of_unlabelled_scans_are_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let scans = prepared(folder.path());
+    for id in 2..4 {
+        fs::write(scans.join(format!("labels/ball{id}.nii")), "nothing that could be read").unwrap();
+    }
+    let read = patches(&dataset(&scans), 3);
+    assert_eq!(
+        read.iter().map(|patch| patch.label.is_some()).collect::<Vec<_>>(),
+        [true, true, false, false]
+    );
+    // One that is asked for as an unlabelled one does not show its label either; there is no fifth.
+    let others = |unlabelled| Picks { labelled: vec![], unlabelled };
+    assert_eq!(dataset(&scans).patches(3, &others(vec![0])).unwrap()[0].label, None);
+    let error = dataset(&scans).patches(3, &others(vec![4])).unwrap_err();
+    assert_eq!(error.to_string(), "picks name case 4, but the dataset has 4, counted from 0");
+}
+
+#[test]
 fn a_strong_view_is_the_image_with_other_intensities_and_is_made_where_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let scans = prepared(folder.path());

@@ -21,12 +21,15 @@ pub(super) fn check(asked: &Config, of_run: &Config, folder: &Path) -> Result<()
 
 /// The first setting that a run has otherwise, such as `training.seed is 3 here and 1337 in the run`.
 pub(crate) fn difference(asked: &Config, of_run: &Config) -> Result<Option<String>> {
-    let asked = serde_json::to_value(decided(asked.clone(), of_run))?;
-    Ok(first_difference("", &asked, &serde_json::to_value(of_run)?))
+    let (mut asked, mut of_run) = (decided(asked.clone(), of_run), of_run.clone());
+    for config in [&mut asked, &mut of_run] {
+        config.method = config.method.resolved()?;
+    }
+    Ok(first_difference("", &serde_json::to_value(asked)?, &serde_json::to_value(of_run)?))
 }
 
-/// With what a run decides on when it begins: its precision, its strong view, and the channels and classes of its data; and with
-/// its name, which changes nothing of it.
+/// With what a run decides on when it begins, beside the options of its method: its precision, its strong view, and the channels and
+/// classes of its data; and with its name, which changes nothing of it.
 fn decided(mut asked: Config, of_run: &Config) -> Config {
     asked.name.clone_from(&of_run.name);
     if asked.precision == Precision::Auto {
@@ -100,6 +103,18 @@ mod tests {
         asked.augmentation.strong_view = Some(Default::default());
         let found = difference(&asked, &of_run).unwrap().unwrap();
         assert!(found.starts_with("augmentation.strong_view"), "{found}");
+    }
+
+    #[test]
+    fn options_are_compared_whole() {
+        let mut of_run = config();
+        of_run.method = of_run.method.resolved().unwrap();
+        assert!(of_run.method.options.contains_key("temperature"));
+        assert_eq!(difference(&config(), &of_run).unwrap(), None);
+        assert_eq!(difference(&of_run, &config()).unwrap(), None);
+        of_run.method.options.insert("temperature".to_owned(), 0.5.into());
+        let found = difference(&config(), &of_run).unwrap().unwrap();
+        assert!(found.starts_with("method.options.temperature is "), "{found}");
     }
 
     #[test]

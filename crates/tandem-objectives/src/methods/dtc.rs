@@ -2,7 +2,7 @@
 
 use super::head::{Head, Log};
 use super::student::STUDENT;
-use crate::graph::with_gradients;
+use crate::graph::with_gradient;
 use crate::losses::{self, Weight};
 use crate::method::{Batch, Forward, Method, Network, Objective, Step};
 use candle_core::{Result, Tensor, bail};
@@ -85,7 +85,7 @@ impl Maps {
         let voxels = self.gradient.par_iter_mut().zip(&self.values).with_min_len(1 << 12);
         voxels.for_each(|(gradient, value)| *gradient *= 1.0 - value * value);
         let gradient = Tensor::from_vec(self.gradient, self.head.shape(), self.head.device())?;
-        with_gradients(self.total, &[(&self.head, gradient)])
+        with_gradient(self.total, &self.head, &gradient)
     }
 }
 

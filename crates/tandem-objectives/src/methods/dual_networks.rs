@@ -41,7 +41,7 @@ use tandem_random::Draws;
 #[derive(Clone, Debug)]
 pub struct DualNetworks {
     options: DualNetworksOptions,
-    /// The averaged criterion of both networks, once there was a batch.
+    /// The averaged criterion of both networks, where it is averaged, once there was a batch.
     criterion: Option<[f64; 2]>,
 }
 
@@ -96,15 +96,23 @@ impl DualNetworks {
             WinnerCriterion::CrossEntropyAndDice => s.cross_entropy + s.dice,
             WinnerCriterion::Dice => s.dice,
         });
-        let decay = self.options.winner_decay;
-        let before = self.criterion.unwrap_or(now);
-        let averaged = [0, 1].map(|i| decay * before[i] + (1.0 - decay) * now[i]);
-        self.criterion = Some(averaged);
+        let criterion = self.averaged(now);
         let vnet_wins = match self.options.winner_of_ties {
-            NetworkName::Vnet => averaged[0] <= averaged[1],
-            NetworkName::Resnet34 => averaged[0] < averaged[1],
+            NetworkName::Vnet => criterion[0] <= criterion[1],
+            NetworkName::Resnet34 => criterion[0] < criterion[1],
         };
         usize::from(!vnet_wins)
+    }
+
+    /// The criterion averaged over batches, where it is averaged: else a batch leaves nothing behind, so that one whose losses are not
+    /// finite, and which is skipped, cannot decide later ones.
+    fn averaged(&mut self, now: [f64; 2]) -> [f64; 2] {
+        let decay = self.options.winner_decay;
+        if decay == 0.0 {
+            return now;
+        }
+        let before = self.criterion.unwrap_or(now);
+        *self.criterion.insert([0, 1].map(|i| decay * before[i] + (1.0 - decay) * now[i]))
     }
 
     /// Draws candidates without replacement, class by class, from the classes of the unreliable voxels. Draws of one step have numbers.

@@ -308,11 +308,6 @@ impl HeadOnGpu {
             None => Tensor::new(value, &candle_core::Device::Cpu),
         }
     }
-
-    /// The same as a constant.
-    pub(crate) fn detach(self) -> Self {
-        HeadOnGpu { place: None, ..self }
-    }
 }
 
 impl Source for HeadOnGpu {
@@ -337,6 +332,9 @@ impl Source for HeadOnGpu {
     }
     fn on_gpu(&self) -> Option<HeadOnGpu> {
         Some(self.clone())
+    }
+    fn detached(&self) -> Option<Deferred> {
+        Some(Deferred::new(HeadOnGpu { place: None, ..self.clone() }))
     }
 }
 

@@ -294,6 +294,23 @@ fn inference_gives_the_same_logits_and_keeps_nothing() {
 }
 
 #[test]
+fn detached_logits_keep_nothing_of_their_run() {
+    for device in devices() {
+        let sample = sample_on(&device);
+        let mode = Mode::Train { dropout: KEY };
+        let run = sample.program.run(&image(), &sample.weights, &sample.statistics, mode, Precision::F32);
+        let outputs = run.unwrap();
+        let (live, logits) = (outputs.logits.clone(), outputs.logits.detach());
+        let expected = live.get().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        drop(outputs);
+        assert!(Arc::strong_count(&sample.program) > 1, "the graph of live logits holds the run");
+        drop(live);
+        assert_eq!(Arc::strong_count(&sample.program), 1, "{device:?}");
+        assert_eq!(logits.get().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(), expected);
+    }
+}
+
+#[test]
 fn a_loss_on_features_alone_reaches_the_weights() {
     for device in devices() {
         let sample = sample_on(&device);

@@ -30,13 +30,11 @@ impl Plan {
         let lists = Lists::of(own.manifest(), &config.data)?;
         let trainer = Trainer::new(&config, &device)?;
         let training = &config.training;
-        let reads_unlabelled = trainer.method().uses_unlabelled();
         let mut read = lists.clone();
-        if !reads_unlabelled {
+        if !trainer.method().uses_unlabelled() {
             read.unlabelled.clear();
         }
-        let per_batch =
-            [training.batch_labelled, if reads_unlabelled { training.batch_unlabelled } else { 0 }];
+        let per_batch = training.batch(trainer.method());
         let indices = |count: usize, from: usize| (from..from + count).collect();
         let labelled = indices(read.labelled.len(), 0);
         let unlabelled = indices(read.unlabelled.len(), read.labelled.len());

@@ -46,6 +46,18 @@ impl PreparedSet {
     /// # Errors
     /// Where there is no such case, or its files are missing, damaged, or not what the manifest says.
     pub fn case(&self, id: &str) -> Result<PreparedCase> {
+        self.open_case(id, true)
+    }
+
+    /// Opens one case as if it had no label map: the file of that, where there is one, is not touched.
+    ///
+    /// # Errors
+    /// As [`PreparedSet::case`].
+    pub fn unlabelled_case(&self, id: &str) -> Result<PreparedCase> {
+        self.open_case(id, false)
+    }
+
+    fn open_case(&self, id: &str, with_label: bool) -> Result<PreparedCase> {
         let Some(record) = self.manifest.case(id) else {
             return Err(Error::file(
                 &self.dir,
@@ -55,7 +67,7 @@ impl PreparedSet {
         let file = format!("{id}.nii");
         let channels = self.manifest.channels.count();
         let image = Planes::<f32>::open(self.dir.join("images").join(&file), record.shape, channels)?;
-        let label = if record.labelled {
+        let label = if record.labelled && with_label {
             Some(Planes::<u8>::open(self.dir.join("labels").join(&file), record.shape, 1)?)
         } else {
             None
