@@ -6,7 +6,7 @@ use ndarray::{Axis, Slice};
 use serde_json::Value;
 use std::path::Path;
 use tandem_volume::prepared::{Normalisation, PreparedSet, Split};
-use tandem_volume::{Orientation, Volume, write_image, write_label};
+use tandem_volume::{Orientation, Volume, read_image, read_label, write_image, write_label};
 
 /// A scan whose voxels are raised by `n`, so that no two are the same; its lowest ones fill the plane i = 0 and others. The
 /// ball becomes brighter with k.
@@ -126,6 +126,29 @@ fn a_plain_folder_goes_from_check_data_to_a_finished_run() {
     assert_eq!(plan["method"], "dual-networks");
     assert_eq!(plan["full"]["patch"], serde_json::json!([16, 16, 16]));
     run(&program, "hearts");
+    a_scan_and_itself_turned_have_one_prediction(&program);
+}
+
+/// Networks see voxels, so that a scan is turned to what they know, and what they say is turned back.
+fn a_scan_and_itself_turned_have_one_prediction(program: &Program) {
+    assert_eq!(prepared(program, "hearts").manifest().orientation, Some("LAS".parse().unwrap()));
+    let (plain, other) = (image(5), "SRP".parse().unwrap());
+    std::fs::create_dir(program.path("new")).unwrap();
+    write_image(program.path("new/plain.nii.gz"), &plain).unwrap();
+    write_image(program.path("new/turned.nii.gz"), &plain.reoriented(other).unwrap()).unwrap();
+    let ended = program.run(&["predict", "run", "new", "-o", "masks", "--uncertainty"]).succeeded();
+    assert_eq!(ended.stdout.matches("axes turned from SRP to LAS").count(), 1, "{ended:?}");
+    assert_eq!(json(&program.path("masks/turned.json"))["axes"], "axes turned from SRP to LAS");
+    let [of_plain, of_turned] =
+        ["plain", "turned"].map(|id| read_label(program.path(&format!("masks/{id}.nii.gz"))).unwrap());
+    assert!(of_plain.array().iter().any(|value| *value != of_plain.array()[[0, 0, 0]]), "nothing to turn");
+    let scan = read_image(program.path("new/turned.nii.gz")).unwrap();
+    assert_eq!(of_turned.geometry(), scan.geometry());
+    assert_eq!(of_turned.array(), of_plain.reoriented(other).unwrap().array());
+    let [of_plain, of_turned] = ["plain", "turned"]
+        .map(|id| read_image(program.path(&format!("masks/{id}_entropy.nii.gz"))).unwrap());
+    assert_eq!(of_turned.geometry(), scan.geometry());
+    assert_eq!(of_turned.array(), of_plain.reoriented(other).unwrap().array());
 }
 
 #[test]
@@ -170,6 +193,16 @@ fn an_nnunet_folder_goes_from_check_data_to_a_finished_run() {
     assert!(!prepared.stdout.contains("cut off"), "{prepared:?}");
     let label = |path: &str| tandem_volume::read_label(program.path(path)).unwrap();
     assert_eq!(label("raw/liver_4.nii.gz"), label("prepared/liver_4.nii.gz"));
+    // Scores of scans as they came are those of the prepared ones: three classes, one window.
+    let scores = |cases: &str, out: &str| {
+        let ended =
+            program.run(&["evaluate", "run", "--cases", cases, "--split", "all", "-o", out]).succeeded();
+        (ended.stdout, std::fs::read_to_string(program.path(&format!("{out}/metrics.csv"))).unwrap())
+    };
+    let (said, of_raw) = scores("Dataset007_Liver", "scores-raw");
+    assert!(said.contains("liver_4: raw intensities (mean"), "{said}");
+    assert!(said.contains("1 of 3 scans have no label map and are left out"), "{said}");
+    assert_eq!(of_raw, scores("data/prepared/liver", "scores-prepared").1);
 }
 
 /// The Decathlon's layout, each image one file of all channels: those that are prepared as `name`.

@@ -1,18 +1,23 @@
 //! `tandem evaluate`: scores the networks of a run on scans with label maps.
 
 use crate::device::{self, DeviceName};
+use crate::orientation::turned;
 use crate::output::say;
 use crate::prepare_data::la::LeftAtria;
+use crate::prepare_data::{grids, refuse_faults};
 use crate::progress::CaseProgress;
 use crate::test_list::{self, Opening};
-use crate::{interrupt, run_folder, table};
+use crate::{intensities, interrupt, run_folder, table};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tandem_training::{DeviceChoice, Error, Program, RunRecord, ScoreSummary, Scores, TrainedRun, evaluate};
-use tandem_volume::Subject;
+use tandem_training::{
+    DataConfig, DeviceChoice, Error, Program, RunRecord, ScoreSummary, Scores, TrainedRun, evaluate,
+};
+use tandem_volume::layout::{Layout, ScanFolder};
 use tandem_volume::prepared::{PreparedSet, Split};
+use tandem_volume::{Orientation, Subject};
 
 /// Keys the margins of raw scans that are cropped around their label.
 const CROP_SEED: u64 = 1337;
@@ -27,7 +32,7 @@ const EXAMPLES: &str = "Examples:
 pub(crate) struct Arguments {
     /// The run folder.
     run: PathBuf,
-    /// The scans: a prepared folder, or a folder such as prepare-data reads.
+    /// The scans: a prepared folder, or a folder such as prepare-data reads, whose scans are taken as predict takes them.
     #[arg(long, value_name = "DIR")]
     cases: PathBuf,
     /// Which of them [default: the validation scans where they are the run's own data, else all].
@@ -85,9 +90,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Weights::Final => TrainedRun::open(&arguments.run, &device)?,
         Weights::Best => TrainedRun::open_best(&arguments.run, &device)?,
     };
-    let splits = cases.splits();
+    let known = cases.known();
     let of_run = run.config().data.test.as_deref().unwrap_or_default();
-    let ids = select(&splits, split, &record, run.config().data.test.as_deref())?;
+    let ids = select(&known, split, &record, run.config().data.test.as_deref())?;
     say(format!("{} scans ({}) of {}", ids.len(), split.name(), arguments.cases.display()));
     if arguments.weights == Weights::Best && split != Scans::Test {
         say("the best weights were chosen on the validation scans: their score there is too good");
@@ -95,13 +100,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
     let out = out_folder(arguments, split)?;
     let is_test = |id: &&String| {
-        of_run.contains(id) || splits.iter().any(|(known, split)| known == *id && *split == Split::Test)
+        of_run.contains(id) || known.iter().any(|known| known.id == **id && known.split == Split::Test)
     };
     let test: Vec<String> = ids.iter().filter(is_test).cloned().collect();
     if !test.is_empty() {
         write_down(arguments, &run, test).inspect_err(|_| drop(std::fs::remove_dir_all(&out)))?;
     }
-    match score(&run, &cases, &ids, &out) {
+    match score(&run, &record, &cases, &ids, &out) {
         Ok(Some(scores)) => {
             say(table::scores(&scores.summary()));
             say(format!("{}: metrics.csv, summary.json, predictions, uncertainty", out.display()));
@@ -137,12 +142,18 @@ fn write_down(arguments: &Arguments, run: &TrainedRun, cases: Vec<String>) -> Re
 }
 
 /// Segments and scores the scans and writes the results to `out`; none after Ctrl-C.
-fn score(run: &TrainedRun, cases: &Cases, ids: &[String], out: &Path) -> Result<Option<Scores>> {
+fn score(
+    run: &TrainedRun,
+    record: &RunRecord,
+    cases: &Cases,
+    ids: &[String],
+    out: &Path,
+) -> Result<Option<Scores>> {
     interrupt::watch()?;
     let mut progress = CaseProgress::new("evaluating", ids.len());
     // The evaluation sees the scans up to the first that cannot be read.
     let mut failure = None;
-    let readable = ids.iter().map_while(|id| match cases.read(id) {
+    let readable = ids.iter().map_while(|id| match cases.read(id, run, record) {
         Ok(subject) => Some(Ok(subject)),
         Err(error) => {
             failure = Some(error);
@@ -182,7 +193,17 @@ fn out_folder(arguments: &Arguments, split: Scans) -> Result<PathBuf> {
 /// Scans to be scored: prepared, or still as they came.
 enum Cases {
     Prepared(PreparedSet),
-    Folder(LeftAtria),
+    /// In a layout of the left atrium's own, of which scans are cropped as `prepare-data la` does it.
+    LeftAtria(LeftAtria),
+    Folder(ScanFolder),
+}
+
+/// A scan that might be scored.
+#[derive(Clone, Debug)]
+struct Known {
+    id: String,
+    split: Split,
+    labelled: bool,
 }
 
 impl Cases {
@@ -190,45 +211,92 @@ impl Cases {
         if folder.join("manifest.json").exists() {
             return Ok(Cases::Prepared(PreparedSet::open(folder)?));
         }
-        Ok(Cases::Folder(LeftAtria::open(folder)?))
+        let scans = ScanFolder::open(folder)?;
+        match scans.layout() {
+            Layout::LaBenchmark | Layout::LaChallenge => Ok(Cases::LeftAtria(LeftAtria::open(folder)?)),
+            Layout::PancreasCt => bail!(
+                "{} is {}, whose label maps do not say where they lie; prepare it with prepare-data pancreas",
+                folder.display(),
+                scans.layout()
+            ),
+            _ => {
+                refuse_faults(folder, scans.faults())?;
+                Ok(Cases::Folder(scans))
+            }
+        }
     }
 
     fn are_those_of(&self, run: &RunRecord) -> bool {
         matches!(self, Cases::Prepared(set) if set.digest() == run.data_digest)
     }
 
-    /// The ids with their lists.
-    fn splits(&self) -> Vec<(String, Split)> {
+    fn known(&self) -> Vec<Known> {
+        let of_folder = |folder: &ScanFolder| {
+            let scans = folder.scans().iter();
+            scans.map(|s| Known { id: s.id.clone(), split: s.split, labelled: s.label.is_some() }).collect()
+        };
         match self {
-            Cases::Prepared(set) => set.manifest().cases.iter().map(|c| (c.id.clone(), c.split)).collect(),
-            Cases::Folder(folder) => folder.splits(),
+            Cases::Prepared(set) => {
+                let cases = set.manifest().cases.iter();
+                cases.map(|c| Known { id: c.id.clone(), split: c.split, labelled: c.labelled }).collect()
+            }
+            Cases::LeftAtria(scans) => of_folder(scans.folder()),
+            Cases::Folder(folder) => of_folder(folder),
         }
     }
 
-    fn read(&self, id: &str) -> Result<Subject> {
+    /// A scan as the run's networks know scans.
+    fn read(&self, id: &str, run: &TrainedRun, record: &RunRecord) -> Result<Subject> {
+        let named = || format!("scan {id}");
         match self {
             Cases::Prepared(set) => Ok(set.subject(id)?),
-            Cases::Folder(folder) => {
-                Ok(folder.read(id, CROP_SEED, false).with_context(|| format!("scan {id}"))?.subject)
-            }
+            Cases::LeftAtria(scans) => Ok(scans.read(id, CROP_SEED, false).with_context(named)?.subject),
+            Cases::Folder(folder) => from_raw(folder, id, &run.config().data, record).with_context(named),
         }
     }
 }
 
+/// A scan of a folder, its intensities and axes brought to those of the run's scans as `predict` does it.
+fn from_raw(folder: &ScanFolder, id: &str, data: &DataConfig, record: &RunRecord) -> Result<Subject> {
+    let files = folder.scan(id).context("it is not there")?;
+    let image = folder.read_image(files)?;
+    let (found, wanted) = (image.channels().len(), data.channel_count());
+    if found != wanted {
+        bail!("it has {found} channels, but the run was trained on {wanted}; score scans of the same kind");
+    }
+    let (image, normalised) = intensities::normalised(image, &record.normalisation)?;
+    let label = folder.read_label(files)?;
+    let highest = label.iter().flat_map(|label| label.array()).copied().max().unwrap_or(0);
+    if usize::from(highest) >= data.class_count() {
+        let file = files.label.as_ref().unwrap_or(&files.images[0]);
+        bail!(
+            "{file} holds label {highest}, but the classes of the run go up to {}; give the labels the numbers of its \
+             classes",
+            data.class_count() - 1
+        );
+    }
+    let (subject, _) = grids::subject(id, image, label, false)?;
+    let (id, image, label) = subject.into_parts();
+    let (image, axes) = turned(image, record.orientation)?;
+    let to = Orientation::of(image.geometry());
+    let label = label.map(|label| label.reoriented(to)).transpose()?;
+    for note in [normalised, axes].into_iter().flatten() {
+        say(format!("{id}: {note}"));
+    }
+    Ok(Subject::new(id, image, label)?)
+}
+
 /// The ids to score. Scans that the run trained on are left out: their score would say nothing.
-fn select(
-    splits: &[(String, Split)],
-    split: Scans,
-    record: &RunRecord,
-    test: Option<&[String]>,
-) -> Result<Vec<String>> {
-    let of_test = || splits.iter().filter(|(_, s)| *s == Split::Test).map(|(id, _)| id.clone()).collect();
+fn select(known: &[Known], split: Scans, record: &RunRecord, test: Option<&[String]>) -> Result<Vec<String>> {
+    let all = |wanted: &dyn Fn(&Known) -> bool| -> Vec<String> {
+        known.iter().filter(|scan| wanted(scan)).map(|scan| scan.id.clone()).collect()
+    };
     let mut chosen: Vec<String> = match split {
         Scans::Validation => record.lists.validation.clone(),
-        Scans::Test => test.map_or_else(of_test, <[String]>::to_vec),
-        Scans::All => splits.iter().map(|(id, _)| id.clone()).collect(),
+        Scans::Test => test.map_or_else(|| all(&|scan| scan.split == Split::Test), <[String]>::to_vec),
+        Scans::All => all(&|_| true),
     };
-    if let Some(id) = chosen.iter().find(|id| !splits.iter().any(|(known, _)| known == *id)) {
+    if let Some(id) = chosen.iter().find(|id| !known.iter().any(|scan| scan.id == **id)) {
         bail!("scan {id} of the {} list is not there; choose another folder with --cases", split.name());
     }
     let before = chosen.len();
@@ -236,6 +304,16 @@ fn select(
     chosen.retain(|id| !lists.labelled.contains(id) && !lists.unlabelled.contains(id));
     if chosen.len() < before {
         say(format!("{} scans that the run trained on are left out", before - chosen.len()));
+    }
+    let before = chosen.len();
+    chosen.retain(|id| known.iter().any(|scan| scan.id == *id && scan.labelled));
+    match before - chosen.len() {
+        0 => {}
+        all if chosen.is_empty() => bail!(
+            "none of the {all} scans has a label map to be scored by; choose a folder with label maps, or segment \
+             them with predict"
+        ),
+        some => say(format!("{some} of {before} scans have no label map and are left out")),
     }
     if chosen.is_empty() {
         bail!("there is no scan to score in the {} list; choose another folder or --split", split.name());
@@ -267,10 +345,14 @@ mod tests {
             all_scans: 5,
             lists,
             normalisation: Vec::new(),
+            orientation: None,
         };
-        let train = ["a", "b", "c"].map(|id| (id.to_owned(), Split::Train));
-        let tests = ["d", "e"].map(|id| (id.to_owned(), Split::Test));
-        select(&[train.as_slice(), &tests].concat(), split, &record, test)
+        let of = |ids: &[&str], split, labelled| -> Vec<Known> {
+            ids.iter().map(|id| Known { id: (*id).to_owned(), split, labelled }).collect()
+        };
+        let train = of(&["a", "b", "c"], Split::Train, true);
+        let tests = [of(&["d", "e"], Split::Test, true), of(&["f"], Split::Test, false)].concat();
+        select(&[train, tests].concat(), split, &record, test)
     }
 
     #[test]
@@ -284,6 +366,13 @@ mod tests {
     fn what_was_trained_on_is_never_scored() {
         assert_eq!(check(Scans::All, None).unwrap(), ["c", "d", "e"]);
         assert!(check(Scans::Test, Some(&["a".to_owned()])).is_err());
+    }
+
+    #[test]
+    fn what_has_no_label_map_is_not_counted() {
+        assert_eq!(check(Scans::Test, Some(&["e".to_owned(), "f".to_owned()])).unwrap(), ["e"]);
+        let error = check(Scans::Test, Some(&["f".to_owned()])).unwrap_err().to_string();
+        assert!(error.starts_with("none of the 1 scans has a label map"), "{error}");
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod intensities;
 mod interrupt;
 mod live;
 mod needs;
+mod orientation;
 mod output;
 mod progress;
 mod run_folder;

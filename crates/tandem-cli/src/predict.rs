@@ -8,21 +8,21 @@ mod record;
 mod volumes;
 
 use crate::device::{self, DeviceName};
+use crate::orientation::turned;
 use crate::output::say;
 use crate::progress::{Progress, duration};
 use crate::{intensities, interrupt, sentence};
 use anyhow::{Context, Result, bail};
 use cases::{Case, cases, check_outputs};
 use clap::ValueEnum;
-use maps::{Maps, outputs};
+use maps::{Grid, Maps, outputs};
 use preview::preview;
 use record::{Networks, Record, Settings, State};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 use tandem_ops3d::Workspace;
-use tandem_training::{DeviceChoice, Error, Model, Predictor};
-use tandem_volume::prepared::Normalisation;
+use tandem_training::{DeviceChoice, Error, Model, ModelRecord, Predictor};
 use tandem_volume::{Image, write_label_of, write_whole};
 use volumes::{ClassVolume, volumes};
 
@@ -111,8 +111,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let model = Model::open(&arguments.model, &device::open(choice)?)?;
     let predictor = model.predictor()?.mirrored(arguments.tta == Tta::Mirror);
     let networks = Networks { path: arguments.model.clone(), digest: model.digest() };
-    let normalisation = &model.record().normalisation;
-    let work = Work { arguments, predictor, normalisation, networks, settings: arguments.settings() };
+    let record = model.record();
+    let work = Work { arguments, predictor, record, networks, settings: arguments.settings() };
     let cases = cases(&arguments.scans, work.predictor.channels(), &arguments.out)?;
     check_outputs(&cases, |case| work.outputs(case))?;
     let open = work.open(&cases)?;
@@ -141,8 +141,8 @@ impl Arguments {
 struct Work<'a> {
     arguments: &'a Arguments,
     predictor: Predictor<'a>,
-    /// That of the run's training data, where the run says so.
-    normalisation: &'a [Normalisation],
+    /// How the networks know scans.
+    record: &'a ModelRecord,
     networks: Networks,
     settings: Settings,
 }
@@ -236,13 +236,16 @@ impl Work<'_> {
     fn one(&self, case: &Case, place: usize, all: usize) -> Result<String, Unfinished> {
         let started = Instant::now();
         let name = case.name();
-        let (image, note) = self.image(case).map_err(Unfinished::Scan)?;
+        let (image, intensities) = self.image(case).map_err(Unfinished::Scan)?;
+        let own = Grid::of(&image);
+        let turned = turned(image, self.record.orientation).with_context(|| name.clone());
+        let (image, axes) = turned.map_err(Unfinished::Scan)?;
         let outputs = self.outputs(case);
         let mut record =
             Record::begun(case, &self.networks, &self.settings, &outputs).map_err(Unfinished::Scan)?;
         record.write(self.out(), &case.id).map_err(Unfinished::Output)?;
-        let grid = (image.shape(), &image.geometry().clone());
-        let mut maps = Maps::begin(case, self.out(), &self.settings, &self.predictor, grid)
+        let grids = (own, Grid::of(&image));
+        let mut maps = Maps::begin(case, self.out(), &self.settings, &self.predictor, grids)
             .map_err(Unfinished::Output)?;
 
         let mut progress: Option<Progress> = None;
@@ -269,15 +272,19 @@ impl Work<'_> {
         }
 
         let written = self.write(case, maps, &mut record, &outputs).map_err(Unfinished::Output)?;
-        record.intensities.clone_from(&note);
+        (record.intensities, record.axes) = (intensities, axes);
         record.seconds = started.elapsed().as_secs_f64();
         record.done = true;
         record.write(self.out(), &case.id).map_err(Unfinished::Output)?;
-        let note = note.map(|note| format!("; {note}")).unwrap_or_default();
-        Ok(format!("{name} -> {}: {written}{note}", outputs[0].display()))
+        let notes: String = [&record.intensities, &record.axes]
+            .into_iter()
+            .flatten()
+            .map(|note| format!("; {note}"))
+            .collect();
+        Ok(format!("{name} -> {}: {written}{notes}", outputs[0].display()))
     }
 
-    /// The scan as the run's networks know scans, and what was done to it.
+    /// The scan with intensities as the run's networks know them, and what was done to those.
     fn image(&self, case: &Case) -> Result<(Image, Option<String>)> {
         let (name, image) = (case.name(), case.read()?);
         let (found, wanted) = (image.channels().len(), self.predictor.channels());
@@ -288,9 +295,9 @@ impl Work<'_> {
             );
         }
         let normalised = match self.arguments.intensities {
-            Intensities::Auto => intensities::normalised(image, self.normalisation),
+            Intensities::Auto => intensities::normalised(image, &self.record.normalisation),
             Intensities::Prepared => Ok((image, None)),
-            Intensities::Raw => intensities::from_raw(image, self.normalisation),
+            Intensities::Raw => intensities::from_raw(image, &self.record.normalisation),
         };
         normalised.with_context(|| name)
     }

@@ -2,7 +2,7 @@
 
 mod arguments;
 mod custom;
-mod grids;
+pub(crate) mod grids;
 pub(crate) mod la;
 mod pancreas;
 mod phantoms;
@@ -129,7 +129,7 @@ fn sources(folder: &ScanFolder, scan: &ScanFiles) -> Result<Vec<Source>> {
 }
 
 /// The first fault that keeps a folder from being prepared. Label maps without an image are not looked at.
-fn refuse_faults(folder: &Path, faults: &[Fault]) -> Result<()> {
+pub(crate) fn refuse_faults(folder: &Path, faults: &[Fault]) -> Result<()> {
     match faults.iter().find(|fault| !matches!(fault, Fault::LabelWithoutImage { .. })) {
         Some(fault) => bail!("{}: {fault}", folder.display()),
         None => Ok(()),

@@ -180,6 +180,7 @@ mod tests {
             all_scans: 100,
             lists: Lists { labelled: ids(0..8), unlabelled: ids(8..64), validation: ids(64..80) },
             normalisation: Vec::new(),
+            orientation: None,
         };
         let log = [
             KernelsRecord { steps: 0, kernels: kernels("amx") },

@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use tandem_networks::Device;
 use tandem_volume::prepared::{Normalisation, PreparedSet};
-use tandem_volume::remove_partial;
+use tandem_volume::{Orientation, remove_partial};
 
 /// The resolved settings of a run folder.
 pub(crate) const CONFIG: &str = "config.json";
@@ -101,6 +101,9 @@ pub struct RunRecord {
     /// own way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub normalisation: Vec<Normalisation>,
+    /// Which way the axes of the prepared scans run, where those were turned to run alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orientation: Option<Orientation>,
 }
 
 /// What a run tells while it works.

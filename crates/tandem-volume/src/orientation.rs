@@ -3,7 +3,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ndarray::{ArrayView3, Axis};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Error, Geometry, Result, Volume};
 
@@ -57,6 +57,12 @@ impl fmt::Display for Orientation {
 impl Serialize for Orientation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Orientation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tandem_inference::{On, Plane, disagreement, entropy};
 use tandem_metrics::largest_component;
 use tandem_training::Predictor;
-use tandem_volume::{Geometry, ImagePlanes, Volume};
+use tandem_volume::{Geometry, Image, ImagePlanes, Orientation, Volume, read_image};
 
 /// The maps that are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,15 +54,38 @@ pub(super) fn outputs(
     [case.label(folder), case.preview(folder)].into_iter().chain(maps).collect()
 }
 
-/// The planes so far.
-pub(super) struct Maps {
-    label: Array3<u8>,
+/// A scan's grid.
+#[derive(Clone, Debug)]
+pub(super) struct Grid {
+    shape: [usize; 3],
     geometry: Geometry,
-    maps: Vec<(Map, ImagePlanes)>,
+}
+
+impl Grid {
+    pub(super) fn of(image: &Image) -> Self {
+        Grid { shape: image.shape(), geometry: image.geometry().clone() }
+    }
+
+    /// The same voxels, with axes that run as they do here, on exactly this grid.
+    fn take_back<T: Clone>(&self, turned: Volume<T>) -> tandem_volume::Result<Volume<T>> {
+        let (array, _) = turned.reoriented(Orientation::of(&self.geometry))?.into_parts();
+        Ok(Volume::new(array, self.geometry.clone()))
+    }
+}
+
+/// The planes so far, on the grid that the networks see.
+pub(super) struct Maps {
+    /// What decides on the version of NIfTI.
+    scan: PathBuf,
+    /// The scan's own grid, where the networks see one with other axes.
+    own: Option<Grid>,
+    seen: Grid,
+    label: Array3<u8>,
+    maps: Vec<(Map, PathBuf, ImagePlanes)>,
 }
 
 impl Maps {
-    /// Begins the maps of a case, on its own grid.
+    /// Begins the maps of a case with the grid that the networks see, which may be the scan's own with other axes.
     ///
     /// # Errors
     /// Where a file cannot be begun.
@@ -71,15 +94,18 @@ impl Maps {
         folder: &Path,
         settings: &Settings,
         predictor: &Predictor,
-        (shape, geometry): ([usize; 3], &Geometry),
+        (own, seen): (Grid, Grid),
     ) -> Result<Self> {
+        let scan = case.files[0].clone();
         let begun = |map: Map| {
             let path = case.map(folder, &map.name());
-            Ok((map, ImagePlanes::create_of(&case.files[0], path, shape, geometry)?))
+            let file = ImagePlanes::create_of(&scan, &path, seen.shape, &seen.geometry)?;
+            Ok((map, path, file))
         };
         let wanted = Map::wanted(settings, predictor.names().len(), predictor.classes());
         let maps = wanted.into_iter().map(begun).collect::<Result<_>>()?;
-        Ok(Maps { label: Array3::zeros(shape), geometry: geometry.clone(), maps })
+        let own = (Orientation::of(&own.geometry) != Orientation::of(&seen.geometry)).then_some(own);
+        Ok(Maps { label: Array3::zeros(seen.shape), scan, own, seen, maps })
     }
 
     /// Keeps what is wanted of a plane.
@@ -91,7 +117,7 @@ impl Maps {
             return Ok(());
         }
         self.label.index_axis_mut(Axis(0), plane.index).assign(&plane.label());
-        for (map, file) in &mut self.maps {
+        for (map, _, file) in &mut self.maps {
             match *map {
                 Map::Entropy => file.put(plane.index, &entropy(&plane.ensemble))?,
                 Map::Disagreement => {
@@ -107,20 +133,39 @@ impl Maps {
         Ok(())
     }
 
-    /// Writes all maps but the label map, which is returned: of each class the largest component alone, where that is wanted.
+    /// Writes all maps but the label map, which is returned, on the scan's own grid: of each class the largest component alone, where
+    /// that is wanted.
     ///
     /// # Errors
     /// Where a file cannot be written.
     pub(super) fn finish(self, settings: &Settings, classes: usize) -> Result<Volume<u8>> {
-        for (_, file) in self.maps {
+        for (_, path, file) in self.maps {
             file.finish()?;
+            if let Some(own) = &self.own {
+                take_back(&self.scan, &path, own)?;
+            }
         }
         let mut label = self.label;
         if settings.largest_component {
             (1..=u8::MAX).take(classes.saturating_sub(1)).for_each(|class| keep_largest(&mut label, class));
         }
-        Ok(Volume::new(label, self.geometry))
+        let label = Volume::new(label, self.seen.geometry);
+        Ok(match &self.own {
+            None => label,
+            Some(own) => own.take_back(label)?,
+        })
     }
+}
+
+/// Writes a map anew on the grid of its scan, of which it lies on one with other axes: planes of the two are not the same, so that it
+/// has to be there before it can be turned.
+fn take_back(scan: &Path, path: &Path, own: &Grid) -> tandem_volume::Result<()> {
+    let map = own.take_back(read_image(path)?)?;
+    let mut file = ImagePlanes::create_of(scan, path, own.shape, &own.geometry)?;
+    for (i, plane) in map.array().outer_iter().enumerate() {
+        file.put(i, &plane.to_owned())?;
+    }
+    file.finish()
 }
 
 /// Makes background of all of a class but its largest connected component.

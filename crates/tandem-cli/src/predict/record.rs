@@ -34,6 +34,9 @@ pub(super) struct Record {
     pub(super) outputs: Vec<String>,
     /// What was done to the intensities, where anything was.
     pub(super) intensities: Option<String>,
+    /// How the axes were turned before the networks saw the scan, where they were; what was made was turned back.
+    #[serde(default)]
+    pub(super) axes: Option<String>,
     pub(super) volumes: Vec<ClassVolume>,
     /// Wall time of reading, segmenting and writing.
     pub(super) seconds: f64,
@@ -100,6 +103,7 @@ impl Record {
             time: crate::test_list::now(),
             outputs: outputs.iter().map(name).collect(),
             intensities: None,
+            axes: None,
             volumes: Vec::new(),
             seconds: 0.0,
         })

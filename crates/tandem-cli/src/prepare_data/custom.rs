@@ -7,6 +7,7 @@ mod plan;
 use super::{Arguments, Scan, grids, sources, write_scans};
 use crate::home::Home;
 use crate::intensities;
+use crate::orientation::turned;
 use crate::output::say;
 use crate::survey::{Finding, Kind, Severity, Survey, usual_orientation};
 use anyhow::{Context, Result, bail};
@@ -144,7 +145,8 @@ impl Custom {
         let writer = Writer::create(aside, &self.name, self.description())?
             .with_channels(self.fingerprint.channel_names())?
             .with_classes(self.fingerprint.class_names())?
-            .with_normalisation(self.plan.normalisation.clone());
+            .with_normalisation(self.plan.normalisation.clone())
+            .with_orientation(self.orientation);
         writer.add_file("fingerprint.json", &json(&self.fingerprint)?)?;
         writer.add_file("plan.json", &json(&self.plan)?)?;
         let scans = self.folder.scans();
@@ -173,20 +175,15 @@ impl Custom {
         Ok(Scan { subject, sources: sources(&self.folder, files)?, note })
     }
 
-    /// A scan and its label map with the axes of most scans, since networks see voxel axes; the note says so where they ran
-    /// otherwise.
+    /// A scan and its label map with the axes of most scans; the note says so where they ran otherwise.
     fn turned(
         &self,
         raw: Image,
         label: Option<Volume<u8>>,
     ) -> Result<(Image, Option<Volume<u8>>, Option<String>)> {
-        let (from, to) = (Orientation::of(raw.geometry()), self.orientation);
-        if from == to {
-            return Ok((raw, label, None));
-        }
-        let raw = raw.map(|channel| channel.reoriented(to))?;
-        let label = label.map(|label| label.reoriented(to)).transpose()?;
-        Ok((raw, label, Some(format!("axes turned from {from} to {to}"))))
+        let (raw, note) = turned(raw, Some(self.orientation))?;
+        let label = label.map(|label| label.reoriented(self.orientation)).transpose()?;
+        Ok((raw, label, note))
     }
 
     fn description(&self) -> String {

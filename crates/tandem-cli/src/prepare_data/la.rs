@@ -58,6 +58,11 @@ impl LeftAtria {
         self.folder.scans().iter().map(|scan| (scan.id.clone(), scan.split)).collect()
     }
 
+    /// What was found.
+    pub(crate) fn folder(&self) -> &ScanFolder {
+        &self.folder
+    }
+
     /// How many scans of the folder no list names.
     fn unlisted(&self) -> usize {
         self.folder.unlisted().len()

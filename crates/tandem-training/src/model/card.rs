@@ -3,6 +3,7 @@
 use super::{ModelRecord, Origin};
 use crate::{ENSEMBLE, Selection};
 use std::fmt::Write;
+use tandem_volume::Orientation;
 use tandem_volume::prepared::{Names, Normalisation};
 
 /// The file `LICENSE`, until somebody writes a licence into it.
@@ -27,6 +28,7 @@ pub(super) fn readme(record: &ModelRecord) -> String {
         format!("Classes of the label map: {}", names(&record.classes)),
         format!("Working grid: {}", spacing(record.spacing_mm)),
         format!("Intensities: {}", intensities(&record.normalisation)),
+        format!("Axes: {}", axes(record.orientation)),
         format!("Window: {:?} voxels, in steps of {:?}", record.patch, record.stride),
         format!("Weights: {}", origin(&record.origin)),
     ];
@@ -61,6 +63,10 @@ fn intensities(normalisation: &[Normalisation]) -> String {
         [] => channel(&Normalisation::ZScore),
         all => all.iter().map(channel).collect::<Vec<_>>().join("; "),
     }
+}
+
+fn axes(orientation: Option<Orientation>) -> String {
+    orientation.map_or("as the scan has them".to_owned(), |to| format!("turned to {to}"))
 }
 
 fn origin(origin: &Origin) -> String {

@@ -64,6 +64,7 @@ impl Model {
             classes,
             spacing_mm: settings.spacing_mm,
             normalisation: vec![settings.normalisation; config.in_channels],
+            orientation: None,
             patch: settings.patch,
             stride: settings.stride,
             batch: BATCH,

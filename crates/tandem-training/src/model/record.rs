@@ -8,6 +8,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::path::{Component as Part, Path};
 use tandem_networks::NetworkConfig;
+use tandem_volume::Orientation;
 use tandem_volume::prepared::{Names, Normalisation};
 
 /// The version of the format that this crate reads and writes.
@@ -34,6 +35,9 @@ pub struct ModelRecord {
     pub spacing_mm: Option<[f64; 3]>,
     /// How raw intensities of each channel become those that the networks see. Where it is empty, by a z-score over the whole scan.
     pub normalisation: Vec<Normalisation>,
+    /// Which way the axes of a scan run when the networks see it, such as `RAS`; none where they see scans as they come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orientation: Option<Orientation>,
     /// Sides of a window in voxels of the working grid, along i, j, k.
     pub patch: [usize; 3],
     /// Steps of the window in voxels.
@@ -179,6 +183,7 @@ impl ModelRecord {
             classes,
             spacing_mm: data.spacing_mm,
             normalisation: record.normalisation.clone(),
+            orientation: record.orientation,
             patch: training.patch,
             stride: inference.stride,
             batch: inference.batch,

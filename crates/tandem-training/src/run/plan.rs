@@ -70,6 +70,7 @@ impl Plan {
             all_scans: if own.manifest().dataset == "la" { 100 } else { own.manifest().cases.len() },
             lists,
             normalisation: own.manifest().normalisation.clone(),
+            orientation: own.manifest().orientation,
         };
         let (folder, kept) = (folder.to_owned(), Checkpoints::of(folder));
         Ok((Plan { config, record, folder, kept, own, dataset, sampler }, trainer))

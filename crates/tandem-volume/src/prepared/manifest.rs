@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::names::Names;
-use crate::{Error, Result};
+use crate::{Error, Orientation, Result};
 
 /// The version of the layout that this crate writes.
 pub(super) const FORMAT: u32 = 2;
@@ -28,6 +28,9 @@ pub struct Manifest {
     /// How the raw intensities of each channel were normalised; empty where the dataset has its own way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub normalisation: Vec<Normalisation>,
+    /// Which way the axes of every scan run; none where they run as they came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orientation: Option<Orientation>,
     /// The channels of every image.
     #[serde(default = "one")]
     pub channels: Names,

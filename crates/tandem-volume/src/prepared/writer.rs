@@ -8,8 +8,9 @@ use super::manifest::{
     CaseRecord, FORMAT, Intensity, Manifest, Normalisation, Source, Split, check_id, unknown,
 };
 use super::names::Names;
+
 use crate::whole::Aside;
-use crate::{Error, Result, Subject, Volume, nifti};
+use crate::{Error, Orientation, Result, Subject, Volume, nifti};
 
 /// The file that says what the folder holds.
 const MANIFEST: &str = "manifest.json";
@@ -62,6 +63,7 @@ impl Writer {
                 dataset,
                 description,
                 normalisation: Vec::new(),
+                orientation: None,
                 channels: unknown(),
                 classes: unknown(),
                 cases: Vec::new(),
@@ -72,6 +74,12 @@ impl Writer {
     /// Says how the intensities of each channel were normalised, so that new scans can be.
     pub fn with_normalisation(mut self, normalisation: Vec<Normalisation>) -> Self {
         self.manifest.normalisation = normalisation;
+        self
+    }
+
+    /// Says which way the axes of all cases run, so that new scans can be turned.
+    pub fn with_orientation(mut self, orientation: Orientation) -> Self {
+        self.manifest.orientation = Some(orientation);
         self
     }
 
