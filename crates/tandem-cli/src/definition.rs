@@ -69,6 +69,11 @@ impl Definition {
         &self.path
     }
 
+    /// The same, for messages.
+    pub(crate) fn described(&self) -> String {
+        format!("experiment {}", self.path.display())
+    }
+
     /// The table `[grid]`, where there is one: which runs the experiment consists of.
     pub(crate) fn grid(&self) -> Option<&Value> {
         self.grid.as_ref()
@@ -76,7 +81,7 @@ impl Definition {
 
     /// The settings with the changes applied. Whether their keys are known is for their reader to say.
     pub(crate) fn resolve(&self, changes: &Changes) -> Result<Table> {
-        self.apply(changes).with_context(|| format!("experiment {}", self.path.display()))
+        self.apply(changes).with_context(|| self.described())
     }
 
     fn apply(&self, changes: &Changes) -> Result<Table> {

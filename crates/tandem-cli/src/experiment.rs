@@ -273,15 +273,54 @@ pub(crate) fn resolve(
     device: Option<DeviceName>,
 ) -> Result<Config> {
     let table = definition.resolve(changes)?;
-    // Errors of the reader span lines of the text that it was given; on one line they read as a sentence.
-    let mut config: Config = Value::Table(table).try_into().map_err(|error| {
-        anyhow::anyhow!("experiment {}: {}", definition.path().display(), one_line(&error.to_string()))
+    let mut config: Config = Value::Table(table.clone()).try_into().map_err(|error| {
+        // Errors of the reader span lines of the text that it was given; on one line they read as a sentence.
+        let problem = in_words(&one_line(&toml::de::Error::to_string(&error)));
+        let sound = definition.resolve(&Changes { set: &[], ..*changes });
+        let sound = sound.is_ok_and(|table| Value::Table(table).try_into::<Config>().is_ok());
+        let place = if sound { set(changes) } else { definition.described() };
+        anyhow::anyhow!("{place}: {problem}")
     })?;
     config.device = device.map_or(config.device, Into::into);
     // What can be wrong without data is said before data are made.
-    config.check()?;
+    config.check().map_err(|error| match error {
+        Error::Config { field, problem } => {
+            let value = value_at(&table, &field).map(|value| format!(" = {value}")).unwrap_or_default();
+            let key = |setting: &String| setting.split('=').next().map(str::trim) == Some(field.as_str());
+            let place = if changes.set.iter().any(key) { set(changes) } else { definition.described() };
+            anyhow::anyhow!("{place}: {field}{value} {problem}")
+        }
+        other => other.into(),
+    })?;
     tandem_objectives::build(&config.method.name, &config.method.options.clone().into())?;
     Ok(config)
+}
+
+/// What the command line sets, as it was written.
+fn set(changes: &Changes) -> String {
+    changes.set.iter().map(|setting| format!("--set {setting}")).collect::<Vec<_>>().join(" ")
+}
+
+/// The value of a dotted field.
+fn value_at<'t>(table: &'t toml::Table, field: &str) -> Option<&'t Value> {
+    match field.split_once('.') {
+        None => table.get(field),
+        Some((first, rest)) => value_at(table.get(first)?.as_table()?, rest),
+    }
+}
+
+/// The reader's names for kinds of values in those of people.
+fn in_words(problem: &str) -> String {
+    const NAMES: [(&str, &str); 7] = [
+        ("expected u64", "expected a whole number"),
+        ("expected u32", "expected a whole number"),
+        ("expected usize", "expected a whole number"),
+        ("expected f64", "expected a number"),
+        ("expected f32", "expected a number"),
+        ("expected a sequence", "expected a list in brackets, such as [\"la\"]"),
+        ("expected a boolean", "expected true or false"),
+    ];
+    NAMES.iter().fold(problem.to_owned(), |text, (kind, words)| text.replace(kind, words))
 }
 
 pub(crate) fn one_line(text: &str) -> String {

@@ -97,6 +97,7 @@ fn main() -> ExitCode {
 pub(crate) fn sentence(error: &anyhow::Error) -> String {
     let mut told = String::new();
     for cause in error.chain().map(ToString::to_string) {
+        let cause = without_frames(&cause);
         match told.is_empty() {
             true => told = cause,
             false if told.contains(&cause) => {}
@@ -104,6 +105,11 @@ pub(crate) fn sentence(error: &anyhow::Error) -> String {
         }
     }
     told
+}
+
+/// A message without the frames that candle's errors have behind them where `RUST_BACKTRACE` is set.
+fn without_frames(message: &str) -> String {
+    message.split("\n   0: ").next().unwrap_or_default().trim_end().to_owned()
 }
 
 /// What can be wrong with a command that is not carried out.
@@ -146,6 +152,10 @@ mod tests {
         let cause = || anyhow!("the disk is full");
         let told = |context: &'static str| sentence(&Err::<(), _>(cause()).context(context).unwrap_err());
         assert_eq!(told("log.jsonl"), "log.jsonl: the disk is full");
+        let frames = anyhow!(
+            "no method \"x\"\n   0: candle_core::error::Error::bt\n             at /src/error.rs:260:25\n   1: main"
+        );
+        assert_eq!(sentence(&frames), "no method \"x\"");
         assert_eq!(told("log.jsonl: the disk is full; make room"), "log.jsonl: the disk is full; make room");
     }
 }

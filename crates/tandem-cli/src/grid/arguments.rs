@@ -75,7 +75,7 @@ impl Arguments {
         let stated = definition.grid().map(|grid| {
             grid.clone().try_into::<Axes>().map_err(|error| {
                 let error = one_line(&error.to_string());
-                anyhow::anyhow!("experiment {}: grid: {error}", definition.path().display())
+                anyhow::anyhow!("{}: grid: {error}", definition.described())
             })
         });
         if stated.is_none() && !self.is_asked() {
@@ -92,7 +92,7 @@ impl Arguments {
         axes.labelled_sets = self.labelled_sets.or(axes.labelled_sets);
         axes.folds = self.folds.or(axes.folds);
         axes.control = self.control.clone().or(axes.control);
-        axes.check().with_context(|| format!("experiment {}", definition.path().display()))?;
+        axes.check().with_context(|| definition.described())?;
         Ok(Some(axes))
     }
 }
