@@ -43,6 +43,7 @@ mod vnet_mcnet;
 mod vnet_urpc;
 
 pub use build::{NetworkConfig, Size, architectures, build, layers, program, shapes, size};
+pub use network::SIZE_DIVISOR;
 pub use parameters::{Kind, Parameter, Parameters};
 pub use segmenter::{Output, Pass, Segmenter};
 pub use tandem_ops3d::Deferred;

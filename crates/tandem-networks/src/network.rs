@@ -10,8 +10,8 @@ use tandem_ops3d::Resize;
 use tandem_ops3d::channels_first::resize3d;
 use tandem_ops3d::program::{Program, Value};
 
-/// Every side is halved four times.
-const SIZE_DIVISOR: usize = 16;
+/// What sides of an image must be multiples of, in voxels: networks halve them four times.
+pub const SIZE_DIVISOR: usize = 16;
 
 /// The values of a program that are a network's features.
 #[derive(Clone, Copy, Debug)]

@@ -54,7 +54,7 @@ pub use method::{Batch, Forward, Method, Network, Objective, Prediction, Role, S
 pub use methods::{
     Bcp, BcpOptions, CandidateRule, Cps, CpsOptions, Dtc, DtcOptions, DualNetworks, DualNetworksCce,
     DualNetworksCceOptions, DualNetworksOptions, EntropyOf, FeatureKind, Head, McNetPlus, McNetPlusOptions,
-    Mcf, McfOptions, MeanTeacher, MeanTeacherOptions, NetworkName, Predictor, PseudoCrossEntropy,
+    Mcf, McfOptions, MeanTeacher, MeanTeacherOptions, NetworkName, PredictBy, PseudoCrossEntropy,
     PseudoLabels, ReliableRule, StrongView, Supervised, SupervisedEnsemble, SupervisedEnsembleOptions,
     SupervisedOptions, Tandem, TandemOptions, UaMt, UaMtOptions, UncertaintyDirection, UncertaintyRegion,
     Urpc, UrpcOptions, WinnerCriterion, build, names, preset, resolve,

@@ -37,7 +37,7 @@ pub use mc_net_plus::{McNetPlus, McNetPlusOptions};
 pub use mcf::{Mcf, McfOptions};
 pub use mean_teacher::{MeanTeacher, MeanTeacherOptions};
 pub use pair::NetworkName;
-pub use student::Predictor;
+pub use student::PredictBy;
 pub use supervised::{Supervised, SupervisedOptions};
 pub use supervised_ensemble::{SupervisedEnsemble, SupervisedEnsembleOptions};
 pub use tandem::{StrongView, Tandem, TandemOptions};

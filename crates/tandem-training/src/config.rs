@@ -11,7 +11,7 @@ use crate::provenance::sha256;
 use crate::{AugmentationConfig, Error, NonFinite, Precision, Result};
 use serde::{Deserialize, Serialize};
 use tandem_inference::SlidingWindow;
-use tandem_networks::NetworkConfig;
+use tandem_networks::{NetworkConfig, SIZE_DIVISOR};
 use tandem_objectives::Method;
 use tandem_volume::prepared::{Manifest, Names};
 
@@ -476,8 +476,7 @@ impl Config {
         let training = &self.training;
         require(training.iterations > 0, "training.iterations", "must be at least 1")?;
         require(training.batch_labelled > 0, "training.batch_labelled", "must be at least 1")?;
-        // Both backbones halve the patch four times.
-        let patch = training.patch.iter().all(|side| *side > 0 && side % 16 == 0);
+        let patch = training.patch.iter().all(|side| *side > 0 && side % SIZE_DIVISOR == 0);
         require(patch, "training.patch", "needs three positive multiples of 16, such as [64, 64, 32]")?;
         let rate = training.learning_rate;
         require(

@@ -2,7 +2,7 @@
 
 use super::block::Block;
 use super::head::{Head, Log};
-use super::student::{self, Predictor, STUDENT, TEACHER};
+use super::student::{self, PredictBy, STUDENT, TEACHER};
 use crate::losses::{self, DiceForm, IGNORE};
 use crate::method::{Batch, Forward, Method, Network, Objective, Step};
 use crate::scores::Scores;
@@ -34,7 +34,7 @@ pub struct BcpOptions {
     /// Range: 0 to 1.
     pub decay: f64,
     /// Who predicts at test time.
-    pub predictor: Predictor,
+    pub predictor: PredictBy,
 }
 
 impl Default for BcpOptions {
@@ -44,7 +44,7 @@ impl Default for BcpOptions {
             block: 2.0 / 3.0,
             unlabelled_weight: 0.5,
             decay: 0.99,
-            predictor: Predictor::Student,
+            predictor: PredictBy::Student,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Mean teacher.
 
 use super::head::{Head, Log};
-use super::student::{self, Predictor, STUDENT, TEACHER};
+use super::student::{self, PredictBy, STUDENT, TEACHER};
 use crate::losses::{self, DiceForm, Weight};
 use crate::method::{Batch, Forward, Method, Network, Objective, Step};
 use crate::scores::Scores;
@@ -24,7 +24,7 @@ pub struct MeanTeacherOptions {
     /// Range: at least 0.
     pub noise: f64,
     /// Who predicts at test time.
-    pub predictor: Predictor,
+    pub predictor: PredictBy,
 }
 
 impl Default for MeanTeacherOptions {
@@ -33,7 +33,7 @@ impl Default for MeanTeacherOptions {
             lambda_u: Weight::ramped(0.1),
             decay: 0.99,
             noise: 0.1,
-            predictor: Predictor::Student,
+            predictor: PredictBy::Student,
         }
     }
 }

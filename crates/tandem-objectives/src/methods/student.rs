@@ -15,18 +15,18 @@ pub(super) const TEACHER: &str = "teacher";
 /// Which of student and teacher predicts at test time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Predictor {
+pub enum PredictBy {
     /// The trained network, as in the released codes.
     Student,
     /// Its average, with batch statistics of its own.
     Teacher,
 }
 
-impl Predictor {
+impl PredictBy {
     pub(super) fn names(self) -> Vec<&'static str> {
         vec![match self {
-            Predictor::Student => STUDENT,
-            Predictor::Teacher => TEACHER,
+            PredictBy::Student => STUDENT,
+            PredictBy::Teacher => TEACHER,
         }]
     }
 }

@@ -1,7 +1,7 @@
 //! Uncertainty-aware mean teacher.
 
 use super::head::{Head, Log};
-use super::student::{self, Predictor, STUDENT, TEACHER};
+use super::student::{self, PredictBy, STUDENT, TEACHER};
 use crate::losses::{self, DiceForm, Weight, ramp};
 use crate::method::{Batch, Forward, Method, Network, Objective, Step};
 use crate::scores::Scores;
@@ -33,7 +33,7 @@ pub struct UaMtOptions {
     /// Range: 0 to 1.
     pub certainty: f64,
     /// Who predicts at test time.
-    pub predictor: Predictor,
+    pub predictor: PredictBy,
 }
 
 impl Default for UaMtOptions {
@@ -44,7 +44,7 @@ impl Default for UaMtOptions {
             noise: 0.1,
             passes: 8,
             certainty: 0.75,
-            predictor: Predictor::Student,
+            predictor: PredictBy::Student,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::path::{Component as Part, Path};
-use tandem_networks::NetworkConfig;
+use tandem_networks::{NetworkConfig, SIZE_DIVISOR};
 use tandem_volume::Orientation;
 use tandem_volume::prepared::{Names, Normalisation};
 
@@ -252,7 +252,8 @@ impl ModelRecord {
             "normalisation",
             "needs windows whose low is below their high",
         )?;
-        let patch = self.patch.iter().all(|side| (16..=MOST).contains(side) && side % 16 == 0);
+        let patch =
+            self.patch.iter().all(|side| (SIZE_DIVISOR..=MOST).contains(side) && side % SIZE_DIVISOR == 0);
         check(patch, "patch", "needs three multiples of 16 from 16 to 1024")?;
         let stride = self.stride.iter().zip(self.patch).all(|(step, side)| (1..=side).contains(step));
         check(stride, "stride", "needs three numbers from 1 to the sides of the patch")?;

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use super::data_set::{PIXEL_DATA, TRANSFER_SYNTAX, Tag};
 use super::slice;
-use crate::whole::aside;
-use crate::{Error, Result, Volume};
+use crate::{Error, Result, Volume, write_folder};
 
 const EXPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
 /// CT Image Storage.
@@ -46,27 +45,18 @@ pub fn write_series(
     file_name: impl Fn(usize) -> String,
 ) -> Result<()> {
     let folder = folder.as_ref();
-    if folder.exists() {
-        return Err(Error::file(folder, "the folder exists already; remove it or choose another one"));
-    }
     let writer = SliceWriter::new(image, names).map_err(|message| Error::file(folder, message))?;
-    let partial = aside(folder);
-    let written = fs::create_dir_all(&partial).map_err(Error::io(&partial)).and_then(|()| {
+    write_folder(folder, |aside| {
         for k in 0..image.shape()[2] {
-            let path = partial.join(file_name(k));
+            let path = aside.join(file_name(k));
             if path.exists() {
                 return Err(Error::file(folder, "two slices have one name; name every slice once"));
             }
             let bytes = writer.slice(k).map_err(|message| Error::file(folder, message))?;
             fs::write(&path, bytes).map_err(Error::io(&path))?;
         }
-        fs::rename(&partial, folder).map_err(Error::io(folder))
-    });
-    if written.is_err() {
-        // What cannot be removed either is reported by the first error.
-        let _ = fs::remove_dir_all(&partial);
-    }
-    written
+        Ok(())
+    })
 }
 
 /// What all slices of a series share.
