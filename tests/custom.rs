@@ -280,6 +280,66 @@ fn what_is_asked_for_is_planned() {
 }
 
 #[test]
+fn other_scans_or_options_than_those_that_are_prepared_are_told() {
+    let program = Program::new();
+    pairs(&program);
+    let custom =
+        |more: &[&str]| program.run(&[&["prepare-data", "custom", "--name", "mine"][..], more].concat());
+    let hearts = ["--source", "hearts"];
+    custom(&hearts).succeeded();
+    let again = custom(&hearts).succeeded();
+    assert!(again.stdout.contains("mine: 6 scans, 4 with label maps") && again.stdout.contains("already"));
+    custom(&["--source", "nowhere"]).refused(&["no folder nowhere", "--source"]);
+    custom(&[]).refused(&["--source DIR"]);
+    let with = |more: &[&str]| custom(&[&hearts[..], more].concat());
+    with(&["--spacing", "3"]).refused(&["mine was prepared without --spacing 3;", "--force", "--name NAME"]);
+    with(&["--crop", "none"]).refused(&["with --crop foreground, not with --crop none"]);
+    with(&["--zscore"]).refused(&["without --zscore"]);
+
+    // A label map is mended, a scan is labelled, one comes and one goes: each alone.
+    let label = program.path("hearts/labels/b.nii.gz");
+    let whole = std::fs::read(&label).unwrap();
+    let (mut array, grid) = scans::label(scans::oblique()).into_parts();
+    array[[9, 8, 1]] = 1;
+    write_label(&label, &Volume::new(array, grid)).unwrap();
+    with(&[]).refused(&["another labels/b.nii.gz than hearts has now", "--force"]);
+    std::fs::write(&label, whole).unwrap();
+    with(&[]).succeeded();
+    let new = program.path("hearts/labels/e.nii.gz");
+    std::fs::copy(&label, &new).unwrap();
+    with(&[]).refused(&["without labels/e.nii.gz"]);
+    std::fs::remove_file(new).unwrap();
+    let new = program.path("hearts/images/g.nii.gz");
+    write_image(&new, &image(7)).unwrap();
+    with(&[]).refused(&["without scan g of hearts"]);
+    std::fs::rename(new, program.path("hearts/images/f.nii.gz")).unwrap();
+    with(&[]).refused(&["another images/f.nii.gz"]);
+    std::fs::remove_file(program.path("hearts/images/f.nii.gz")).unwrap();
+    with(&[]).refused(&["holds scan f, which is not asked for now"]);
+    std::fs::write(program.path("hearts/train.list"), "b\na\nc\nd\ne\n").unwrap();
+    with(&["--force", "--spacing", "3"]).succeeded();
+    std::fs::write(program.path("hearts/train.list"), "a\nb\nc\nd\ne\n").unwrap();
+    with(&["--spacing", "3"]).refused(&["has scan b where hearts lists a now"]);
+    std::fs::write(program.path("hearts/train.list"), "b\na\nc\nd\n").unwrap();
+    std::fs::write(program.path("hearts/test.list"), "e\n").unwrap();
+    std::fs::copy(&label, program.path("hearts/labels/e.nii.gz")).unwrap();
+    with(&["--spacing", "3"]).refused(&["has scan e for training, which hearts has for the test now"]);
+}
+
+#[test]
+fn an_experiment_that_stays_is_compared_with_the_new_plan() {
+    let program = Program::new();
+    pairs(&program);
+    let custom = ["prepare-data", "custom", "--source", "hearts"];
+    program.run(&custom).succeeded();
+    let same = program.run(&[&custom[..], &["--force"]].concat()).succeeded();
+    assert!(same.stdout.contains("stays") && !same.stdout.contains("in the new plan"), "{same:?}");
+    let other = program.run(&[&custom[..], &["--force", "--spacing", "4", "4", "5"]].concat()).succeeded();
+    let told = "data.spacing_mm is [3.0, 3.5, 5.0] there, and [4.0, 4.0, 5.0] in the new plan";
+    assert!(other.stdout.contains(told), "{other:?}");
+}
+
+#[test]
 fn what_cannot_be_learnt_from_is_refused_before_anything_is_written() {
     let program = Program::new();
     pairs(&program);

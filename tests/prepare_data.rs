@@ -35,8 +35,14 @@ fn the_last_fifth_of_the_phantoms_is_the_test_list() {
 fn what_is_prepared_stays_until_it_is_forced() {
     let program = Program::with_phantoms();
     let before = prepared(&program, "phantom").digest().to_owned();
-    let again = program.run(&["prepare-data", "--cases", "2", "--spacing", "5"]).succeeded();
+    let again = program.run(&["prepare-data", "--cases", "8", "--spacing", "4"]).succeeded();
     assert!(again.stdout.contains("prepared already"), "{again:?}");
+    program.run(&["prepare-data", "--cases", "2", "--spacing", "4"]).refused(&[
+        "phantom was prepared with --cases 8, not with --cases 2",
+        "--force",
+        "--out DIR",
+    ]);
+    program.run(&["prepare-data", "--cases", "8", "--spacing", "4", "--seed", "2"]).refused(&["--seed 1337"]);
     assert_eq!(prepared(&program, "phantom").digest(), before);
     program.run(&["prepare-data", "--cases", "2", "--spacing", "5", "--force"]).succeeded();
     assert_eq!(prepared(&program, "phantom").manifest().cases.len(), 2);

@@ -1,6 +1,7 @@
 //! `tandem prepare-data`: makes the folder of prepared cases that experiments read.
 
 mod arguments;
+mod asked;
 mod custom;
 mod grids;
 pub(crate) mod la;
@@ -14,6 +15,7 @@ use crate::progress::Progress;
 use anyhow::{Context, Result, bail};
 pub(crate) use arguments::Arguments;
 use arguments::{DEFAULT_SEED, Dataset};
+use asked::{Asked, Compared};
 use pancreas::Recipe;
 use pancreas::phantoms::PancreasPhantoms;
 use phantoms::Phantoms;
@@ -28,9 +30,7 @@ pub(crate) fn run(arguments: &Arguments, home: &Home) -> Result<ExitCode> {
     arguments.check()?;
     let folder = arguments.out.clone().unwrap_or_else(|| home.prepared()).join(arguments.folder_name()?);
     if folder.exists() && !arguments.force {
-        let set = PreparedSet::open(&folder).context("to prepare it again, add --force")?;
-        say(format!("{} is prepared already; --force prepares it again", summary(&folder, &set)));
-        return Ok(ExitCode::SUCCESS);
+        return leave(arguments, &folder);
     }
     let stop = interrupt::watch()?;
     match prepare(arguments, home, &folder, stop)? {
@@ -40,6 +40,44 @@ pub(crate) fn run(arguments: &Arguments, home: &Home) -> Result<ExitCode> {
         }
         None => Ok(interrupt::exit_code()),
     }
+}
+
+/// Leaves the folder of an earlier preparation as it is, where that was of the same scans with the same options.
+///
+/// # Errors
+/// Where it was not: who has mended a label map must not go on with the old one.
+fn leave(arguments: &Arguments, folder: &Path) -> Result<ExitCode> {
+    let set = PreparedSet::open(folder).context("to prepare it again, add --force")?;
+    let stop = interrupt::watch()?;
+    match asked(arguments)?.compared(folder, &set, stop)? {
+        Compared::Same => {
+            say(format!("{} is prepared already; --force prepares it again", summary(folder, &set)));
+            Ok(ExitCode::SUCCESS)
+        }
+        Compared::Differs(how) => bail!(
+            "{} {how}; --force prepares it anew, and {} another one beside it",
+            folder.display(),
+            if arguments.dataset == Dataset::Custom { "--name NAME" } else { "--out DIR" }
+        ),
+        Compared::Stopped => Ok(interrupt::exit_code()),
+    }
+}
+
+/// What the command line asks for, without reading a scan.
+fn asked(arguments: &Arguments) -> Result<Asked> {
+    let Arguments { seed, cases, .. } = *arguments;
+    Ok(match arguments.dataset {
+        Dataset::Phantom => {
+            Asked { options: Phantoms::new(seed, cases, arguments.isotropic()?).options(), scans: None }
+        }
+        Dataset::La => la::asked(arguments)?,
+        Dataset::Pancreas => pancreas::asked(arguments)?,
+        Dataset::PancreasPhantom => Asked {
+            options: PancreasPhantoms::new(seed, cases, arguments.isotropic()?).options(),
+            scans: None,
+        },
+        Dataset::Custom => custom::asked(arguments)?,
+    })
 }
 
 /// Whether a dataset is made where it is not prepared.

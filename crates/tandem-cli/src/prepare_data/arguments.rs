@@ -64,7 +64,7 @@ pub(crate) struct Arguments {
     /// LA, custom: resamples label maps that do not lie on the grid of their image onto it; without it, they are refused.
     #[arg(long)]
     pub(super) resample_labels: bool,
-    /// Prepares again what is prepared already.
+    /// Prepares again what is prepared already. Without it, what is prepared stays, and other scans or options are refused.
     #[arg(long)]
     pub(super) force: bool,
 }

@@ -4,6 +4,7 @@ mod definition;
 mod fingerprint;
 mod plan;
 
+use super::asked::{Asked, Options, Scans, millimetres};
 use super::{Arguments, Scan, grids, sources, write_scans};
 use crate::home::Home;
 use crate::intensities;
@@ -41,6 +42,7 @@ pub(crate) enum CropTo {
 struct Custom {
     name: String,
     folder: ScanFolder,
+    options: Options,
     fingerprint: Fingerprint,
     plan: Plan,
     /// How the axes of all prepared scans run.
@@ -77,8 +79,33 @@ pub(super) fn prepare(
     aside: &Path,
     stop: &AtomicBool,
 ) -> Result<Option<PreparedSet>> {
-    let folder = ScanFolder::open(arguments.source()?)?;
+    let folder = open(arguments)?;
+    let options = options(arguments, &folder)?;
     say(format!("{}: {}, {} scans", folder.path().display(), folder.layout(), folder.scans().len()));
+    let Some(survey) = Survey::of(&folder, stop)? else { return Ok(None) };
+    refuse_errors(&survey, &folder, arguments.resample_labels)?;
+    let fingerprint = Fingerprint::of(&folder, &survey);
+    let plan = Plan::propose(&fingerprint, &survey, &wishes(arguments)?, host::available_memory())?;
+    plan.lines().iter().for_each(say);
+    let resample_labels = arguments.resample_labels;
+    let orientation = usual_orientation(&survey.scans).context("there is no scan")?;
+    let name = name(arguments)?;
+    let custom = Custom { name, folder, options, fingerprint, plan, orientation, resample_labels };
+    let Some(set) = custom.write(aside, stop)? else { return Ok(None) };
+    custom.write_definition(&home.experiments())?;
+    Ok(Some(set))
+}
+
+/// The scans of `--source`, and what is to be done to them.
+pub(super) fn asked(arguments: &Arguments) -> Result<Asked> {
+    let folder = open(arguments)?;
+    let (options, listed) = (options(arguments, &folder)?, kept(&folder));
+    Ok(Asked { options, scans: Some(Scans { folder, listed }) })
+}
+
+/// Looks at the folder of the scans; reads no scan yet.
+fn open(arguments: &Arguments) -> Result<ScanFolder> {
+    let folder = ScanFolder::open(arguments.source()?)?;
     if folder.layout() == Layout::PancreasCt {
         bail!(
             "{} is {}, whose label maps do not say where they lie; prepare it with prepare-data pancreas",
@@ -87,17 +114,33 @@ pub(super) fn prepare(
         );
     }
     super::refuse_faults(folder.path(), folder.faults())?;
-    let Some(survey) = Survey::of(&folder, stop)? else { return Ok(None) };
-    refuse_errors(&survey, &folder, arguments.resample_labels)?;
-    let fingerprint = Fingerprint::of(&folder, &survey);
-    let plan = Plan::propose(&fingerprint, &survey, &wishes(arguments)?, host::available_memory())?;
-    plan.lines().iter().for_each(say);
-    let resample_labels = arguments.resample_labels;
-    let orientation = usual_orientation(&survey.scans).context("there is no scan")?;
-    let custom = Custom { name: name(arguments)?, folder, fingerprint, plan, orientation, resample_labels };
-    let Some(set) = custom.write(aside, stop)? else { return Ok(None) };
-    custom.write_definition(&home.experiments())?;
-    Ok(Some(set))
+    Ok(folder)
+}
+
+/// What decides how the scans are prepared, with the names in `dataset.json`, which no scan's file shows.
+fn options(arguments: &Arguments, folder: &ScanFolder) -> Result<Options> {
+    let Wishes { spacing, normalisation, crop } = wishes(arguments)?;
+    let window = match normalisation {
+        Some(Normalisation::Window { low, high }) => Some(format!("{low} {high}")),
+        _ => None,
+    };
+    let classes: Vec<String> =
+        folder.labels().iter().map(|(value, name)| format!("{value} {name}")).collect();
+    let named = |names: &[String]| (!names.is_empty()).then(|| names.join(", "));
+    Ok(Options::default()
+        .with("--crop", crop.to_possible_value().map(|value| value.get_name().to_owned()))
+        .with("--resample-labels", arguments.resample_labels.then(String::new))
+        .with("--spacing", spacing.map(millimetres))
+        .with("--window", window)
+        .with("--zscore", arguments.zscore.then(String::new))
+        .with("the channels", named(folder.channels()))
+        .with("the labels", named(&classes)))
+}
+
+/// The scans that can be learnt from or scored.
+fn kept(folder: &ScanFolder) -> Vec<(String, Split)> {
+    let kept = folder.scans().iter().filter(|scan| scan.split == Split::Train || scan.label.is_some());
+    kept.map(|scan| (scan.id.clone(), scan.split)).collect()
 }
 
 fn wishes(arguments: &Arguments) -> Result<Wishes> {
@@ -139,19 +182,18 @@ fn refuse_errors(survey: &Survey, folder: &ScanFolder, resample_labels: bool) ->
 }
 
 impl Custom {
-    /// Writes every scan that can be learnt from or scored, with the fingerprint and the plan beside them.
+    /// Writes every scan that can be learnt from or scored, with options, fingerprint and plan beside them.
     fn write(&self, aside: &Path, stop: &AtomicBool) -> Result<Option<PreparedSet>> {
         let writer = Writer::create(aside, &self.name, self.description())?
             .with_channels(self.fingerprint.channel_names())?
             .with_classes(self.fingerprint.class_names())?
             .with_normalisation(self.plan.normalisation.clone());
+        self.options.write(&writer)?;
         writer.add_file("fingerprint.json", &json(&self.fingerprint)?)?;
         writer.add_file("plan.json", &json(&self.plan)?)?;
-        let scans = self.folder.scans();
-        let kept = scans.iter().filter(|scan| scan.split == Split::Train || scan.label.is_some());
-        let kept: Vec<(String, Split)> = kept.map(|scan| (scan.id.clone(), scan.split)).collect();
-        if kept.len() < scans.len() {
-            let left = scans.len() - kept.len();
+        let kept = kept(&self.folder);
+        let left = self.folder.scans().len() - kept.len();
+        if left > 0 {
             say(format!("{left} test scans without a label map are left out: they cannot be scored"));
         }
         write_scans(writer, &kept, |id| self.read(id), stop)
@@ -205,16 +247,20 @@ impl Custom {
         )
     }
 
-    /// Writes the experiment to edit. One that is there already is somebody's work.
+    /// Writes the experiment to edit. One that is there already is somebody's work; what it has otherwise than the new plan is
+    /// told, since it may be of other scans.
     fn write_definition(&self, experiments: &Path) -> Result<()> {
         let path: PathBuf = experiments.join(format!("{}.toml", self.name));
+        let text = definition::toml(&self.name, &self.plan, &self.fingerprint);
         if path.exists() {
+            let there =
+                std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
             say(format!("{} is there already and stays; the new plan is in plan.json", path.display()));
+            definition::differences(&there, &text).iter().for_each(|line| say(format!("  {line}")));
             return Ok(());
         }
         std::fs::create_dir_all(experiments)
             .with_context(|| format!("cannot make {}", experiments.display()))?;
-        let text = definition::toml(&self.name, &self.plan, &self.fingerprint);
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         say(format!(
             "{}: the experiment, to be edited; it runs with: experiment {}",

@@ -1,5 +1,6 @@
 //! The left atrium scans of the 2018 Atrial Segmentation Challenge, in the three layouts that they are found in.
 
+use super::asked::{Asked, Options, Scans};
 use super::{Arguments, Scan, first, grids, sources, write_scans};
 use crate::intensities;
 use crate::output::say;
@@ -27,8 +28,17 @@ pub(super) fn prepare(
         say(format!("{} scans of {} are in no list and are left out", scans.unlisted(), source.display()));
     }
     let writer = Writer::create(folder, "la", scans.description(arguments.seed))?.with_classes(CLASSES)?;
+    scans.options(arguments).write(&writer)?;
     let read = |id: &str| scans.read(id, arguments.seed, arguments.resample_labels);
     write_scans(writer, first(&scans.splits(), arguments.cases), read, stop)
+}
+
+/// The scans of `--source`, and what is to be done to them.
+pub(super) fn asked(arguments: &Arguments) -> Result<Asked> {
+    let scans = LeftAtria::open(arguments.source()?)?;
+    let options = scans.options(arguments);
+    let listed = first(&scans.splits(), arguments.cases).to_vec();
+    Ok(Asked { options, scans: Some(Scans { folder: scans.folder, listed }) })
 }
 
 /// A folder of left atrium scans.
@@ -61,6 +71,14 @@ impl LeftAtria {
     /// How many scans of the folder no list names.
     fn unlisted(&self) -> usize {
         self.folder.unlisted().len()
+    }
+
+    /// What decides how the scans are prepared. `--seed` does for the crops of one layout only.
+    fn options(&self, arguments: &Arguments) -> Options {
+        let crops = self.folder.layout() == Layout::LaChallenge;
+        Options::default()
+            .with("--seed", crops.then(|| arguments.seed.to_string()))
+            .with("--resample-labels", arguments.resample_labels.then(String::new))
     }
 
     /// Where the scans come from and what is done to them.
