@@ -85,6 +85,7 @@ fn a_plain_folder_goes_from_check_data_to_a_finished_run() {
         "plan: 3 labelled scans, 2 unlabelled, 1 to validate",
         "z-scored (not CT)",
         "data/experiments/hearts.toml",
+        "it runs with: experiment hearts",
     ] {
         assert!(ended.stdout.contains(part), "no {part:?} in {}", ended.stdout);
     }
@@ -337,6 +338,22 @@ fn an_experiment_that_stays_is_compared_with_the_new_plan() {
     let other = program.run(&[&custom[..], &["--force", "--spacing", "4", "4", "5"]].concat()).succeeded();
     let told = "data.spacing_mm is [3.0, 3.5, 5.0] there, and [4.0, 4.0, 5.0] in the new plan";
     assert!(other.stdout.contains(told), "{other:?}");
+}
+
+#[test]
+fn a_dataset_that_experiments_do_not_find_is_told_with_the_command_that_prepares_it() {
+    let program = Program::new();
+    pairs(&program);
+    let custom = ["prepare-data", "custom", "--source", "hearts", "--name", "mine"];
+    let elsewhere = program.run(&[&custom[..], &["--out", "elsewhere"]].concat()).succeeded().stdout;
+    assert!(elsewhere.contains("data/prepared; move elsewhere/mine there"), "{elsewhere}");
+    assert!(!elsewhere.contains("it runs with"), "{elsewhere}");
+    program.run(&["experiment", "mine", "--profile", "quick"]).refused(&[
+        "data/prepared holds none of mine; prepare one: prepare-data custom --source DIR --name mine",
+    ]);
+    let own = program.path("data/prepared").display().to_string();
+    let there = program.run(&[&custom[..], &["--out", &own]].concat()).succeeded().stdout;
+    assert!(there.contains("it runs with: experiment mine") && !there.contains("move"), "{there}");
 }
 
 #[test]

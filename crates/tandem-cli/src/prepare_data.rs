@@ -85,6 +85,18 @@ pub(crate) fn is_made(name: &str) -> bool {
     [Dataset::Phantom, Dataset::PancreasPhantom].iter().any(|dataset| dataset.name() == name)
 }
 
+/// The command that prepares the dataset `name`, for people to complete.
+pub(crate) fn command(name: &str) -> String {
+    let benchmark = [Dataset::La, Dataset::Pancreas].iter().any(|dataset| dataset.name() == name);
+    match name.strip_suffix("-coranet") {
+        Some("pancreas") => "prepare-data pancreas --recipe coranet --source DIR".to_owned(),
+        Some("pancreas-phantom") => "prepare-data pancreas-phantom --recipe coranet".to_owned(),
+        _ if is_made(name) => format!("prepare-data {name}"),
+        _ if benchmark => format!("prepare-data {name} --source DIR"),
+        _ => format!("prepare-data custom --source DIR --name {name}"),
+    }
+}
+
 /// Makes the phantoms `name` of an experiment that finds nothing prepared; `None` after Ctrl-C.
 pub(crate) fn phantoms(name: &str, home: &Home, stop: &AtomicBool) -> Result<Option<PreparedSet>> {
     let folder = home.prepared().join(name);
@@ -204,4 +216,23 @@ fn summary(folder: &Path, set: &PreparedSet) -> String {
         cases.len() - test,
         &set.digest()[..12]
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_prepares_a_dataset_is_one_that_is_taken() {
+        for (name, expected) in [
+            ("la", "prepare-data la --source DIR"),
+            ("pancreas-coranet", "prepare-data pancreas --recipe coranet --source DIR"),
+            ("pancreas-phantom-coranet", "prepare-data pancreas-phantom --recipe coranet"),
+            ("phantom", "prepare-data phantom"),
+            ("hearts", "prepare-data custom --source DIR --name hearts"),
+            ("mine-coranet", "prepare-data custom --source DIR --name mine-coranet"),
+        ] {
+            assert_eq!(command(name), expected);
+        }
+    }
 }

@@ -93,6 +93,15 @@ pub(super) fn prepare(
     let custom = Custom { name, folder, options, fingerprint, plan, orientation, resample_labels };
     let Some(set) = custom.write(aside, stop)? else { return Ok(None) };
     custom.write_definition(&home.experiments())?;
+    if let Some(out) = arguments.out.as_deref().filter(|out| !is_same(out, &home.prepared())) {
+        say(format!(
+            "experiments look in {}; move {} there, or prepare it without --out",
+            home.prepared().display(),
+            out.join(&custom.name).display()
+        ));
+    } else {
+        say(format!("it runs with: experiment {}", custom.name));
+    }
     Ok(Some(set))
 }
 
@@ -141,6 +150,11 @@ fn options(arguments: &Arguments, folder: &ScanFolder) -> Result<Options> {
 fn kept(folder: &ScanFolder) -> Vec<(String, Split)> {
     let kept = folder.scans().iter().filter(|scan| scan.split == Split::Train || scan.label.is_some());
     kept.map(|scan| (scan.id.clone(), scan.split)).collect()
+}
+
+/// Whether two paths are one folder.
+fn is_same(a: &Path, b: &Path) -> bool {
+    a == b || a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b)
 }
 
 fn wishes(arguments: &Arguments) -> Result<Wishes> {
@@ -262,11 +276,7 @@ impl Custom {
         std::fs::create_dir_all(experiments)
             .with_context(|| format!("cannot make {}", experiments.display()))?;
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        say(format!(
-            "{}: the experiment, to be edited; it runs with: experiment {}",
-            path.display(),
-            self.name
-        ));
+        say(format!("{}: the experiment, to be edited", path.display()));
         Ok(())
     }
 }
