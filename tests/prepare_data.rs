@@ -4,7 +4,7 @@ use crate::program::Program;
 use crate::scans;
 use ndarray::{Array3, Axis, concatenate};
 use tandem_volume::prepared::{PreparedSet, Split};
-use tandem_volume::{Volume, write_label};
+use tandem_volume::{Volume, write_image, write_label};
 
 fn prepared(program: &Program, name: &str) -> PreparedSet {
     PreparedSet::open(program.path(&format!("data/prepared/{name}"))).expect("a prepared set")
@@ -74,6 +74,38 @@ fn pairs_keep_their_lists_their_grid_and_their_missing_labels() {
 }
 
 #[test]
+fn left_atria_are_checked_as_any_scans_are() {
+    let program = Program::new();
+    let source = program.path("scans");
+    for id in ["a", "b", "c"] {
+        scans::write_pair(&source, id, id == "a");
+    }
+    let prepare =
+        |more: &[&str]| program.run(&[&["prepare-data", "la", "--source", "scans"][..], more].concat());
+    let image = |id: &str| source.join(format!("images/{id}.nii.gz"));
+    std::fs::copy(image("a"), image("twin")).unwrap();
+    prepare(&[]).refused(&["1 errors in scans", "twin has the same voxels as a", "check-data"]);
+    std::fs::remove_file(image("twin")).unwrap();
+
+    let (mut array, grid) = scans::image(scans::oblique()).into_parts();
+    array[[1, 2, 3]] = f32::NAN;
+    write_image(image("c"), &Volume::new(array, grid)).unwrap();
+    prepare(&[]).refused(&["images/c.nii.gz", "1 voxels are not finite, the first (1, 2, 3) (NaN)"]);
+    // Of the first scans alone, the last one is not looked at.
+    prepare(&["--cases", "2"]).succeeded();
+    assert_eq!(prepared(&program, "la").manifest().cases.len(), 2);
+    std::fs::remove_file(image("c")).unwrap();
+
+    let label = |id: &str| source.join(format!("labels/{id}.nii.gz"));
+    std::fs::copy(label("a"), label("lonely")).unwrap();
+    prepare(&["--force"]).refused(&["labels/lonely.nii.gz is a label map without an image"]);
+    std::fs::remove_file(label("lonely")).unwrap();
+    std::fs::remove_file(label("a")).unwrap();
+    prepare(&["--force"]).refused(&["no scan for training has a label map"]);
+    assert_eq!(prepared(&program, "la").manifest().cases.len(), 2, "what was there is gone");
+}
+
+#[test]
 fn the_benchmarks_files_agree_with_the_pairs_made_from_them() {
     let Some(shared) = tandem_reference::reference("la-h5") else { return };
     let program = Program::new();
@@ -110,13 +142,18 @@ fn label_maps_on_another_grid_are_resampled_on_request_only() {
     write_label(source.join("labels/b.nii.gz"), &turned).unwrap();
 
     let arguments = ["prepare-data", "la", "--source", "scans"];
-    program.run(&arguments).refused(&["scan b", "[20, 20, 12]", "[20, 18, 12]", "--resample-labels"]);
+    program.run(&arguments).refused(&[
+        "labels/b.nii.gz",
+        "[20, 20, 12]",
+        "[20, 18, 12]",
+        "--resample-labels",
+    ]);
     let moved = Volume::new(
         scans::label(scans::oblique()).into_parts().0,
         grid.starting_at([0.1, 0.0, 0.0]).unwrap(),
     );
     write_label(source.join("labels/a.nii.gz"), &moved).unwrap();
-    program.run(&arguments).refused(&["scan a", "0.300 mm apart", "--resample-labels"]);
+    program.run(&arguments).refused(&["2 errors", "labels/a.nii.gz", "0.300 mm", "--resample-labels"]);
     scans::write_pair(&source, "a", true);
 
     program.run(&["prepare-data", "la", "--source", "scans", "--resample-labels"]).succeeded();

@@ -12,6 +12,7 @@ use crate::home::Home;
 use crate::interrupt;
 use crate::output::say;
 use crate::progress::Progress;
+use crate::survey::{Finding, Kind, Severity, Survey};
 use anyhow::{Context, Result, bail};
 pub(crate) use arguments::Arguments;
 use arguments::{DEFAULT_SEED, Dataset};
@@ -178,12 +179,31 @@ fn sources(folder: &ScanFolder, scan: &ScanFiles) -> Result<Vec<Source>> {
     files.into_iter().map(source).collect()
 }
 
-/// The first fault that keeps a folder from being prepared. Label maps without an image are not looked at.
+/// The first fault that keeps a folder from being prepared. Label maps without an image are left to the survey.
 fn refuse_faults(folder: &Path, faults: &[Fault]) -> Result<()> {
     match faults.iter().find(|fault| !matches!(fault, Fault::LabelWithoutImage { .. })) {
         Some(fault) => bail!("{}: {fault}", folder.display()),
         None => Ok(()),
     }
+}
+
+/// Errors that `check-data` would tell: none of them must reach a run, but for those that are `passed`.
+fn refuse_errors(survey: &Survey, folder: &ScanFolder, passed: &[Kind]) -> Result<()> {
+    let refused = |finding: &&Finding| finding.severity == Severity::Error && !passed.contains(&finding.kind);
+    let errors: Vec<&Finding> = survey.findings.iter().filter(refused).collect();
+    if let [first, ..] = errors.as_slice() {
+        let (count, shown) = (errors.len(), folder.path().display());
+        let or = if first.kind == Kind::Grid { ", or add --resample-labels" } else { "" };
+        bail!(
+            "{count} errors in {shown}, the first: {}; see them all with check-data, then mend or remove these scans{or}",
+            first.message
+        );
+    }
+    let (_, warnings) = survey.counts();
+    if warnings > 0 {
+        say(format!("{warnings} warnings; see them with check-data {}", folder.path().display()));
+    }
+    Ok(())
 }
 
 /// Puts the folder `new` where `old` is. At every moment one of the two is whole.

@@ -158,6 +158,13 @@ impl ScanFolder {
         &self.unlisted
     }
 
+    /// The folder with its first `count` scans alone; the others count as if no list named them.
+    pub fn first(mut self, count: usize) -> Self {
+        let others = self.scans.split_off(count.min(self.scans.len()));
+        self.unlisted.extend(others);
+        self
+    }
+
     /// What `dataset.json` calls the channels, such as `CT`; empty where nothing names them.
     pub fn channels(&self) -> &[String] {
         &self.channels

@@ -9,7 +9,7 @@ use super::{Arguments, Scan, grids, sources, write_scans};
 use crate::home::Home;
 use crate::intensities;
 use crate::output::say;
-use crate::survey::{Finding, Kind, Severity, Survey, usual_orientation};
+use crate::survey::{Survey, usual_orientation};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use fingerprint::Fingerprint;
@@ -83,7 +83,7 @@ pub(super) fn prepare(
     let options = options(arguments, &folder)?;
     say(format!("{}: {}, {} scans", folder.path().display(), folder.layout(), folder.scans().len()));
     let Some(survey) = Survey::of(&folder, stop)? else { return Ok(None) };
-    refuse_errors(&survey, &folder, arguments.resample_labels)?;
+    super::refuse_errors(&survey, &folder, &arguments.passed())?;
     let fingerprint = Fingerprint::of(&folder, &survey);
     let plan = Plan::propose(&fingerprint, &survey, &wishes(arguments)?, host::available_memory())?;
     plan.lines().iter().for_each(say);
@@ -173,26 +173,6 @@ fn wishes(arguments: &Arguments) -> Result<Wishes> {
         None => arguments.zscore.then_some(Normalisation::ZScore),
     };
     Ok(Wishes { spacing, normalisation, crop: arguments.crop.unwrap_or_default() })
-}
-
-/// Errors that `check-data` would tell: none of them must reach a run. Label maps that are to be resampled may lie elsewhere.
-fn refuse_errors(survey: &Survey, folder: &ScanFolder, resample_labels: bool) -> Result<()> {
-    let refused = |finding: &&Finding| {
-        finding.severity == Severity::Error && !(resample_labels && finding.kind == Kind::Grid)
-    };
-    let errors: Vec<&Finding> = survey.findings.iter().filter(refused).collect();
-    if let [first, ..] = errors.as_slice() {
-        let (count, shown) = (errors.len(), folder.path().display());
-        bail!(
-            "{count} errors in {shown}, the first: {}; see them all with check-data, then mend or remove these scans",
-            first.message
-        );
-    }
-    let (_, warnings) = survey.counts();
-    if warnings > 0 {
-        say(format!("{warnings} warnings; see them with check-data {}", folder.path().display()));
-    }
-    Ok(())
 }
 
 impl Custom {

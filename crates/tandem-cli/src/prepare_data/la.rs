@@ -4,6 +4,7 @@ use super::asked::{Asked, Options, Scans};
 use super::{Arguments, Scan, first, grids, sources, write_scans};
 use crate::intensities;
 use crate::output::say;
+use crate::survey::{Kind, Survey};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -16,21 +17,28 @@ use tandem_volume::prepared::{PreparedSet, Split, Writer};
 /// The classes of the scans and of the phantoms.
 pub(super) const CLASSES: [&str; 2] = ["background", "left atrium"];
 
-/// Prepares the scans of `--source` in `folder`; `None` after Ctrl-C.
+/// Checks the scans of `--source` and prepares them in `folder`; `None` after Ctrl-C.
 pub(super) fn prepare(
     arguments: &Arguments,
     folder: &Path,
     stop: &AtomicBool,
 ) -> Result<Option<PreparedSet>> {
     let source = arguments.source()?;
-    let scans = LeftAtria::open(source)?;
+    let mut scans = LeftAtria::open(source)?;
     if scans.unlisted() > 0 {
         say(format!("{} scans of {} are in no list and are left out", scans.unlisted(), source.display()));
     }
+    if let Some(cases) = arguments.cases {
+        scans.folder = scans.folder.first(cases as usize);
+    }
+    let Some(survey) = Survey::of(&scans.folder, stop)? else { return Ok(None) };
+    // An atrium is 1 or 255 in either layout of its own: what is neither is refused where the scan is read.
+    let passed = [arguments.passed(), vec![Kind::UnknownLabel]].concat();
+    super::refuse_errors(&survey, &scans.folder, &passed)?;
     let writer = Writer::create(folder, "la", scans.description(arguments.seed))?.with_classes(CLASSES)?;
     scans.options(arguments).write(&writer)?;
     let read = |id: &str| scans.read(id, arguments.seed, arguments.resample_labels);
-    write_scans(writer, first(&scans.splits(), arguments.cases), read, stop)
+    write_scans(writer, &scans.splits(), read, stop)
 }
 
 /// The scans of `--source`, and what is to be done to them.

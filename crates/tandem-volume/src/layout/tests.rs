@@ -256,6 +256,8 @@ fn lists_give_order_and_division() {
     assert_eq!(shown(&found), ["c images/c.nii - Train", "a images/a.nii - Train", "b images/b.nii - Test"]);
     let found = listed(&[("train.list", "c\n")]).unwrap();
     assert!(found.unlisted().iter().map(|scan| scan.id.as_str()).eq(["a", "b"]));
+    let first = listed(&[]).unwrap().first(2);
+    assert!(shown(&first).len() == 2 && first.unlisted()[0].id == "c" && first.scan("c").is_some());
     assert!(["a", "c"].iter().all(|id| found.scan(id).is_some()) && found.scan("x").is_none());
     let found = listed(&[]).unwrap();
     assert_eq!(found.scans().iter().map(|scan| scan.id.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
