@@ -173,6 +173,26 @@ fn an_nnunet_folder_goes_from_check_data_to_a_finished_run() {
     assert_eq!(label("raw/liver_4.nii.gz"), label("prepared/liver_4.nii.gz"));
 }
 
+#[test]
+fn regions_are_told_to_be_disjoint_classes() {
+    let program = Program::new();
+    nnunet(&program);
+    let custom = ["prepare-data", "custom", "--source", "Dataset007_Liver", "--name"];
+    let said = program.run(&[&custom[..], &["plain"]].concat()).succeeded().stdout;
+    assert!(!said.contains("regions"), "{said}");
+    let json = r#"{ "channel_names": { "0": "CT" }, "labels": { "background": 0, "whole": [1, 2], "core": [2] },
+        "numTraining": 4, "file_ending": ".nii.gz" }"#;
+    std::fs::write(program.path("Dataset007_Liver/dataset.json"), json).unwrap();
+    let said = program.run(&[&custom[..], &["regions"]].concat()).succeeded().stdout;
+    for part in ["warning: dataset.json names regions", "0 is background, 1 is whole, 2 is core + whole"] {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+    // The same files with other names are not what was prepared.
+    program
+        .run(&[&custom[..], &["plain"]].concat())
+        .refused(&["with the labels 0 background, 1 liver, 2 tumour, not with"]);
+}
+
 /// The Decathlon's layout, each image one file of all channels: those that are prepared as `name`.
 fn decathlon(program: &Program, name: &str) {
     let folder = program.path("Task09_Heads");

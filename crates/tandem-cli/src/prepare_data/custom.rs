@@ -82,6 +82,7 @@ pub(super) fn prepare(
     let folder = open(arguments)?;
     let options = options(arguments, &folder)?;
     say(format!("{}: {}, {} scans", folder.path().display(), folder.layout(), folder.scans().len()));
+    regions(&folder).into_iter().for_each(say);
     let Some(survey) = Survey::of(&folder, stop)? else { return Ok(None) };
     super::refuse_errors(&survey, &folder, &arguments.passed())?;
     let fingerprint = Fingerprint::of(&folder, &survey);
@@ -124,6 +125,19 @@ fn open(arguments: &Arguments) -> Result<ScanFolder> {
     }
     super::refuse_faults(folder.path(), folder.faults())?;
     Ok(folder)
+}
+
+/// A warning where `dataset.json` names regions: scores of its disjoint labels are not those that nnU-Net reports.
+fn regions(folder: &ScanFolder) -> Option<String> {
+    let class = |(value, name): (&u8, &String)| format!("{value} is {name}");
+    let classes: Vec<String> = folder.labels().iter().map(class).collect();
+    folder.has_regions().then(|| {
+        format!(
+            "warning: dataset.json names regions that overlap, but the classes here are its disjoint labels, and Dice is of these: \
+             {}",
+            classes.join(", ")
+        )
+    })
 }
 
 /// What decides how the scans are prepared, with the names in `dataset.json`, which no scan's file shows.
