@@ -384,6 +384,7 @@ fn what_cannot_be_learnt_from_is_refused_before_anything_is_written() {
         |more: &[&str]| program.run(&[&["prepare-data", "custom", "--source", "hearts"][..], more].concat());
     custom(&["--window", "5", "5"]).refused(&["--window", "a lower and a higher"]);
     custom(&["--spacing", "1", "2"]).refused(&["--spacing", "three"]);
+    custom(&["--spacing", "200"]).refused(&["--spacing", "0 x 0 x 0 voxels", "3 x 3.5 x 5 mm"]);
     custom(&["--name", "la"]).refused(&["la is the name of a benchmark", "--name"]);
     custom(&["--name", "a/b"]).refused(&["cannot name a dataset"]);
     program.run(&["prepare-data", "phantom", "--zscore"]).refused(&["--zscore is for prepare-data custom"]);
