@@ -43,6 +43,14 @@ fn what_is_prepared_stays_until_it_is_forced() {
         "--out DIR",
     ]);
     program.run(&["prepare-data", "--cases", "8", "--spacing", "4", "--seed", "2"]).refused(&["--seed 1337"]);
+    // Earlier versions kept no options; how many phantoms there are shows all the same.
+    std::fs::remove_file(program.path("data/prepared/phantom/options.json")).unwrap();
+    program.run(&["prepare-data", "--cases", "2"]).refused(&["with --cases 8, not with --cases 2"]);
+    let again = program.run(&["prepare-data", "--cases", "8"]).succeeded();
+    assert!(
+        again.stdout.contains("kept no options") && again.stdout.contains("prepared already"),
+        "{again:?}"
+    );
     assert_eq!(prepared(&program, "phantom").digest(), before);
     program.run(&["prepare-data", "--cases", "2", "--spacing", "5", "--force"]).succeeded();
     assert_eq!(prepared(&program, "phantom").manifest().cases.len(), 2);

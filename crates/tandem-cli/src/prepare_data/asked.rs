@@ -1,6 +1,7 @@
 //! Whether a folder that is prepared already is what is asked for now.
 
 use super::sources;
+use crate::output::say;
 use crate::progress::Progress;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,15 @@ impl Options {
         serde_json::from_str(&text).map(Some).with_context(damaged)
     }
 
+    /// These options but for what a set that kept none shows: how many phantoms there are.
+    fn as_in(&self, set: &PreparedSet) -> Self {
+        let mut options = self.clone();
+        if let Some(cases) = options.0.get_mut("--cases") {
+            *cases = set.manifest().cases.len().to_string();
+        }
+        options
+    }
+
     /// The first option that is another one than `earlier`.
     fn difference(&self, earlier: &Self) -> Option<String> {
         let names: BTreeSet<&String> = self.0.keys().chain(earlier.0.keys()).collect();
@@ -99,15 +109,15 @@ pub(super) fn millimetres([i, j, k]: [f64; 3]) -> String {
 impl Asked {
     /// Compares with what lies in `folder`: the options, the lists, and the digest of every file that a scan is made from.
     pub(super) fn compared(&self, folder: &Path, set: &PreparedSet, stop: &AtomicBool) -> Result<Compared> {
-        let earlier = Options::of(folder)?;
-        if let Some(difference) = earlier.as_ref().and_then(|earlier| self.options.difference(earlier)) {
-            return Ok(Compared::Differs(difference));
-        }
-        if earlier.is_none() {
-            crate::output::say(format!(
-                "{} was prepared by a version that kept no options, so they are not compared",
+        let earlier = Options::of(folder)?.unwrap_or_else(|| {
+            say(format!(
+                "{} was prepared by a version that kept no options; only what shows in its scans is compared",
                 folder.display()
             ));
+            self.options.as_in(set)
+        });
+        if let Some(difference) = self.options.difference(&earlier) {
+            return Ok(Compared::Differs(difference));
         }
         self.scans.as_ref().map_or(Ok(Compared::Same), |scans| scans.compared(&set.manifest().cases, stop))
     }
