@@ -85,6 +85,7 @@ fn a_plain_folder_goes_from_check_data_to_a_finished_run() {
         "plan: 3 labelled scans, 2 unlabelled, 1 to validate",
         "z-scored (not CT)",
         "data/experiments/hearts.toml",
+        "it runs with: experiment hearts",
     ] {
         assert!(ended.stdout.contains(part), "no {part:?} in {}", ended.stdout);
     }
@@ -205,6 +206,26 @@ fn an_nnunet_folder_goes_from_check_data_to_a_finished_run() {
     assert_eq!(of_raw, scores("data/prepared/liver", "scores-prepared").1);
 }
 
+#[test]
+fn regions_are_told_to_be_disjoint_classes() {
+    let program = Program::new();
+    nnunet(&program);
+    let custom = ["prepare-data", "custom", "--source", "Dataset007_Liver", "--name"];
+    let said = program.run(&[&custom[..], &["plain"]].concat()).succeeded().stdout;
+    assert!(!said.contains("regions"), "{said}");
+    let json = r#"{ "channel_names": { "0": "CT" }, "labels": { "background": 0, "whole": [1, 2], "core": [2] },
+        "numTraining": 4, "file_ending": ".nii.gz" }"#;
+    std::fs::write(program.path("Dataset007_Liver/dataset.json"), json).unwrap();
+    let said = program.run(&[&custom[..], &["regions"]].concat()).succeeded().stdout;
+    for part in ["warning: dataset.json names regions", "0 is background, 1 is whole, 2 is core + whole"] {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+    // The same files with other names are not what was prepared.
+    program
+        .run(&[&custom[..], &["plain"]].concat())
+        .refused(&["with the labels 0 background, 1 liver, 2 tumour, not with"]);
+}
+
 /// The Decathlon's layout, each image one file of all channels: those that are prepared as `name`.
 fn decathlon(program: &Program, name: &str) {
     let folder = program.path("Task09_Heads");
@@ -313,6 +334,82 @@ fn what_is_asked_for_is_planned() {
 }
 
 #[test]
+fn other_scans_or_options_than_those_that_are_prepared_are_told() {
+    let program = Program::new();
+    pairs(&program);
+    let custom =
+        |more: &[&str]| program.run(&[&["prepare-data", "custom", "--name", "mine"][..], more].concat());
+    let hearts = ["--source", "hearts"];
+    custom(&hearts).succeeded();
+    let again = custom(&hearts).succeeded();
+    assert!(again.stdout.contains("mine: 6 scans, 4 with label maps") && again.stdout.contains("already"));
+    custom(&["--source", "nowhere"]).refused(&["no folder nowhere", "--source"]);
+    custom(&[]).refused(&["--source DIR"]);
+    let with = |more: &[&str]| custom(&[&hearts[..], more].concat());
+    with(&["--spacing", "3"]).refused(&["mine was prepared without --spacing 3;", "--force", "--name NAME"]);
+    with(&["--crop", "none"]).refused(&["with --crop foreground, not with --crop none"]);
+    with(&["--zscore"]).refused(&["without --zscore"]);
+
+    // A label map is mended, a scan is labelled, one comes and one goes: each alone.
+    let label = program.path("hearts/labels/b.nii.gz");
+    let whole = std::fs::read(&label).unwrap();
+    let (mut array, grid) = scans::label(scans::oblique()).into_parts();
+    array[[9, 8, 1]] = 1;
+    write_label(&label, &Volume::new(array, grid)).unwrap();
+    with(&[]).refused(&["another labels/b.nii.gz than hearts has now", "--force"]);
+    std::fs::write(&label, whole).unwrap();
+    with(&[]).succeeded();
+    let new = program.path("hearts/labels/e.nii.gz");
+    std::fs::copy(&label, &new).unwrap();
+    with(&[]).refused(&["without labels/e.nii.gz"]);
+    std::fs::remove_file(new).unwrap();
+    let new = program.path("hearts/images/g.nii.gz");
+    write_image(&new, &image(7)).unwrap();
+    with(&[]).refused(&["without scan g of hearts"]);
+    std::fs::rename(new, program.path("hearts/images/f.nii.gz")).unwrap();
+    with(&[]).refused(&["another images/f.nii.gz"]);
+    std::fs::remove_file(program.path("hearts/images/f.nii.gz")).unwrap();
+    with(&[]).refused(&["holds scan f, which is not asked for now"]);
+    std::fs::write(program.path("hearts/train.list"), "b\na\nc\nd\ne\n").unwrap();
+    with(&["--force", "--spacing", "3"]).succeeded();
+    std::fs::write(program.path("hearts/train.list"), "a\nb\nc\nd\ne\n").unwrap();
+    with(&["--spacing", "3"]).refused(&["has scan b where hearts lists a now"]);
+    std::fs::write(program.path("hearts/train.list"), "b\na\nc\nd\n").unwrap();
+    std::fs::write(program.path("hearts/test.list"), "e\n").unwrap();
+    std::fs::copy(&label, program.path("hearts/labels/e.nii.gz")).unwrap();
+    with(&["--spacing", "3"]).refused(&["has scan e for training, which hearts has for the test now"]);
+}
+
+#[test]
+fn an_experiment_that_stays_is_compared_with_the_new_plan() {
+    let program = Program::new();
+    pairs(&program);
+    let custom = ["prepare-data", "custom", "--source", "hearts"];
+    program.run(&custom).succeeded();
+    let same = program.run(&[&custom[..], &["--force"]].concat()).succeeded();
+    assert!(same.stdout.contains("stays") && !same.stdout.contains("in the new plan"), "{same:?}");
+    let other = program.run(&[&custom[..], &["--force", "--spacing", "4", "4", "5"]].concat()).succeeded();
+    let told = "data.spacing_mm is [3.0, 3.5, 5.0] there, and [4.0, 4.0, 5.0] in the new plan";
+    assert!(other.stdout.contains(told), "{other:?}");
+}
+
+#[test]
+fn a_dataset_that_experiments_do_not_find_is_told_with_the_command_that_prepares_it() {
+    let program = Program::new();
+    pairs(&program);
+    let custom = ["prepare-data", "custom", "--source", "hearts", "--name", "mine"];
+    let elsewhere = program.run(&[&custom[..], &["--out", "elsewhere"]].concat()).succeeded().stdout;
+    assert!(elsewhere.contains("data/prepared; move elsewhere/mine there"), "{elsewhere}");
+    assert!(!elsewhere.contains("it runs with"), "{elsewhere}");
+    program.run(&["experiment", "mine", "--profile", "quick"]).refused(&[
+        "data/prepared holds none of mine; prepare one: prepare-data custom --source DIR --name mine",
+    ]);
+    let own = program.path("data/prepared").display().to_string();
+    let there = program.run(&[&custom[..], &["--out", &own]].concat()).succeeded().stdout;
+    assert!(there.contains("it runs with: experiment mine") && !there.contains("move"), "{there}");
+}
+
+#[test]
 fn what_cannot_be_learnt_from_is_refused_before_anything_is_written() {
     let program = Program::new();
     pairs(&program);
@@ -320,6 +417,7 @@ fn what_cannot_be_learnt_from_is_refused_before_anything_is_written() {
         |more: &[&str]| program.run(&[&["prepare-data", "custom", "--source", "hearts"][..], more].concat());
     custom(&["--window", "5", "5"]).refused(&["--window", "a lower and a higher"]);
     custom(&["--spacing", "1", "2"]).refused(&["--spacing", "three"]);
+    custom(&["--spacing", "200"]).refused(&["--spacing", "0 x 0 x 0 voxels", "3 x 3.5 x 5 mm"]);
     custom(&["--name", "la"]).refused(&["la is the name of a benchmark", "--name"]);
     custom(&["--name", "a/b"]).refused(&["cannot name a dataset"]);
     program.run(&["prepare-data", "phantom", "--zscore"]).refused(&["--zscore is for prepare-data custom"]);

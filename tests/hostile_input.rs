@@ -41,12 +41,12 @@ fn a_label_map_on_another_grid_is_refused() {
         let label = scans::label(Geometry::isotropic(3.0).unwrap());
         write_label(source.join("labels/a.nii.gz"), &label).unwrap();
     };
-    check(shifted, &["scan a", "label map", "image", "mm apart", "--resample-labels"]);
+    check(shifted, &["labels/a.nii.gz", "mm from those of its image", "--resample-labels"]);
     let smaller = |source: &Path| {
         let label = Volume::new(Array3::<u8>::zeros((20, 18, 11)), scans::oblique());
         write_label(source.join("labels/a.nii.gz"), &label).unwrap();
     };
-    check(smaller, &["scan a", "[20, 18, 11]", "[20, 18, 12]"]);
+    check(smaller, &["labels/a.nii.gz", "[20, 18, 11]", "[20, 18, 12]"]);
 }
 
 #[test]

@@ -50,5 +50,7 @@ fn what_is_no_scan_is_refused() {
     std::fs::write(program.path("text.mha"), "not a scan").unwrap();
     program.run(&["inspect", "text.mha"]).refused(&["text.mha", "Field = value"]);
     program.run(&["inspect", "missing.nii"]).refused(&["missing.nii"]);
+    program.run(&["inspect", "missing"]).refused(&["missing: No such file", "check the path"]);
+    std::fs::write(program.path("scan.png"), "not a scan").unwrap();
     program.run(&["inspect", "scan.png"]).refused(&["scan.png", "convert the file"]);
 }

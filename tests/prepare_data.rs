@@ -4,7 +4,7 @@ use crate::program::Program;
 use crate::scans;
 use ndarray::{Array3, Axis, concatenate};
 use tandem_volume::prepared::{PreparedSet, Split};
-use tandem_volume::{Volume, write_label};
+use tandem_volume::{Volume, write_image, write_label};
 
 fn prepared(program: &Program, name: &str) -> PreparedSet {
     PreparedSet::open(program.path(&format!("data/prepared/{name}"))).expect("a prepared set")
@@ -35,8 +35,22 @@ fn the_last_fifth_of_the_phantoms_is_the_test_list() {
 fn what_is_prepared_stays_until_it_is_forced() {
     let program = Program::with_phantoms();
     let before = prepared(&program, "phantom").digest().to_owned();
-    let again = program.run(&["prepare-data", "--cases", "2", "--spacing", "5"]).succeeded();
+    let again = program.run(&["prepare-data", "--cases", "8", "--spacing", "4"]).succeeded();
     assert!(again.stdout.contains("prepared already"), "{again:?}");
+    program.run(&["prepare-data", "--cases", "2", "--spacing", "4"]).refused(&[
+        "phantom was prepared with --cases 8, not with --cases 2",
+        "--force",
+        "--out DIR",
+    ]);
+    program.run(&["prepare-data", "--cases", "8", "--spacing", "4", "--seed", "2"]).refused(&["--seed 1337"]);
+    // Earlier versions kept no options; how many phantoms there are shows all the same.
+    std::fs::remove_file(program.path("data/prepared/phantom/options.json")).unwrap();
+    program.run(&["prepare-data", "--cases", "2"]).refused(&["with --cases 8, not with --cases 2"]);
+    let again = program.run(&["prepare-data", "--cases", "8"]).succeeded();
+    assert!(
+        again.stdout.contains("kept no options") && again.stdout.contains("prepared already"),
+        "{again:?}"
+    );
     assert_eq!(prepared(&program, "phantom").digest(), before);
     program.run(&["prepare-data", "--cases", "2", "--spacing", "5", "--force"]).succeeded();
     assert_eq!(prepared(&program, "phantom").manifest().cases.len(), 2);
@@ -65,6 +79,38 @@ fn pairs_keep_their_lists_their_grid_and_their_missing_labels() {
     let case = set.case("c").unwrap();
     assert!(case.geometry().same_grid(&scans::oblique(), scans::SHAPE));
     assert_eq!(case.read_label().unwrap().unwrap().array(), scans::label(scans::oblique()).array());
+}
+
+#[test]
+fn left_atria_are_checked_as_any_scans_are() {
+    let program = Program::new();
+    let source = program.path("scans");
+    for id in ["a", "b", "c"] {
+        scans::write_pair(&source, id, id == "a");
+    }
+    let prepare =
+        |more: &[&str]| program.run(&[&["prepare-data", "la", "--source", "scans"][..], more].concat());
+    let image = |id: &str| source.join(format!("images/{id}.nii.gz"));
+    std::fs::copy(image("a"), image("twin")).unwrap();
+    prepare(&[]).refused(&["1 errors in scans", "twin has the same voxels as a", "check-data"]);
+    std::fs::remove_file(image("twin")).unwrap();
+
+    let (mut array, grid) = scans::image(scans::oblique()).into_parts();
+    array[[1, 2, 3]] = f32::NAN;
+    write_image(image("c"), &Volume::new(array, grid)).unwrap();
+    prepare(&[]).refused(&["images/c.nii.gz", "1 voxels are not finite, the first (1, 2, 3) (NaN)"]);
+    // Of the first scans alone, the last one is not looked at.
+    prepare(&["--cases", "2"]).succeeded();
+    assert_eq!(prepared(&program, "la").manifest().cases.len(), 2);
+    std::fs::remove_file(image("c")).unwrap();
+
+    let label = |id: &str| source.join(format!("labels/{id}.nii.gz"));
+    std::fs::copy(label("a"), label("lonely")).unwrap();
+    prepare(&["--force"]).refused(&["labels/lonely.nii.gz is a label map without an image"]);
+    std::fs::remove_file(label("lonely")).unwrap();
+    std::fs::remove_file(label("a")).unwrap();
+    prepare(&["--force"]).refused(&["no scan for training has a label map"]);
+    assert_eq!(prepared(&program, "la").manifest().cases.len(), 2, "what was there is gone");
 }
 
 #[test]
@@ -104,13 +150,18 @@ fn label_maps_on_another_grid_are_resampled_on_request_only() {
     write_label(source.join("labels/b.nii.gz"), &turned).unwrap();
 
     let arguments = ["prepare-data", "la", "--source", "scans"];
-    program.run(&arguments).refused(&["scan b", "[20, 20, 12]", "[20, 18, 12]", "--resample-labels"]);
+    program.run(&arguments).refused(&[
+        "labels/b.nii.gz",
+        "[20, 20, 12]",
+        "[20, 18, 12]",
+        "--resample-labels",
+    ]);
     let moved = Volume::new(
         scans::label(scans::oblique()).into_parts().0,
         grid.starting_at([0.1, 0.0, 0.0]).unwrap(),
     );
     write_label(source.join("labels/a.nii.gz"), &moved).unwrap();
-    program.run(&arguments).refused(&["scan a", "0.300 mm apart", "--resample-labels"]);
+    program.run(&arguments).refused(&["2 errors", "labels/a.nii.gz", "0.300 mm", "--resample-labels"]);
     scans::write_pair(&source, "a", true);
 
     program.run(&["prepare-data", "la", "--source", "scans", "--resample-labels"]).succeeded();

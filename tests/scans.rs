@@ -30,11 +30,14 @@ fn in_ball((i, j, k): (usize, usize, usize)) -> bool {
     square(i, 9.0) + square(j, 8.0) + square(k, 6.0) < 16.0
 }
 
-/// Writes `images/ID.nii.gz` and, where asked, `labels/ID.nii.gz` below `folder`.
+/// Writes `images/ID.nii.gz` and, where asked, `labels/ID.nii.gz` below `folder`. The voxels are raised by a number that follows
+/// from the id, since a scan that is there twice is refused.
 pub(crate) fn write_pair(folder: &Path, id: &str, labelled: bool) {
     std::fs::create_dir_all(folder.join("images")).expect("images/");
     std::fs::create_dir_all(folder.join("labels")).expect("labels/");
-    write_image(folder.join(format!("images/{id}.nii.gz")), &image(oblique())).expect("an image");
+    let (array, grid) = image(oblique()).into_parts();
+    let raised = Volume::new(array + id.bytes().map(f32::from).sum::<f32>(), grid);
+    write_image(folder.join(format!("images/{id}.nii.gz")), &raised).expect("an image");
     if labelled {
         write_label(folder.join(format!("labels/{id}.nii.gz")), &label(oblique())).expect("a label map");
     }

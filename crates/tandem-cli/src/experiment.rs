@@ -354,7 +354,8 @@ pub(crate) fn choose_data(config: &Config, home: &Home) -> Result<Data> {
     let phantom = names.iter().find(|name| prepare_data::is_made(name)).map(named);
     phantom.with_context(|| {
         let (first, names, folder) = (&names[0], names.join(", "), home.prepared());
-        format!("{} holds none of {names}; prepare one: prepare-data {first} --source DIR", folder.display())
+        let command = prepare_data::command(first);
+        format!("{} holds none of {names}; prepare one: {command}", folder.display())
     })
 }
 

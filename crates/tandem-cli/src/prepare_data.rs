@@ -1,6 +1,7 @@
 //! `tandem prepare-data`: makes the folder of prepared cases that experiments read.
 
 mod arguments;
+mod asked;
 mod custom;
 pub(crate) mod grids;
 pub(crate) mod la;
@@ -11,9 +12,11 @@ use crate::home::Home;
 use crate::interrupt;
 use crate::output::say;
 use crate::progress::Progress;
+use crate::survey::{Finding, Kind, Severity, Survey};
 use anyhow::{Context, Result, bail};
 pub(crate) use arguments::Arguments;
 use arguments::{DEFAULT_SEED, Dataset};
+use asked::{Asked, Compared};
 use pancreas::Recipe;
 use pancreas::phantoms::PancreasPhantoms;
 use phantoms::Phantoms;
@@ -28,9 +31,7 @@ pub(crate) fn run(arguments: &Arguments, home: &Home) -> Result<ExitCode> {
     arguments.check()?;
     let folder = arguments.out.clone().unwrap_or_else(|| home.prepared()).join(arguments.folder_name()?);
     if folder.exists() && !arguments.force {
-        let set = PreparedSet::open(&folder).context("to prepare it again, add --force")?;
-        say(format!("{} is prepared already; --force prepares it again", summary(&folder, &set)));
-        return Ok(ExitCode::SUCCESS);
+        return leave(arguments, &folder);
     }
     let stop = interrupt::watch()?;
     match prepare(arguments, home, &folder, stop)? {
@@ -42,9 +43,59 @@ pub(crate) fn run(arguments: &Arguments, home: &Home) -> Result<ExitCode> {
     }
 }
 
+/// Leaves the folder of an earlier preparation as it is, where that was of the same scans with the same options.
+///
+/// # Errors
+/// Where it was not: who has mended a label map must not go on with the old one.
+fn leave(arguments: &Arguments, folder: &Path) -> Result<ExitCode> {
+    let set = PreparedSet::open(folder).context("to prepare it again, add --force")?;
+    let stop = interrupt::watch()?;
+    match asked(arguments)?.compared(folder, &set, stop)? {
+        Compared::Same => {
+            say(format!("{} is prepared already; --force prepares it again", summary(folder, &set)));
+            Ok(ExitCode::SUCCESS)
+        }
+        Compared::Differs(how) => bail!(
+            "{} {how}; --force prepares it anew, and {} another one beside it",
+            folder.display(),
+            if arguments.dataset == Dataset::Custom { "--name NAME" } else { "--out DIR" }
+        ),
+        Compared::Stopped => Ok(interrupt::exit_code()),
+    }
+}
+
+/// What the command line asks for, without reading a scan.
+fn asked(arguments: &Arguments) -> Result<Asked> {
+    let Arguments { seed, cases, .. } = *arguments;
+    Ok(match arguments.dataset {
+        Dataset::Phantom => {
+            Asked { options: Phantoms::new(seed, cases, arguments.isotropic()?).options(), scans: None }
+        }
+        Dataset::La => la::asked(arguments)?,
+        Dataset::Pancreas => pancreas::asked(arguments)?,
+        Dataset::PancreasPhantom => Asked {
+            options: PancreasPhantoms::new(seed, cases, arguments.isotropic()?).options(),
+            scans: None,
+        },
+        Dataset::Custom => custom::asked(arguments)?,
+    })
+}
+
 /// Whether a dataset is made where it is not prepared.
 pub(crate) fn is_made(name: &str) -> bool {
     [Dataset::Phantom, Dataset::PancreasPhantom].iter().any(|dataset| dataset.name() == name)
+}
+
+/// The command that prepares the dataset `name`, for people to complete.
+pub(crate) fn command(name: &str) -> String {
+    let benchmark = [Dataset::La, Dataset::Pancreas].iter().any(|dataset| dataset.name() == name);
+    match name.strip_suffix("-coranet") {
+        Some("pancreas") => "prepare-data pancreas --recipe coranet --source DIR".to_owned(),
+        Some("pancreas-phantom") => "prepare-data pancreas-phantom --recipe coranet".to_owned(),
+        _ if is_made(name) => format!("prepare-data {name}"),
+        _ if benchmark => format!("prepare-data {name} --source DIR"),
+        _ => format!("prepare-data custom --source DIR --name {name}"),
+    }
 }
 
 /// Makes the phantoms `name` of an experiment that finds nothing prepared; `None` after Ctrl-C.
@@ -128,12 +179,31 @@ fn sources(folder: &ScanFolder, scan: &ScanFiles) -> Result<Vec<Source>> {
     files.into_iter().map(source).collect()
 }
 
-/// The first fault that keeps a folder from being prepared. Label maps without an image are not looked at.
+/// The first fault that keeps a folder from being prepared. Label maps without an image are left to the survey.
 pub(crate) fn refuse_faults(folder: &Path, faults: &[Fault]) -> Result<()> {
     match faults.iter().find(|fault| !matches!(fault, Fault::LabelWithoutImage { .. })) {
         Some(fault) => bail!("{}: {fault}", folder.display()),
         None => Ok(()),
     }
+}
+
+/// Errors that `check-data` would tell: none of them must reach a run, but for those that are `passed`.
+fn refuse_errors(survey: &Survey, folder: &ScanFolder, passed: &[Kind]) -> Result<()> {
+    let refused = |finding: &&Finding| finding.severity == Severity::Error && !passed.contains(&finding.kind);
+    let errors: Vec<&Finding> = survey.findings.iter().filter(refused).collect();
+    if let [first, ..] = errors.as_slice() {
+        let (count, shown) = (errors.len(), folder.path().display());
+        let or = if first.kind == Kind::Grid { ", or add --resample-labels" } else { "" };
+        bail!(
+            "{count} errors in {shown}, the first: {}; see them all with check-data, then mend or remove these scans{or}",
+            first.message
+        );
+    }
+    let (_, warnings) = survey.counts();
+    if warnings > 0 {
+        say(format!("{warnings} warnings; see them with check-data {}", folder.path().display()));
+    }
+    Ok(())
 }
 
 /// Puts the folder `new` where `old` is. At every moment one of the two is whole.
@@ -166,4 +236,23 @@ fn summary(folder: &Path, set: &PreparedSet) -> String {
         cases.len() - test,
         &set.digest()[..12]
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_prepares_a_dataset_is_one_that_is_taken() {
+        for (name, expected) in [
+            ("la", "prepare-data la --source DIR"),
+            ("pancreas-coranet", "prepare-data pancreas --recipe coranet --source DIR"),
+            ("pancreas-phantom-coranet", "prepare-data pancreas-phantom --recipe coranet"),
+            ("phantom", "prepare-data phantom"),
+            ("hearts", "prepare-data custom --source DIR --name hearts"),
+            ("mine-coranet", "prepare-data custom --source DIR --name mine-coranet"),
+        ] {
+            assert_eq!(command(name), expected);
+        }
+    }
 }

@@ -1,4 +1,5 @@
 //! Reading and writing volumes by file name.
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -144,6 +145,8 @@ pub(crate) fn read(path: &Path, budget: Budget) -> Result<Stored> {
         Some((.., Format::Nrrd)) => nrrd::read(path, budget),
         Some((.., Format::MetaImage)) => metaimage::read(path, budget),
         None => {
+            // A path that leads nowhere is no file to convert.
+            fs::metadata(path).map_err(Error::io(path))?;
             let endings = ENDINGS.map(|(ending, _)| ending).join(", ");
             Err(Error::file(
                 path,

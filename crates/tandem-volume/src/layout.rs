@@ -93,6 +93,7 @@ pub struct ScanFolder {
     unlisted: Vec<ScanFiles>,
     channels: Vec<String>,
     labels: BTreeMap<u8, String>,
+    has_regions: bool,
     faults: Vec<Fault>,
 }
 
@@ -102,6 +103,7 @@ struct Found {
     scans: BTreeMap<String, ScanFiles>,
     channels: Vec<String>,
     labels: BTreeMap<u8, String>,
+    has_regions: bool,
     faults: Vec<Fault>,
 }
 
@@ -129,8 +131,9 @@ impl ScanFolder {
             check_id(&scan.id).err().map(|problem| Fault::Name { file, problem })
         });
         found.faults.extend(misnamed);
-        let Found { channels, labels, faults, .. } = found;
-        Ok(ScanFolder { folder: folder.to_owned(), layout, scans, unlisted, channels, labels, faults })
+        let Found { channels, labels, has_regions, faults, .. } = found;
+        let folder = folder.to_owned();
+        Ok(ScanFolder { folder, layout, scans, unlisted, channels, labels, has_regions, faults })
     }
 
     /// The folder.
@@ -158,6 +161,13 @@ impl ScanFolder {
         &self.unlisted
     }
 
+    /// The folder with its first `count` scans alone; the others count as if no list named them.
+    pub fn first(mut self, count: usize) -> Self {
+        let others = self.scans.split_off(count.min(self.scans.len()));
+        self.unlisted.extend(others);
+        self
+    }
+
     /// What `dataset.json` calls the channels, such as `CT`; empty where nothing names them.
     pub fn channels(&self) -> &[String] {
         &self.channels
@@ -166,6 +176,12 @@ impl ScanFolder {
     /// The label values that the layout knows with their names; empty where it does not say.
     pub fn labels(&self) -> &BTreeMap<u8, String> {
         &self.labels
+    }
+
+    /// Whether `dataset.json` names regions of several label values, as nnU-Net does where structures contain each other. The
+    /// label maps hold disjoint values all the same, and [`ScanFolder::labels`] has the names of all regions for each.
+    pub fn has_regions(&self) -> bool {
+        self.has_regions
     }
 
     /// What does not fit together.

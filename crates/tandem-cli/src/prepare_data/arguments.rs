@@ -2,6 +2,7 @@
 
 use super::custom::{self, CropTo};
 use super::pancreas::{PublishedSplit, Recipe};
+use crate::survey::Kind;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
@@ -64,7 +65,7 @@ pub(crate) struct Arguments {
     /// LA, custom: resamples label maps that do not lie on the grid of their image onto it; without it, they are refused.
     #[arg(long)]
     pub(super) resample_labels: bool,
-    /// Prepares again what is prepared already.
+    /// Prepares again what is prepared already. Without it, what is prepared stays, and other scans or options are refused.
     #[arg(long)]
     pub(super) force: bool,
 }
@@ -163,6 +164,11 @@ impl Arguments {
             bail!("there is no folder {}; give --source the folder of the scans", source.display());
         }
         Ok(source)
+    }
+
+    /// Errors of a scan that preparing it mends: label maps that are to be resampled may lie elsewhere.
+    pub(super) fn passed(&self) -> Vec<Kind> {
+        self.resample_labels.then_some(Kind::Grid).into_iter().collect()
     }
 
     /// The one spacing of phantoms.

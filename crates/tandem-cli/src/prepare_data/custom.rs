@@ -4,12 +4,13 @@ mod definition;
 mod fingerprint;
 mod plan;
 
+use super::asked::{Asked, Options, Scans, millimetres};
 use super::{Arguments, Scan, grids, sources, write_scans};
 use crate::home::Home;
 use crate::intensities;
 use crate::orientation::turned;
 use crate::output::say;
-use crate::survey::{Finding, Kind, Severity, Survey, usual_orientation};
+use crate::survey::{Survey, usual_orientation};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use fingerprint::Fingerprint;
@@ -42,6 +43,7 @@ pub(crate) enum CropTo {
 struct Custom {
     name: String,
     folder: ScanFolder,
+    options: Options,
     fingerprint: Fingerprint,
     plan: Plan,
     /// How the axes of all prepared scans run.
@@ -78,8 +80,43 @@ pub(super) fn prepare(
     aside: &Path,
     stop: &AtomicBool,
 ) -> Result<Option<PreparedSet>> {
-    let folder = ScanFolder::open(arguments.source()?)?;
+    let folder = open(arguments)?;
+    let options = options(arguments, &folder)?;
     say(format!("{}: {}, {} scans", folder.path().display(), folder.layout(), folder.scans().len()));
+    regions(&folder).into_iter().for_each(say);
+    let Some(survey) = Survey::of(&folder, stop)? else { return Ok(None) };
+    super::refuse_errors(&survey, &folder, &arguments.passed())?;
+    let fingerprint = Fingerprint::of(&folder, &survey);
+    let plan = Plan::propose(&fingerprint, &survey, &wishes(arguments)?, host::available_memory())?;
+    plan.lines().iter().for_each(say);
+    let resample_labels = arguments.resample_labels;
+    let orientation = usual_orientation(&survey.scans).context("there is no scan")?;
+    let name = name(arguments)?;
+    let custom = Custom { name, folder, options, fingerprint, plan, orientation, resample_labels };
+    let Some(set) = custom.write(aside, stop)? else { return Ok(None) };
+    custom.write_definition(&home.experiments())?;
+    if let Some(out) = arguments.out.as_deref().filter(|out| !is_same(out, &home.prepared())) {
+        say(format!(
+            "experiments look in {}; move {} there, or prepare it without --out",
+            home.prepared().display(),
+            out.join(&custom.name).display()
+        ));
+    } else {
+        say(format!("it runs with: experiment {}", custom.name));
+    }
+    Ok(Some(set))
+}
+
+/// The scans of `--source`, and what is to be done to them.
+pub(super) fn asked(arguments: &Arguments) -> Result<Asked> {
+    let folder = open(arguments)?;
+    let (options, listed) = (options(arguments, &folder)?, kept(&folder));
+    Ok(Asked { options, scans: Some(Scans { folder, listed }) })
+}
+
+/// Looks at the folder of the scans; reads no scan yet.
+fn open(arguments: &Arguments) -> Result<ScanFolder> {
+    let folder = ScanFolder::open(arguments.source()?)?;
     if folder.layout() == Layout::PancreasCt {
         bail!(
             "{} is {}, whose label maps do not say where they lie; prepare it with prepare-data pancreas",
@@ -88,17 +125,51 @@ pub(super) fn prepare(
         );
     }
     super::refuse_faults(folder.path(), folder.faults())?;
-    let Some(survey) = Survey::of(&folder, stop)? else { return Ok(None) };
-    refuse_errors(&survey, &folder, arguments.resample_labels)?;
-    let fingerprint = Fingerprint::of(&folder, &survey);
-    let plan = Plan::propose(&fingerprint, &survey, &wishes(arguments)?, host::available_memory())?;
-    plan.lines().iter().for_each(say);
-    let resample_labels = arguments.resample_labels;
-    let orientation = usual_orientation(&survey.scans).context("there is no scan")?;
-    let custom = Custom { name: name(arguments)?, folder, fingerprint, plan, orientation, resample_labels };
-    let Some(set) = custom.write(aside, stop)? else { return Ok(None) };
-    custom.write_definition(&home.experiments())?;
-    Ok(Some(set))
+    Ok(folder)
+}
+
+/// A warning where `dataset.json` names regions: scores of its disjoint labels are not those that nnU-Net reports.
+fn regions(folder: &ScanFolder) -> Option<String> {
+    let class = |(value, name): (&u8, &String)| format!("{value} is {name}");
+    let classes: Vec<String> = folder.labels().iter().map(class).collect();
+    folder.has_regions().then(|| {
+        format!(
+            "warning: dataset.json names regions that overlap, but the classes here are its disjoint labels, and Dice is of these: \
+             {}",
+            classes.join(", ")
+        )
+    })
+}
+
+/// What decides how the scans are prepared, with the names in `dataset.json`, which no scan's file shows.
+fn options(arguments: &Arguments, folder: &ScanFolder) -> Result<Options> {
+    let Wishes { spacing, normalisation, crop } = wishes(arguments)?;
+    let window = match normalisation {
+        Some(Normalisation::Window { low, high }) => Some(format!("{low} {high}")),
+        _ => None,
+    };
+    let classes: Vec<String> =
+        folder.labels().iter().map(|(value, name)| format!("{value} {name}")).collect();
+    let named = |names: &[String]| (!names.is_empty()).then(|| names.join(", "));
+    Ok(Options::default()
+        .with("--crop", crop.to_possible_value().map(|value| value.get_name().to_owned()))
+        .with("--resample-labels", arguments.resample_labels.then(String::new))
+        .with("--spacing", spacing.map(millimetres))
+        .with("--window", window)
+        .with("--zscore", arguments.zscore.then(String::new))
+        .with("the channels", named(folder.channels()))
+        .with("the labels", named(&classes)))
+}
+
+/// The scans that can be learnt from or scored.
+fn kept(folder: &ScanFolder) -> Vec<(String, Split)> {
+    let kept = folder.scans().iter().filter(|scan| scan.split == Split::Train || scan.label.is_some());
+    kept.map(|scan| (scan.id.clone(), scan.split)).collect()
+}
+
+/// Whether two paths are one folder.
+fn is_same(a: &Path, b: &Path) -> bool {
+    a == b || a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b)
 }
 
 fn wishes(arguments: &Arguments) -> Result<Wishes> {
@@ -119,41 +190,20 @@ fn wishes(arguments: &Arguments) -> Result<Wishes> {
     Ok(Wishes { spacing, normalisation, crop: arguments.crop.unwrap_or_default() })
 }
 
-/// Errors that `check-data` would tell: none of them must reach a run. Label maps that are to be resampled may lie elsewhere.
-fn refuse_errors(survey: &Survey, folder: &ScanFolder, resample_labels: bool) -> Result<()> {
-    let refused = |finding: &&Finding| {
-        finding.severity == Severity::Error && !(resample_labels && finding.kind == Kind::Grid)
-    };
-    let errors: Vec<&Finding> = survey.findings.iter().filter(refused).collect();
-    if let [first, ..] = errors.as_slice() {
-        let (count, shown) = (errors.len(), folder.path().display());
-        bail!(
-            "{count} errors in {shown}, the first: {}; see them all with check-data, then mend or remove these scans",
-            first.message
-        );
-    }
-    let (_, warnings) = survey.counts();
-    if warnings > 0 {
-        say(format!("{warnings} warnings; see them with check-data {}", folder.path().display()));
-    }
-    Ok(())
-}
-
 impl Custom {
-    /// Writes every scan that can be learnt from or scored, with the fingerprint and the plan beside them.
+    /// Writes every scan that can be learnt from or scored, with options, fingerprint and plan beside them.
     fn write(&self, aside: &Path, stop: &AtomicBool) -> Result<Option<PreparedSet>> {
         let writer = Writer::create(aside, &self.name, self.description())?
             .with_channels(self.fingerprint.channel_names())?
             .with_classes(self.fingerprint.class_names())?
             .with_normalisation(self.plan.normalisation.clone())
             .with_orientation(self.orientation);
+        self.options.write(&writer)?;
         writer.add_file("fingerprint.json", &json(&self.fingerprint)?)?;
         writer.add_file("plan.json", &json(&self.plan)?)?;
-        let scans = self.folder.scans();
-        let kept = scans.iter().filter(|scan| scan.split == Split::Train || scan.label.is_some());
-        let kept: Vec<(String, Split)> = kept.map(|scan| (scan.id.clone(), scan.split)).collect();
-        if kept.len() < scans.len() {
-            let left = scans.len() - kept.len();
+        let kept = kept(&self.folder);
+        let left = self.folder.scans().len() - kept.len();
+        if left > 0 {
             say(format!("{left} test scans without a label map are left out: they cannot be scored"));
         }
         write_scans(writer, &kept, |id| self.read(id), stop)
@@ -202,22 +252,22 @@ impl Custom {
         )
     }
 
-    /// Writes the experiment to edit. One that is there already is somebody's work.
+    /// Writes the experiment to edit. One that is there already is somebody's work; what it has otherwise than the new plan is
+    /// told, since it may be of other scans.
     fn write_definition(&self, experiments: &Path) -> Result<()> {
         let path: PathBuf = experiments.join(format!("{}.toml", self.name));
+        let text = definition::toml(&self.name, &self.plan, &self.fingerprint);
         if path.exists() {
+            let there =
+                std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
             say(format!("{} is there already and stays; the new plan is in plan.json", path.display()));
+            definition::differences(&there, &text).iter().for_each(|line| say(format!("  {line}")));
             return Ok(());
         }
         std::fs::create_dir_all(experiments)
             .with_context(|| format!("cannot make {}", experiments.display()))?;
-        let text = definition::toml(&self.name, &self.plan, &self.fingerprint);
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        say(format!(
-            "{}: the experiment, to be edited; it runs with: experiment {}",
-            path.display(),
-            self.name
-        ));
+        say(format!("{}: the experiment, to be edited", path.display()));
         Ok(())
     }
 }

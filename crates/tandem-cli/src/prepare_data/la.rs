@@ -1,8 +1,10 @@
 //! The left atrium scans of the 2018 Atrial Segmentation Challenge, in the three layouts that they are found in.
 
+use super::asked::{Asked, Options, Scans};
 use super::{Arguments, Scan, first, grids, sources, write_scans};
 use crate::intensities;
 use crate::output::say;
+use crate::survey::{Kind, Survey};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -15,20 +17,36 @@ use tandem_volume::prepared::{PreparedSet, Split, Writer};
 /// The classes of the scans and of the phantoms.
 pub(super) const CLASSES: [&str; 2] = ["background", "left atrium"];
 
-/// Prepares the scans of `--source` in `folder`; `None` after Ctrl-C.
+/// Checks the scans of `--source` and prepares them in `folder`; `None` after Ctrl-C.
 pub(super) fn prepare(
     arguments: &Arguments,
     folder: &Path,
     stop: &AtomicBool,
 ) -> Result<Option<PreparedSet>> {
     let source = arguments.source()?;
-    let scans = LeftAtria::open(source)?;
+    let mut scans = LeftAtria::open(source)?;
     if scans.unlisted() > 0 {
         say(format!("{} scans of {} are in no list and are left out", scans.unlisted(), source.display()));
     }
+    if let Some(cases) = arguments.cases {
+        scans.folder = scans.folder.first(cases as usize);
+    }
+    let Some(survey) = Survey::of(&scans.folder, stop)? else { return Ok(None) };
+    // An atrium is 1 or 255 in either layout of its own: what is neither is refused where the scan is read.
+    let passed = [arguments.passed(), vec![Kind::UnknownLabel]].concat();
+    super::refuse_errors(&survey, &scans.folder, &passed)?;
     let writer = Writer::create(folder, "la", scans.description(arguments.seed))?.with_classes(CLASSES)?;
+    scans.options(arguments).write(&writer)?;
     let read = |id: &str| scans.read(id, arguments.seed, arguments.resample_labels);
-    write_scans(writer, first(&scans.splits(), arguments.cases), read, stop)
+    write_scans(writer, &scans.splits(), read, stop)
+}
+
+/// The scans of `--source`, and what is to be done to them.
+pub(super) fn asked(arguments: &Arguments) -> Result<Asked> {
+    let scans = LeftAtria::open(arguments.source()?)?;
+    let options = scans.options(arguments);
+    let listed = first(&scans.splits(), arguments.cases).to_vec();
+    Ok(Asked { options, scans: Some(Scans { folder: scans.folder, listed }) })
 }
 
 /// A folder of left atrium scans.
@@ -66,6 +84,14 @@ impl LeftAtria {
     /// How many scans of the folder no list names.
     fn unlisted(&self) -> usize {
         self.folder.unlisted().len()
+    }
+
+    /// What decides how the scans are prepared. `--seed` does for the crops of one layout only.
+    fn options(&self, arguments: &Arguments) -> Options {
+        let crops = self.folder.layout() == Layout::LaChallenge;
+        Options::default()
+            .with("--seed", crops.then(|| arguments.seed.to_string()))
+            .with("--resample-labels", arguments.resample_labels.then(String::new))
     }
 
     /// Where the scans come from and what is done to them.

@@ -4,6 +4,7 @@ mod alignment;
 pub(super) mod phantoms;
 mod splits;
 
+use super::asked::{Asked, Options, Scans};
 use super::{Arguments, Scan, first, refuse_faults, sources, write_scans};
 use crate::output::say;
 use anyhow::{Context, Result, bail};
@@ -26,11 +27,18 @@ pub(super) fn prepare(
     folder: &Path,
     stop: &AtomicBool,
 ) -> Result<Option<PreparedSet>> {
-    let scans =
-        PancreasScans::open(arguments.source()?, arguments.recipe.unwrap_or_default(), arguments.split)?;
+    let scans = PancreasScans::of(arguments)?;
     let origin = "Pancreas, CT (NIH Pancreas-CT, Roth et al. 2016)";
     let writer = Writer::create(folder, "pancreas", scans.description(origin))?;
+    Options::default().write(&writer)?;
     scans.write(writer, arguments.cases, stop)
+}
+
+/// The scans of `--source`. The recipe is in the name of the prepared folder, and the lists show in the scans.
+pub(super) fn asked(arguments: &Arguments) -> Result<Asked> {
+    let scans = PancreasScans::of(arguments)?;
+    let listed = first(&scans.splits, arguments.cases).to_vec();
+    Ok(Asked { options: Options::default(), scans: Some(Scans { folder: scans.folder, listed }) })
 }
 
 /// How the scans are prepared: the two published pipelines.
@@ -53,6 +61,11 @@ struct PancreasScans {
 }
 
 impl PancreasScans {
+    /// Those that the command line asks for.
+    fn of(arguments: &Arguments) -> Result<Self> {
+        Self::open(arguments.source()?, arguments.recipe.unwrap_or_default(), arguments.split)
+    }
+
     /// Looks at the folder `source` and at its own lists, where it has some and none is named; reads no scan yet. Scans of
     /// a published list that are not there are left out, with a line that names them.
     fn open(source: &Path, recipe: Recipe, split: Option<PublishedSplit>) -> Result<Self> {

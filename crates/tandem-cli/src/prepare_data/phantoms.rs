@@ -1,5 +1,6 @@
 //! The synthetic dataset that stands in where no scans are prepared.
 
+use super::asked::Options;
 use crate::progress::Progress;
 use anyhow::Result;
 use std::path::Path;
@@ -25,6 +26,7 @@ impl Phantoms {
     pub(super) fn write(&self, folder: &Path, stop: &AtomicBool) -> Result<Option<PreparedSet>> {
         let mut writer =
             Writer::create(folder, "phantom", self.description())?.with_classes(super::la::CLASSES)?;
+        self.options().write(&writer)?;
         let mut progress = Progress::new("making phantoms", self.cases as u64);
         for index in 0..self.cases {
             if stop.load(Ordering::SeqCst) {
@@ -39,6 +41,14 @@ impl Phantoms {
             writer.add(NewCase { subject: &subject, split, sources: vec![source], note: None })?;
         }
         Ok(Some(writer.finish()?))
+    }
+
+    /// What they follow from.
+    pub(super) fn options(&self) -> Options {
+        Options::default()
+            .with("--cases", Some(self.cases.to_string()))
+            .with("--seed", Some(self.seed.to_string()))
+            .with("--spacing", Some(self.spacing_mm.to_string()))
     }
 
     fn description(&self) -> String {

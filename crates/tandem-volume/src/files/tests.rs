@@ -56,6 +56,8 @@ fn a_damaged_gzip_file_is_refused() {
 fn names_and_missing_files_are_explained() {
     let dir = tempfile::tempdir().unwrap();
     let error = |name: &str| read_image(dir.path().join(name)).unwrap_err().to_string();
+    assert!(error("scan.png").contains("scan.png: No such file"));
+    std::fs::write(dir.path().join("scan.png"), "").unwrap();
     assert!(error("scan.png").contains("ends in none of .nii, .nii.gz, "));
     assert!(error("none.nii").contains("none.nii: No such file"));
     let refused = write_image(dir.path().join("scan.mha"), &image()).unwrap_err().to_string();

@@ -22,6 +22,8 @@ pub(super) struct DatasetJson {
     pub(super) has_channel_names: bool,
     /// Label values with their names; a value of several regions has the names of all.
     pub(super) labels: BTreeMap<u8, String>,
+    /// Whether a name stands for several values: nnU-Net's regions, which overlap.
+    pub(super) has_regions: bool,
     /// Ending of all files (nnU-Net).
     pub(super) file_ending: Option<String>,
     /// Pairs of image and label map (Decathlon).
@@ -94,9 +96,11 @@ impl DatasetJson {
         let test = fields.test.into_iter().map(|image| match image {
             TestImage::File(image) | TestImage::Pair(Pair { image, .. }) => image,
         });
+        let several = |value: &Value| value.as_array().is_some_and(|values| values.len() > 1);
         Ok(DatasetJson {
             channels,
             has_channel_names,
+            has_regions: fields.labels.values().any(several),
             labels: labels(fields.labels).map_err(wrong)?,
             file_ending: fields.file_ending,
             training: fields.training,

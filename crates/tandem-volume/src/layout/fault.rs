@@ -59,6 +59,8 @@ pub enum Fault {
     ListedTwice {
         /// The list that names it again.
         list: &'static str,
+        /// The list that named it before.
+        first: &'static str,
         /// The scan.
         id: String,
     },
@@ -107,8 +109,11 @@ impl fmt::Display for Fault {
             Fault::MissingScan { list, id } => {
                 write!(f, "{list} names {id}, but there is no such scan; add it or strike it off")
             }
-            Fault::ListedTwice { list, id } => {
+            Fault::ListedTwice { list, first, id } if list == first => {
                 write!(f, "{list} names {id} for the second time; strike one off")
+            }
+            Fault::ListedTwice { list, first, id } => {
+                write!(f, "{list} names {id}, which {first} names too; strike one off")
             }
         }
     }

@@ -28,20 +28,29 @@ pub(super) fn arrange(folder: &Path, found: &mut Found) -> Result<(Vec<ScanFiles
         for id in ids {
             match found.scans.remove(&id) {
                 Some(scan) => scans.push(ScanFiles { split, ..scan }),
-                None if scans.iter().any(|scan| scan.id == id) => {
-                    found.faults.push(Fault::ListedTwice { list, id });
-                }
-                None => found.faults.push(Fault::MissingScan { list, id }),
+                None => found.faults.push(match scans.iter().find(|scan| scan.id == id) {
+                    Some(before) => Fault::ListedTwice { list, first: name(before.split), id },
+                    None => Fault::MissingScan { list, id },
+                }),
             }
         }
     }
     Ok((scans, std::mem::take(&mut found.scans).into_values().collect()))
 }
 
-/// One id a line; empty lines do not count. `None` where there is no such list.
+fn name(split: Split) -> &'static str {
+    match split {
+        Split::Train => TRAIN,
+        Split::Test => TEST,
+    }
+}
+
+/// One id a line; empty lines do not count, and neither does the byte-order mark that some editors put first. `None` where
+/// there is no such list.
 fn read(path: &Path) -> Result<Option<Vec<String>>> {
     match fs::read_to_string(path) {
         Ok(text) => {
+            let text = text.trim_start_matches('\u{feff}');
             Ok(Some(text.lines().map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect()))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

@@ -27,8 +27,12 @@ pub(super) fn find(folder: &Path, json: &DatasetJson) -> Result<Found> {
             ),
         ));
     }
-    let mut found =
-        Found { channels: json.channels.clone(), labels: json.labels.clone(), ..Found::default() };
+    let mut found = Found {
+        channels: json.channels.clone(),
+        labels: json.labels.clone(),
+        has_regions: json.has_regions,
+        ..Found::default()
+    };
     for (images, labels, split) in
         [("imagesTr", "labelsTr", Split::Train), ("imagesTs", "labelsTs", Split::Test)]
     {

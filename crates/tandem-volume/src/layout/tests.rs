@@ -65,6 +65,7 @@ fn nnunet_has_a_file_for_each_channel() {
     assert_eq!(found.channels(), ["T1", "T2"]);
     let labels: Vec<_> = found.labels().iter().map(|(value, name)| (*value, name.as_str())).collect();
     assert_eq!(labels, [(0, "background"), (1, "liver + whole"), (2, "whole")]);
+    assert!(found.has_regions());
     assert!(faults(&found).is_empty(), "{:?}", found.faults());
 }
 
@@ -101,6 +102,7 @@ fn version_1_of_nnunet_is_told_from_the_decathlon_by_its_images() {
     let found = open(&files).unwrap();
     assert_eq!(found.layout(), Layout::NnUnet);
     assert_eq!(shown(&found), ["a imagesTr/a_0000.nii.gz labelsTr/a.nii.gz Train"]);
+    assert!(!found.has_regions());
     assert_eq!(
         (found.channels(), found.labels().get(&1)),
         (&["CT".to_owned()][..], Some(&"spleen".to_owned()))
@@ -256,9 +258,18 @@ fn lists_give_order_and_division() {
     assert_eq!(shown(&found), ["c images/c.nii - Train", "a images/a.nii - Train", "b images/b.nii - Test"]);
     let found = listed(&[("train.list", "c\n")]).unwrap();
     assert!(found.unlisted().iter().map(|scan| scan.id.as_str()).eq(["a", "b"]));
+    let first = listed(&[]).unwrap().first(2);
+    assert!(shown(&first).len() == 2 && first.unlisted()[0].id == "c" && first.scan("c").is_some());
     assert!(["a", "c"].iter().all(|id| found.scan(id).is_some()) && found.scan("x").is_none());
     let found = listed(&[]).unwrap();
     assert_eq!(found.scans().iter().map(|scan| scan.id.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_an_id() {
+    let found = listed(&[("train.list", "\u{feff}c\r\na\r\n"), ("test.list", "\u{feff}b")]).unwrap();
+    assert!(faults(&found).is_empty(), "{:?}", found.faults());
+    assert_eq!(shown(&found).len(), 3);
 }
 
 #[test]
@@ -268,9 +279,11 @@ fn wrong_lists_are_told() {
         faults(&found),
         [
             "train.list names x, but there is no such scan; add it or strike it off",
-            "test.list names a for the second time; strike one off",
+            "test.list names a, which train.list names too; strike one off",
         ]
     );
+    let twice = listed(&[("train.list", "a\nb\na\n")]).unwrap();
+    assert_eq!(faults(&twice), ["train.list names a for the second time; strike one off"]);
     let message = listed(&[("test.list", "a\n")]).unwrap_err().to_string();
     assert!(message.contains("no train.list"), "{message}");
 }

@@ -2,6 +2,23 @@
 
 use super::fingerprint::Fingerprint;
 use super::plan::{Plan, Sizes};
+use toml::{Table, Value};
+
+/// The settings that follow from the scans. The others are the same in every proposal, and people's to change.
+const PLANNED: [&[&str]; 12] = [
+    &["method", "name"],
+    &["data", "labelled"],
+    &["data", "validation"],
+    &["data", "spacing_mm"],
+    &["network", "filters"],
+    &["training", "batch_labelled"],
+    &["training", "batch_unlabelled"],
+    &["training", "patch"],
+    &["inference", "stride"],
+    &["profiles", "quick", "data", "spacing_mm"],
+    &["profiles", "quick", "training", "patch"],
+    &["profiles", "quick", "inference", "stride"],
+];
 
 /// The text of `NAME.toml`.
 pub(super) fn toml(name: &str, plan: &Plan, fingerprint: &Fingerprint) -> String {
@@ -62,7 +79,60 @@ inference = {{ stride = {:?}, batch = 4 }}
     )
 }
 
+/// How an experiment that is there differs from the proposal, a line for each setting that follows from the scans; none
+/// where it is no TOML, which `experiment` tells.
+pub(super) fn differences(there: &str, proposed: &str) -> Vec<String> {
+    let (Ok(there), Ok(proposed)) = (there.parse::<Table>(), proposed.parse::<Table>()) else {
+        return Vec::new();
+    };
+    let differs = |path: &&[&str]| {
+        let (is, planned) = (setting(&there, path)?, setting(&proposed, path)?);
+        (!same(is, planned))
+            .then(|| format!("{} is {is} there, and {planned} in the new plan", path.join(".")))
+    };
+    PLANNED.iter().filter_map(differs).collect()
+}
+
+/// The value below one table after the other.
+fn setting<'a>(table: &'a Table, path: &[&str]) -> Option<&'a Value> {
+    let (first, rest) = path.split_first()?;
+    rest.iter().try_fold(table.get(*first)?, |value, key| value.get(key))
+}
+
+/// Whether two values are the same to a run, which takes `3` for `3.0`.
+fn same(a: &Value, b: &Value) -> bool {
+    let number = |value: &Value| value.as_float().or(value.as_integer().map(|whole| whole as f64));
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        _ => number(a).zip(number(b)).map_or(a == b, |(a, b)| a == b),
+    }
+}
+
 fn class(value: u8, name: &str) -> String {
     let value = value.to_string();
     if name == value { value } else { format!("{value} {name}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_follow_from_the_scans_are_compared_with_the_plan() {
+        let proposed = "[data]\nlabelled = 3\nspacing_mm = [3.0, 3.0, 3.0]\n[training]\niterations = 6000\n\
+                        [profiles.quick]\ndata = { spacing_mm = [3.0, 3.0, 3.0] }";
+        assert!(differences(proposed, proposed).is_empty());
+        // Millimetres without a point are the same ones, and the iterations are nobody's plan.
+        let edited = proposed.replace("= [3.0, 3.0, 3.0]\n", "= [3, 3, 3]\n").replace("6000", "60");
+        assert!(differences(&edited, proposed).is_empty());
+        let older = proposed.replace("[3.0, 3.0, 3.0]", "[1.0, 1.0, 2.0]");
+        assert_eq!(
+            differences(&older, proposed),
+            [
+                "data.spacing_mm is [1.0, 1.0, 2.0] there, and [3.0, 3.0, 3.0] in the new plan",
+                "profiles.quick.data.spacing_mm is [1.0, 1.0, 2.0] there, and [3.0, 3.0, 3.0] in the new plan",
+            ]
+        );
+        assert!(differences("edited", proposed).is_empty());
+    }
 }

@@ -16,6 +16,9 @@ use patch::{BATCH, FULL, Proposal, QUICK};
 /// A scan of CT has air, which is near -1000 HU; MR has nothing below 0.
 const AIR: f64 = -500.0;
 
+/// The fewest voxels along an axis of a working grid that still show anything, where a scan has as many itself.
+const FEWEST: f64 = 4.0;
+
 /// What the command line decides instead of the plan.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wishes {
@@ -137,6 +140,9 @@ impl Plan {
         let spacing = wished.unwrap_or(fingerprint.median_spacing).map(rounded);
         let extent_mm =
             [0, 1, 2].map(|axis| fingerprint.median_shape[axis] * fingerprint.median_spacing[axis]);
+        if wished.is_some() {
+            refuse_coarse(fingerprint, extent_mm, spacing)?;
+        }
         let (method, batch, classes) = (self.method, self.batch, self.classes);
         let proposal = Proposal { method, batch, channels: fingerprint.channels.len().max(1), classes };
         self.full = Sizes::fitting(extent_mm, spacing, FULL, |patch| proposal.fits(patch, FULL, memory));
@@ -150,7 +156,7 @@ impl Plan {
         self.reasons.push(format!(
             "patch of {i} x {j} x {k} voxels: training takes about {} (memory here: {available}); a median scan has {} voxels",
             Bytes(proposal.bytes(self.full.patch, FULL)?),
-            [0, 1, 2].map(|axis| format!("{:.0}", extent_mm[axis] / spacing[axis])).join(" x ")
+            voxels(extent_mm, spacing)
         ));
         Ok(())
     }
@@ -164,6 +170,25 @@ impl Plan {
         lines.extend(self.reasons.iter().map(|reason| format!("  {reason}")));
         lines
     }
+}
+
+/// Refuses a working grid on which a median scan all but vanishes.
+fn refuse_coarse(fingerprint: &Fingerprint, extent_mm: [f64; 3], spacing: [f64; 3]) -> Result<()> {
+    let few =
+        |axis: usize| extent_mm[axis] / spacing[axis] < FEWEST.min(fingerprint.median_shape[axis] - 0.5);
+    if (0..3).any(few) {
+        let [i, j, k] = fingerprint.median_spacing.map(rounded);
+        bail!(
+            "--spacing: a median scan would have {} voxels; its own spacing is {i} x {j} x {k} mm, give one near to that",
+            voxels(extent_mm, spacing)
+        );
+    }
+    Ok(())
+}
+
+/// The voxels of a median scan on a working grid, in words.
+fn voxels(extent_mm: [f64; 3], spacing: [f64; 3]) -> String {
+    [0, 1, 2].map(|axis| format!("{:.0}", extent_mm[axis] / spacing[axis])).join(" x ")
 }
 
 /// The window that holds nearly all labelled voxels of these scans; `None` where they have none.

@@ -2,6 +2,7 @@
 
 use super::splits::{id, is_copy};
 use super::{PancreasScans, Recipe};
+use crate::prepare_data::asked::{Options, millimetres};
 use crate::prepare_data::beside;
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail};
@@ -53,11 +54,20 @@ impl PancreasPhantoms {
         let scans = PancreasScans::open(&path, recipe, None)?;
         let origin = format!("Synthetic CT of an abdomen, not of patients (seed {})", self.seed);
         let writer = Writer::create(folder, "pancreas-phantom", scans.description(&origin))?;
+        self.options().write(&writer)?;
         let set = scans.write(writer, None, stop)?;
         if kept.is_some() && set.is_some() {
             download.kept();
         }
         Ok(set)
+    }
+
+    /// What they follow from, besides the recipe, which is in the name of the prepared folder.
+    pub(in super::super) fn options(&self) -> Options {
+        Options::default()
+            .with("--cases", Some(self.cases.to_string()))
+            .with("--seed", Some(self.seed.to_string()))
+            .with("--spacing", Some(millimetres(self.spacing_mm)))
     }
 
     /// Writes DICOM folders, label maps and lists below `folder`; 18 of 80 are the test list, as in CoraNet's split.

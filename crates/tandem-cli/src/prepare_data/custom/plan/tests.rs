@@ -83,3 +83,31 @@ fn a_mask_of_255_is_no_network_of_256_classes() {
     assert!(message.contains("the labels are [0, 255]") && message.contains("0, 1, 2 ..."), "{message}");
     assert_eq!(propose_with(&[0, 1, 3], &[], scans(1), Wishes::default()).unwrap().classes, 4);
 }
+
+#[test]
+fn a_grid_on_which_scans_vanish_is_refused() {
+    let with = |spacing| propose(&[], scans(1), Wishes { spacing: Some(spacing), ..Wishes::default() });
+    assert!(with([25.0, 20.0, 40.0]).is_ok());
+    let message = with([200.0; 3]).unwrap_err().to_string();
+    assert!(message.contains("0 x 0 x 1 voxels") && message.contains("1 x 1 x 2 mm"), "{message}");
+}
+
+#[test]
+fn a_scan_of_few_slices_may_keep_them() {
+    let mut plan = propose(&[], scans(1), Wishes::default()).unwrap();
+    let scans = scans(1);
+    let fingerprint = Fingerprint {
+        layout: Layout::Pairs,
+        channels: Vec::new(),
+        classes: BTreeMap::new(),
+        labelled: 6,
+        unlabelled: 1,
+        test: 0,
+        median_shape: [100.0, 90.0, 2.0],
+        median_spacing: [1.0, 1.0, 8.0],
+        class_volumes_ml: BTreeMap::new(),
+        scans,
+    };
+    assert!(plan.size(&fingerprint, Some([1.0, 1.0, 8.0]), None).is_ok());
+    assert!(plan.size(&fingerprint, Some([1.0, 1.0, 16.0]), None).is_err());
+}
