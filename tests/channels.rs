@@ -158,6 +158,8 @@ fn settings_that_contradict_the_data_are_refused() {
         experiment::run(&program, "run", &settings).refused(words);
     };
     refused("data.channels=1", &["data.channels is 1", "the prepared scans have 2"]);
-    refused("data.classes=2", &["data.classes is 2", "goes up to 2"]);
+    for wrong in ["data.classes=2", "data.classes=7", "data.classes=[\"a\", \"b\"]"] {
+        refused(wrong, &["data.classes is ", "the prepared scans have 3", "leave it out"]);
+    }
     assert!(!program.path("run").exists());
 }
