@@ -116,13 +116,14 @@ pub struct DataConfig {
     /// Unit: mm. Range: above 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spacing_mm: Option<[f64; 3]>,
-    /// Channels of the scans: how many, or their names. A run takes them from its prepared set where nothing is said.
+    /// Channels of the scans: how many, or their names. A run takes them from its prepared set where nothing is said, and refuses
+    /// another number than the set's.
     ///
     /// Range: at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<Names>,
     /// Classes of the label maps, background included: how many, or their names. A run takes them from its prepared set
-    /// where nothing is said.
+    /// where nothing is said, and refuses another number than the set's.
     ///
     /// Range: 2 to 254.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -227,7 +228,7 @@ impl Default for NetworkSize {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingConfig {
-    /// Steps of the run. Every schedule is a function of step / iterations.
+    /// Steps of the run. Every schedule is a function of step / iterations, except the decay of averages.
     ///
     /// Unit: steps. Range: at least 1.
     pub iterations: u64,
