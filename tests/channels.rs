@@ -45,6 +45,11 @@ fn scan(number: usize) -> Subject {
 
 /// A program with the prepared set `pair`: seven scans to train on, one for the test.
 fn program() -> Program {
+    program_with(|_, label| label)
+}
+
+/// The same, with other labels: what `relabelled` makes of a scan's number and a voxel's label.
+fn program_with(relabelled: impl Fn(usize, u8) -> u8) -> Program {
     let program = Program::new();
     std::fs::create_dir_all(program.path("data/prepared")).unwrap();
     let writer = Writer::create(program.path("data/prepared/pair"), "pair", "Balls.").unwrap();
@@ -56,7 +61,13 @@ fn program() -> Program {
     for number in 0..8 {
         let split = if number < 7 { Split::Train } else { Split::Test };
         let sources = vec![Source { file: "made up".into(), sha256: None }];
-        writer.add(NewCase { subject: &scan(number), split, sources, note: None }).unwrap();
+        let (id, image, label) = scan(number).into_parts();
+        let label = label.map(|label| {
+            let (array, grid) = label.into_parts();
+            Volume::new(array.mapv(|value| relabelled(number, value)), grid)
+        });
+        let subject = Subject::new(id, image, label).unwrap();
+        writer.add(NewCase { subject: &subject, split, sources, note: None }).unwrap();
     }
     writer.finish().unwrap();
     program
@@ -158,6 +169,28 @@ fn settings_that_contradict_the_data_are_refused() {
         experiment::run(&program, "run", &settings).refused(words);
     };
     refused("data.channels=1", &["data.channels is 1", "the prepared scans have 2"]);
-    refused("data.classes=2", &["data.classes is 2", "goes up to 2"]);
+    for wrong in ["data.classes=2", "data.classes=7", "data.classes=[\"a\", \"b\"]"] {
+        refused(wrong, &["data.classes is ", "the prepared scans have 3", "leave it out"]);
+    }
     assert!(!program.path("run").exists());
+}
+
+#[test]
+fn classes_that_no_labelled_scan_has_are_told_and_do_not_end_the_run() {
+    let once = ["--set", "data.dataset=[\"pair\"]", "--set", "training.iterations=1"];
+    // The last two of seven scans validate, the first two are labelled.
+    let only_validated = program_with(|number, label| if number < 5 { label.min(1) } else { label });
+    let ended = experiment::run(&only_validated, "run", &once).succeeded();
+    let told =
+        "warning: no labelled scan of this run has a label above 1, so the networks cannot learn spleen; ";
+    assert!(ended.stderr.contains(told), "{ended:#?}");
+    let ended = experiment::run(&only_validated, "json", &[&once[..], &["--json"]].concat()).succeeded();
+    let warning = ended.stdout.lines().find(|line| line.contains("\"kind\":\"warning\"")).unwrap_or_default();
+    assert!(warning.contains("cannot learn spleen"), "{ended:#?}");
+
+    let empty = program_with(|number, label| if number < 5 { 0 } else { label });
+    let ended = experiment::run(&empty, "run", &once).succeeded();
+    assert!(ended.stderr.contains("can learn nothing but background"), "{ended:#?}");
+    let ended = experiment::run(&program(), "run", &once).succeeded();
+    assert!(!ended.stderr.contains("no labelled scan"), "{ended:#?}");
 }

@@ -198,6 +198,76 @@ fn a_sound_folder_passes_and_warnings_alone_pass_too() {
     assert!(ended.stdout.contains("0 errors, 1 warnings in 5 scans"), "{ended:?}");
 }
 
+/// `images/` with `labels/`: a scan for each of these numbers, whose label map has it in the ball; or none.
+fn pairs(program: &Program, folder: &str, numbers: &[Option<u8>]) {
+    let folder = program.path(folder);
+    for (n, number) in numbers.iter().enumerate() {
+        let id = format!("scan_{n}");
+        scans::write_pair(&folder, &id, false);
+        let (array, grid) = scans::image(scans::oblique()).into_parts();
+        let raised = Volume::new(array + n as f32, grid);
+        write_image(folder.join(format!("images/{id}.nii.gz")), &raised).unwrap();
+        if let Some(number) = number {
+            let (array, grid) = scans::label(scans::oblique()).into_parts();
+            let label = Volume::new(array * *number, grid);
+            write_label(folder.join(format!("labels/{id}.nii.gz")), &label).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_prepare_data_refuses_is_an_error_of_check_data() {
+    let program = Program::new();
+    let check = |folder: &str, words: &str| {
+        let checked = program.run(&["check-data", folder]);
+        assert_eq!(checked.code, Some(1), "{checked:#?}");
+        assert!(checked.stdout.contains(words) && checked.stdout.contains("1 errors, "), "{checked:#?}");
+        program.run(&["prepare-data", "custom", "--source", folder]).refused(&["1 errors in", words]);
+    };
+    pairs(&program, "one", &[Some(1), None, None]);
+    check("one", "only one scan for training has a label map that can be read");
+    pairs(&program, "four", &[Some(4), Some(4), None]);
+    check("four", "the labels are [0, 4], and most numbers between are nothing");
+    pairs(&program, "mask", &[Some(255), Some(255), None]);
+    check("mask", "the labels are [0, 255], and most numbers between are nothing");
+    pairs(&program, "empty", &[Some(0), Some(0), None]);
+    check("empty", "no label map for training has a voxel above 0");
+    let json = nnunet(&program, 3).join("dataset.json");
+    let ignored =
+        std::fs::read_to_string(&json).unwrap().replace("\"ball\": 1", "\"ball\": 1, \"ignore\": 2");
+    std::fs::write(json, ignored).unwrap();
+    check("scans", "label 2 is called `ignore`");
+    assert!(!program.path("data").exists(), "something was written");
+}
+
+#[test]
+fn each_class_is_counted_and_a_stray_voxel_of_one_is_told() {
+    let program = Program::new();
+    pairs(&program, "scans", &[Some(1), Some(1), Some(1)]);
+    let clean = program.run(&["check-data", "scans"]).succeeded();
+    assert!(clean.stdout.contains("0 errors, 0 warnings in 3 scans"), "{clean:?}");
+    let path = program.path("scans/labels/scan_1.nii.gz");
+    let (mut array, grid) = scans::label(scans::oblique()).into_parts();
+    let ball = array.iter().filter(|value| **value == 1).count();
+    array[[0, 0, 0]] = 2;
+    write_label(path, &Volume::new(array, grid)).unwrap();
+
+    let ended = program.run(&["check-data", "scans", "--json", "found.json"]).succeeded();
+    for part in [
+        "classes in the label maps for training:".to_owned(),
+        format!("{} voxels in 3 scans", 3 * ball),
+        "1 voxels in 1 scans".to_owned(),
+        "warning  scan_1  label 2 is in the label map of scan_1 alone, with 1 voxels".to_owned(),
+        "0 errors, 1 warnings in 3 scans".to_owned(),
+    ] {
+        assert!(ended.stdout.contains(&part), "no {part:?} in {}", ended.stdout);
+    }
+    let found: Value =
+        serde_json::from_str(&std::fs::read_to_string(program.path("found.json")).unwrap()).unwrap();
+    let stray = serde_json::json!({ "label": 2, "name": null, "voxels": 1, "scans": 1 });
+    assert_eq!((&found["classes"][2], &found["findings"][0]["kind"]), (&stray, &Value::from("rare-class")));
+}
+
 #[test]
 fn the_pancreas_download_is_read_as_slices_and_label_maps_that_say_no_place() {
     let program = Program::new();

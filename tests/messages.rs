@@ -61,6 +61,7 @@ fn every_error_says_what_where_and_what_to_do() {
         "network.dropout=1.5",
         "data.labelled=100",
         "data.validation=100",
+        "data.classes=7",
         "data.spacing_mm=[0, 4, 4]",
         "inference.stride=[0, 16, 16]",
         "method.options.nonsense=1",

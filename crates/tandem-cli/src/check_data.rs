@@ -2,7 +2,7 @@
 
 use crate::interrupt;
 use crate::output::say;
-use crate::survey::{Finding, Kind, Survey, Surveyed};
+use crate::survey::{Class, Finding, Kind, Survey, Surveyed, classes};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -13,8 +13,8 @@ const EXAMPLES: &str = "Examples:
   tandem check-data scans/
   tandem check-data nnUNet_raw/Dataset002_Heart --json findings.json";
 
-/// Checks a folder of scans: files, checksums, voxels, labels, grids, duplicates. Exits with 1 where there are errors;
-/// warnings alone pass.
+/// Checks a folder of scans: files, checksums, voxels, labels, grids, duplicates; and counts the voxels of each class. Exits
+/// with 1 where there are errors, such as those that prepare-data custom would refuse; warnings alone pass.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -33,6 +33,8 @@ struct Report<'a> {
     errors: usize,
     warnings: usize,
     findings: &'a [Finding],
+    /// Those of the label maps for training.
+    classes: &'a [Class],
     scans: &'a [Surveyed],
 }
 
@@ -44,6 +46,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         say(format!("{} more are in no list and are left out", folder.unlisted().len()));
     }
     let Some(survey) = Survey::of(&folder, stop)? else { return Ok(interrupt::exit_code()) };
+    let classes = classes(folder.labels(), &survey.scans);
+    counted(&classes).iter().for_each(say);
     table(&survey.findings).iter().for_each(say);
     let (errors, warnings) = survey.counts();
     if let Some(path) = &arguments.json {
@@ -53,6 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             errors,
             warnings,
             findings: &survey.findings,
+            classes: &classes,
             scans: &survey.scans,
         };
         let text = serde_json::to_string_pretty(&report)? + "\n";
@@ -60,6 +65,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     say(format!("{errors} errors, {warnings} warnings in {} scans", folder.scans().len()));
     Ok(if errors > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// How much there is of each class; nothing where no label map for training was read.
+fn counted(classes: &[Class]) -> Vec<String> {
+    if classes.iter().all(|class| class.scans == 0) {
+        return Vec::new();
+    }
+    let name = |class: &Class| class.name.clone().unwrap_or_default();
+    let width = classes.iter().map(|class| name(class).chars().count()).max().unwrap_or(0);
+    let line = |class: &Class| {
+        let (label, voxels, scans) = (class.label, class.voxels, class.scans);
+        format!("  {label:>3} {:<width$} {voxels:>12} voxels in {scans} scans", name(class))
+    };
+    let head = "classes in the label maps for training:".to_owned();
+    std::iter::once(head).chain(classes.iter().map(line)).collect()
 }
 
 /// A line for each finding; the unlabelled scans share one.

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use tandem_training::{Config, Error, Kernels, Run, RunRecord, Scores, Setup};
-use tandem_volume::prepared::PreparedSet;
+use tandem_volume::prepared::{Manifest, PreparedSet};
 use toml::Value;
 
 const EXAMPLES: &str = "Examples:
@@ -161,6 +161,9 @@ fn start(arguments: &Arguments, home: &Home, stop: &AtomicBool, live: &mut Live)
     let setup = Setup { config, prepared: &data.folder, folder: &folder, device };
     let run = Run::create(setup, stop, &mut |event| live.show(event))?;
     say(describe_lists(run.config(), run.record()));
+    if let Some(message) = unlearnable(&run, scans.manifest()) {
+        live.warn(message);
+    }
     Ok((run, folder))
 }
 
@@ -357,6 +360,25 @@ pub(crate) fn choose_data(config: &Config, home: &Home) -> Result<Data> {
         let command = prepare_data::command(first);
         format!("{} holds none of {names}; prepare one: {command}", folder.display())
     })
+}
+
+/// Classes that no labelled scan of a run bears, as far as a manifest says: it knows the highest label of each scan.
+fn unlearnable(run: &Run, manifest: &Manifest) -> Option<String> {
+    let data = &run.config().data;
+    let highest = run.record().lists.highest_label(manifest)?;
+    let missing: Vec<String> =
+        (usize::from(highest) + 1..data.class_count()).map(|class| data.class_name(class)).collect();
+    let remedy = "label more scans, or choose others by data.labelled and data.labelled_set";
+    match highest {
+        _ if missing.is_empty() => None,
+        0 => Some(format!(
+            "no labelled scan of this run has a label above 0, so the networks can learn nothing but background; {remedy}"
+        )),
+        _ => Some(format!(
+            "no labelled scan of this run has a label above {highest}, so the networks cannot learn {}; {remedy}",
+            missing.join(", ")
+        )),
+    }
 }
 
 fn describe_kernels(kernels: &Kernels) -> String {

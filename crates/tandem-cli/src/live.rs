@@ -170,7 +170,8 @@ impl Live {
         }
     }
 
-    fn warn(&self, message: String) {
+    /// Something that people should know, and that does not end the run.
+    pub(crate) fn warn(&self, message: String) {
         note(format!("warning: {message}"));
         self.tell(&Message::Warning { message });
     }

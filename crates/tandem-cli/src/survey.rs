@@ -1,10 +1,12 @@
 //! A folder of scans, looked at voxel by voxel before anything is made of it: what is in each scan, and what is wrong.
 
 mod across;
+mod classes;
 mod finding;
 mod scan;
 
 pub(crate) use across::{median, usual_orientation};
+pub(crate) use classes::{Class, classes, obstacles};
 pub(crate) use finding::{Finding, Kind, Severity};
 pub(crate) use scan::{Surveyed, percentile};
 

@@ -111,8 +111,9 @@ pub struct DataConfig {
     ///
     /// Unit: scans. Range: at least 1.
     pub labelled: usize,
-    /// Which scans are labelled: 0 for the first of the list, as in the benchmarks, else the number of a draw. A draw depends on nothing else
-    /// but dataset and fold, so that all methods and seeds share it; of the same number, fewer scans are among the more.
+    /// Which scans are labelled: 0 for the first of the list, as in the benchmarks, else the number of a draw among the scans that have a label
+    /// and do not validate. A draw depends on nothing else but dataset, fold and these scans, so that all methods and seeds share it; of the
+    /// same number, fewer scans are among the more, and other validation scans make another draw.
     ///
     /// Range: at least 0.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -138,13 +139,14 @@ pub struct DataConfig {
     /// Unit: mm. Range: above 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spacing_mm: Option<[f64; 3]>,
-    /// Channels of the scans: how many, or their names. A run takes them from its prepared set where nothing is said.
+    /// Channels of the scans: how many, or their names. A run takes them from its prepared set where nothing is said, and refuses
+    /// another number than the set's.
     ///
     /// Range: at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<Names>,
     /// Classes of the label maps, background included: how many, or their names. A run takes them from its prepared set
-    /// where nothing is said.
+    /// where nothing is said, and refuses another number than the set's.
     ///
     /// Range: 2 to 254.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -197,15 +199,19 @@ impl DataConfig {
     }
 
     /// # Errors
-    /// Where the scans of a prepared set have another number of channels.
-    pub(crate) fn check_channels(&self, manifest: &Manifest) -> Result<()> {
-        let (own, found) = (self.channel_count(), manifest.channels.count());
-        if own == found {
+    /// Where the scans of a prepared set have another number of channels, or its label maps another number of classes: an output
+    /// of the networks would stand for nothing, or a class would be scored as background.
+    pub(crate) fn check_prepared(&self, manifest: &Manifest) -> Result<()> {
+        let counts = [
+            ("data.channels", self.channel_count(), manifest.channels.count()),
+            ("data.classes", self.class_count(), manifest.classes.count()),
+        ];
+        let Some((field, own, found)) = counts.into_iter().find(|(_, own, found)| own != found) else {
             return Ok(());
-        }
+        };
         let problem =
             format!("is {own}, but the prepared scans have {found}; leave it out, or prepare other scans");
-        Err(Error::config("data.channels", problem))
+        Err(Error::config(field, problem))
     }
 }
 
@@ -245,7 +251,7 @@ impl Default for NetworkSize {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingConfig {
-    /// Steps of the run. Every schedule is a function of step / iterations.
+    /// Steps of the run. Every schedule is a function of step / iterations, except the decay of averages.
     ///
     /// Unit: steps. Range: at least 1.
     pub iterations: u64,

@@ -10,7 +10,7 @@ use tandem_volume::prepared::{CaseRecord, Manifest, Split};
 pub struct Lists {
     /// So many of those that have a label and do not validate: the first, or drawn.
     pub labelled: Vec<String>,
-    /// All others that do not validate; their labels, where there are any, are never read.
+    /// All others that do not validate; no method sees their labels, where there are any.
     pub unlabelled: Vec<String>,
     /// For scores during and after training.
     pub validation: Vec<String>,
@@ -20,8 +20,8 @@ impl Lists {
     /// Divides the training list of a prepared set. The test list is not looked at.
     ///
     /// # Errors
-    /// Where the list is too short for what is asked, a validation case is not on it or has no label, or a label is
-    /// not below `data.classes`.
+    /// Where the list is too short for what is asked, a validation case is not on it, has no label or is named twice, there is no
+    /// such fold, or a label is not below `data.classes`.
     pub fn of(manifest: &Manifest, data: &DataConfig) -> Result<Self> {
         let training: Vec<&CaseRecord> =
             manifest.cases.iter().filter(|case| case.split == Split::Train).collect();
@@ -56,6 +56,13 @@ impl Lists {
         Ok(lists)
     }
 
+    /// The highest label of the labelled cases: no class above it can be learnt, and none at all where it is 0. `None` where the
+    /// manifest does not say.
+    pub fn highest_label(&self, manifest: &Manifest) -> Option<u8> {
+        let of = |id: &String| manifest.case(id)?.highest_label;
+        self.labelled.iter().map(of).collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
     fn check_classes(&self, training: &[&CaseRecord], classes: usize) -> Result<()> {
         let read =
             |case: &&&CaseRecord| self.labelled.contains(&case.id) || self.validation.contains(&case.id);
@@ -88,6 +95,10 @@ fn drawn_set(count: usize, dataset: &str, data: &DataConfig) -> Vec<usize> {
 
 /// The scans of one fold, in the list's order. The sizes of folds differ by one at most.
 fn fold_ids(training: &[&CaseRecord], dataset: &str, folds: usize, fold: usize) -> Result<Vec<String>> {
+    if !(1..=folds).contains(&fold) {
+        let problem = format!("is {fold}, but data.folds is {folds}; give 1 to {folds}");
+        return Err(Error::config("data.fold", problem));
+    }
     let labelled: Vec<&&CaseRecord> = training.iter().filter(|case| case.labelled).collect();
     if labelled.len() < folds {
         let problem =
@@ -114,6 +125,11 @@ fn validation_ids(training: &[&CaseRecord], wanted: &CaseList) -> Result<Vec<Str
         CaseList::Ids(ids) => {
             if let Some(id) = ids.iter().find(|id| !labelled.contains(&id.as_str())) {
                 let problem = format!("names {id:?}, which is not a scan of the training list with a label");
+                return Err(Error::config("data.validation", problem));
+            }
+            // It would count twice in every mean.
+            if let Some((_, id)) = ids.iter().enumerate().find(|(at, id)| ids[..*at].contains(id)) {
+                let problem = format!("names {id:?} twice; name it once");
                 return Err(Error::config("data.validation", problem));
             }
             Ok(ids.clone())
@@ -200,6 +216,35 @@ mod tests {
         }
         let message = lists(|data| (data.folds, data.fold) = (10, 1)).unwrap_err().to_string();
         assert!(message.starts_with("data.folds is 10, but only 9 scans"), "{message}");
+    }
+
+    #[test]
+    fn a_fold_that_is_not_there_is_refused_whoever_asks() {
+        for fold in [0, 6] {
+            let message = lists(|data| (data.folds, data.fold) = (5, fold)).unwrap_err().to_string();
+            assert_eq!(message, format!("data.fold is {fold}, but data.folds is 5; give 1 to 5"));
+        }
+    }
+
+    #[test]
+    fn a_case_that_is_to_validate_twice_is_refused() {
+        let ids = |ids: [&str; 3]| CaseList::Ids(ids.map(str::to_owned).to_vec());
+        let validating = |names| lists(|data| data.validation = ids(names));
+        assert_eq!(validating(["h", "a", "i"]).unwrap().validation, ["h", "a", "i"]);
+        let message = validating(["h", "a", "h"]).unwrap_err().to_string();
+        assert_eq!(message, "data.validation names \"h\" twice; name it once");
+    }
+
+    #[test]
+    fn the_highest_label_is_that_of_the_labelled_cases() {
+        let mut manifest = manifest();
+        let of = |manifest: &Manifest| Lists::of(manifest, &tiny().data).unwrap().highest_label(manifest);
+        assert_eq!(of(&manifest), Some(1));
+        // The first two are labelled, `c` has no label, and `d` and the rest teach nothing.
+        manifest.cases[..2].iter_mut().for_each(|case| case.highest_label = Some(0));
+        assert_eq!(of(&manifest), Some(0));
+        manifest.cases[1].highest_label = None;
+        assert_eq!(of(&manifest), None);
     }
 
     #[test]

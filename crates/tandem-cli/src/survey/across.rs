@@ -1,10 +1,9 @@
 //! What shows only between the scans of a folder.
 
-use super::{Finding, Kind, Surveyed};
+use super::{Finding, Kind, Surveyed, classes};
 use std::collections::{BTreeMap, BTreeSet};
 use tandem_volume::Orientation;
 use tandem_volume::layout::ScanFolder;
-use tandem_volume::prepared::Split;
 
 /// A spacing so many times larger or smaller than the median is an outlier.
 const OUTLIER: f64 = 2.0;
@@ -14,12 +13,13 @@ pub(super) fn findings(folder: &ScanFolder, scans: &[Surveyed]) -> Vec<Finding> 
     findings.extend(channels(scans));
     findings.extend(spacings(scans));
     findings.extend(orientations(scans));
-    findings.extend(unused_labels(folder.labels(), scans));
-    let mut training = scans.iter().filter(|scan| scan.split == Split::Train).peekable();
-    if training.peek().is_some() && training.all(|scan| scan.label_voxels.is_none()) {
-        let message = "no scan for training has a label map that can be read; label some".to_owned();
-        findings.push(Finding::new(Kind::NothingLabelled, "-", None, message));
+    let of_classes = classes::findings(folder, scans);
+    // Where most numbers are passed over, that is an error already.
+    let told = of_classes.iter().any(|finding| finding.kind == Kind::UnusableLabels);
+    if !(told && folder.labels().is_empty()) {
+        findings.extend(unused_labels(folder.labels(), scans));
     }
+    findings.extend(of_classes);
     findings
 }
 

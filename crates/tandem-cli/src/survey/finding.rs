@@ -46,12 +46,18 @@ pub(crate) enum Kind {
     Folder,
     /// The same voxels under two ids.
     Duplicate,
-    /// No scan to learn from.
-    NothingLabelled,
+    /// Fewer label maps than a run needs, to learn from and to validate on.
+    FewLabelled,
+    /// Labels that cannot be the classes of a network: most numbers between them are nothing, or one is to be ignored.
+    UnusableLabels,
+    /// Label maps that are all empty.
+    NoForeground,
     /// A label map without foreground.
     EmptyLabel,
     /// Labels that nothing bears: declared ones, or numbers that are passed over.
     UnusedLabel,
+    /// A class in one label map alone, or of a few voxels.
+    RareClass,
     /// A spacing far from that of the other scans.
     Spacing,
     /// Axes that run otherwise than in most scans.

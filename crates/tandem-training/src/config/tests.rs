@@ -98,7 +98,24 @@ fn what_is_not_said_of_channels_and_classes_comes_from_the_prepared_set() {
     assert_eq!((data.channel_count(), data.class_count()), (2, 3));
     assert_eq!(completed(Some(Names::Numbered(3))).class_name(2), "tumour");
     assert_eq!(completed(Some(Names::Numbered(2))).class_name(1), "1");
-    data.check_channels(&manifest).unwrap();
-    let wrong = tiny().data.check_channels(&manifest).unwrap_err().to_string();
+    data.check_prepared(&manifest).unwrap();
+    let wrong = tiny().data.check_prepared(&manifest).unwrap_err().to_string();
     assert!(wrong.starts_with("data.channels is 1, but the prepared scans have 2"), "{wrong}");
+}
+
+#[test]
+fn classes_that_the_prepared_set_does_not_have_are_refused_and_others_names_of_as_many_are_kept() {
+    let manifest: Manifest = serde_json::from_value(serde_json::json!({
+        "format": 2, "dataset": "d", "description": "", "classes": ["background", "atrium"], "cases": [],
+    }))
+    .unwrap();
+    let checked = |classes: Names| {
+        let data = DataConfig { classes: Some(classes), ..tiny().data };
+        data.check_prepared(&manifest).map_err(|error| error.to_string())
+    };
+    checked(Names::Numbered(2)).unwrap();
+    checked(["outside", "left atrium"].into()).unwrap();
+    let remedy = "but the prepared scans have 2; leave it out, or prepare other scans";
+    assert_eq!(checked(Names::Numbered(7)).unwrap_err(), format!("data.classes is 7, {remedy}"));
+    assert_eq!(checked(["a", "b", "c"].into()).unwrap_err(), format!("data.classes is 3, {remedy}"));
 }

@@ -26,7 +26,7 @@ impl Plan {
         let Setup { config, prepared, folder, device } = setup;
         config.check()?;
         let own = PreparedSet::open(prepared)?;
-        config.data.check_channels(own.manifest())?;
+        config.data.check_prepared(own.manifest())?;
         let lists = Lists::of(own.manifest(), &config.data)?;
         let trainer = Trainer::new(&config, &device)?;
         let training = &config.training;

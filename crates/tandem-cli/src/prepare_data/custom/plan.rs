@@ -4,7 +4,7 @@ mod patch;
 
 use super::CropTo;
 use super::fingerprint::Fingerprint;
-use crate::survey::{Survey, Surveyed, percentile};
+use crate::survey::{Survey, Surveyed, obstacles, percentile};
 use anyhow::{Result, bail};
 use serde::Serialize;
 use tandem_training::Bytes;
@@ -59,23 +59,11 @@ impl Plan {
         memory: Option<u64>,
     ) -> Result<Self> {
         let Fingerprint { labelled, unlabelled, .. } = *fingerprint;
-        if labelled < 2 {
-            bail!(
-                "{labelled} scans for training have a label map; a run needs one to learn from and one to validate on"
-            );
+        // The survey's errors, and these among them, were refused before; below, numbers rely on it.
+        if let Some((_, message)) = obstacles(&fingerprint.classes, labelled).into_iter().next() {
+            bail!(message);
         }
         let highest = fingerprint.classes.keys().last().copied().unwrap_or(1);
-        if let Some((value, _)) = fingerprint.classes.iter().find(|(_, name)| name.as_str() == "ignore") {
-            bail!(
-                "label {value} is called `ignore`, which no method here knows; give these voxels a class of their own"
-            );
-        }
-        let numbers: Vec<u8> = fingerprint.classes.keys().copied().collect();
-        if usize::from(highest) + 1 > 2 * numbers.len() {
-            bail!(
-                "the labels are {numbers:?}, and most numbers between are nothing; number them 0, 1, 2 ... instead"
-            );
-        }
         let validation = (labelled / 5).max(1);
         let mut plan = Plan {
             normalisation: Vec::new(),

@@ -74,7 +74,7 @@ fn the_window_is_taken_from_scans_that_train_with_their_label() {
 fn one_labelled_scan_is_not_enough() {
     let all: Vec<Surveyed> = scans(3).split_off(5);
     let message = propose(&[], all, Wishes::default()).unwrap_err().to_string();
-    assert!(message.contains("1 scans for training have a label map"), "{message}");
+    assert!(message.contains("only one scan for training has a label map"), "{message}");
 }
 
 #[test]
