@@ -298,7 +298,8 @@ fn detached_logits_keep_nothing_of_their_run() {
     for device in devices() {
         let sample = sample_on(&device);
         let mode = Mode::Train { dropout: KEY };
-        let run = sample.program.run(&image(), &sample.weights, &sample.statistics, mode, Precision::F32);
+        let mode = (mode, Precision::F32);
+        let run = sample.program.run(&image(), &sample.weights, &sample.statistics, mode);
         let outputs = run.unwrap();
         let (live, logits) = (outputs.logits.clone(), outputs.logits.detach());
         let expected = live.get().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
