@@ -123,9 +123,15 @@ fn an_evaluation_that_fails_leaves_nothing_behind() {
         .refused(&["scan b", "labels/b.nii.gz"]);
     assert!(!program.path("out").exists());
     std::fs::remove_file(source.join("labels/b.nii.gz")).unwrap();
-    program.run(&["evaluate", "run", "--cases", "scans", "-o", "out"]).succeeded();
+    let ended = program.run(&["evaluate", "run", "--cases", "scans", "-o", "out"]).succeeded();
+    assert!(ended.stdout.contains("1 of 2 scans have no label map and are left out"), "{ended:?}");
     assert!(
-        program.path("out/predictions/b.nii.gz").exists(),
-        "an unlabelled scan is segmented all the same"
+        program.path("out/predictions/a.nii.gz").exists()
+            && !program.path("out/predictions/b.nii.gz").exists()
     );
+    std::fs::remove_file(source.join("labels/a.nii.gz")).unwrap();
+    program
+        .run(&["evaluate", "run", "--cases", "scans", "-o", "none"])
+        .refused(&["none of the 2 scans has a label map to be scored by", "predict"]);
+    assert!(!program.path("none").exists());
 }

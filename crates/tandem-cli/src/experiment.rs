@@ -276,12 +276,18 @@ pub(crate) fn resolve(
     device: Option<DeviceName>,
 ) -> Result<Config> {
     let table = definition.resolve(changes)?;
-    let mut config: Config = Value::Table(table.clone()).try_into().map_err(|error| {
+    let read = |table: &toml::Table| Value::Table(table.clone()).try_into::<Config>();
+    let mut config = read(&table).map_err(|error| {
         // Errors of the reader span lines of the text that it was given; on one line they read as a sentence.
-        let problem = in_words(&one_line(&toml::de::Error::to_string(&error)));
-        let sound = definition.resolve(&Changes { set: &[], ..*changes });
-        let sound = sound.is_ok_and(|table| Value::Table(table).try_into::<Config>().is_ok());
-        let place = if sound { set(changes) } else { definition.described() };
+        let problem = in_words(&one_line(&error.to_string()));
+        // The first setting with which it cannot be read, or the definition without any.
+        let upto = |count: usize| Changes { set: &changes.set[..count], ..*changes };
+        let wrong =
+            |count: &usize| !definition.resolve(&upto(*count)).is_ok_and(|table| read(&table).is_ok());
+        let place = match (0..=changes.set.len()).find(wrong) {
+            None | Some(0) => definition.described(),
+            Some(count) => format!("--set {}", changes.set[count - 1]),
+        };
         anyhow::anyhow!("{place}: {problem}")
     })?;
     config.device = device.map_or(config.device, Into::into);
@@ -289,19 +295,17 @@ pub(crate) fn resolve(
     config.check().map_err(|error| match error {
         Error::Config { field, problem } => {
             let value = value_at(&table, &field).map(|value| format!(" = {value}")).unwrap_or_default();
-            let key = |setting: &String| setting.split('=').next().map(str::trim) == Some(field.as_str());
-            let place = if changes.set.iter().any(key) { set(changes) } else { definition.described() };
+            let sets = |setting: &&String| setting.split('=').next().map(str::trim) == Some(field.as_str());
+            let place = match changes.set.iter().rfind(sets) {
+                Some(_) => "--set".to_owned(),
+                None => definition.described(),
+            };
             anyhow::anyhow!("{place}: {field}{value} {problem}")
         }
         other => other.into(),
     })?;
     tandem_objectives::build(&config.method.name, &config.method.options.clone().into())?;
     Ok(config)
-}
-
-/// What the command line sets, as it was written.
-fn set(changes: &Changes) -> String {
-    changes.set.iter().map(|setting| format!("--set {setting}")).collect::<Vec<_>>().join(" ")
 }
 
 /// The value of a dotted field.

@@ -33,7 +33,9 @@ pub(super) fn prepare(
     }
     let Some(survey) = Survey::of(&scans.folder, stop)? else { return Ok(None) };
     // An atrium is 1 or 255 in either layout of its own: what is neither is refused where the scan is read.
-    let passed = [arguments.passed(), vec![Kind::UnknownLabel]].concat();
+    let mut passed = [arguments.passed(), vec![Kind::UnknownLabel]].concat();
+    // The benchmark's lists say who validates; one label map is something to learn from.
+    passed.extend(scans.is_labelled().then_some(Kind::FewLabelled));
     super::refuse_errors(&survey, &scans.folder, &passed)?;
     let writer = Writer::create(folder, "la", scans.description(arguments.seed))?.with_classes(CLASSES)?;
     scans.options(arguments).write(&writer)?;
@@ -79,6 +81,11 @@ impl LeftAtria {
     /// What was found.
     pub(crate) fn folder(&self) -> &ScanFolder {
         &self.folder
+    }
+
+    /// Whether any scan for training has a label map.
+    fn is_labelled(&self) -> bool {
+        self.folder.scans().iter().any(|scan| scan.split == Split::Train && scan.label.is_some())
     }
 
     /// How many scans of the folder no list names.
