@@ -192,6 +192,7 @@ fn an_nnunet_folder_goes_from_check_data_to_a_finished_run() {
         .run(&["predict", "run", "data/prepared/liver/images/liver_4.nii", "-o", "prepared"])
         .succeeded();
     assert!(!prepared.stdout.contains("cut off"), "{prepared:?}");
+    assert!(prepared.stdout.contains("taken as they are, since they look normalised"), "{prepared:?}");
     let label = |path: &str| tandem_volume::read_label(program.path(path)).unwrap();
     assert_eq!(label("raw/liver_4.nii.gz"), label("prepared/liver_4.nii.gz"));
     // Scores of scans as they came are those of the prepared ones: three classes, one window.

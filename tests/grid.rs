@@ -89,6 +89,9 @@ fn a_grid_that_is_killed_and_stopped_goes_on_and_its_comparison_is_that_of_its_s
     grid(&program, &["--set", "training.seed=3"]).refused(&["in a grid training.seed is given by --seeds"]);
     program.run(&["compare", "grid", "--control", "mcf"]).refused(&["the control mcf is none of the grid's"]);
     program.run(&["compare", "whole"]).refused(&["whole is no grid"]);
+    program
+        .run(&["experiment", "--resume", "grid"])
+        .refused(&["grid is no run folder (it is a grid, which goes on by"]);
 
     let before = read(program.path("grid/comparison.json"));
     program.run(&["compare", "grid"]).succeeded();

@@ -145,10 +145,8 @@ fn start(arguments: &Arguments, home: &Home, stop: &AtomicBool, live: &mut Live)
     }
     say(describe_kernels(&Kernels::on(config.precision, &device)));
     if folder.exists() {
-        bail!(
-            "{} exists already; choose another folder with --out, or go on with --resume",
-            folder.display()
-        );
+        let resume = if folder.join("run.json").exists() { ", or go on with --resume" } else { "" };
+        bail!("{} exists already; choose another folder with --out{resume}", folder.display());
     }
     if !data.is_prepared() {
         needs::check(&config, None, &folder, &device, arguments.anyway)?;

@@ -18,7 +18,7 @@ mod record;
 mod view;
 
 pub(crate) use arguments::{Arguments, Axes};
-pub(crate) use record::{CellRecord, GridRecord};
+pub(crate) use record::{CellRecord, GRID, GridRecord};
 
 use crate::compare;
 use crate::definition::Definition;

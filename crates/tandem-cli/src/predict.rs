@@ -295,7 +295,12 @@ impl Work<'_> {
             );
         }
         let normalised = match self.arguments.intensities {
-            Intensities::Auto => intensities::normalised(image, &self.record.normalisation),
+            Intensities::Auto => {
+                intensities::normalised(image, &self.record.normalisation).map(|(image, note)| {
+                    let stays = || "intensities taken as they are, since they look normalised".to_owned();
+                    (image, note.or_else(|| Some(stays())))
+                })
+            }
             Intensities::Prepared => Ok((image, None)),
             Intensities::Raw => intensities::from_raw(image, &self.record.normalisation),
         };

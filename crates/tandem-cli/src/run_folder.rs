@@ -1,5 +1,6 @@
 //! What a run folder says about itself.
 
+use crate::grid::GRID;
 use crate::test_list::{self, Opening};
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
@@ -30,10 +31,11 @@ pub(crate) fn test_openings(folder: &Path) -> Result<Vec<Opening>> {
 fn read<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<T> {
     let path = folder.join(name);
     let text = std::fs::read_to_string(&path).with_context(|| {
-        format!(
-            "{} is no run folder (give the folder of a run, such as runs/NAME): cannot read {name}",
-            folder.display()
-        )
+        let remedy = match folder.join(GRID).exists() {
+            true => "it is a grid, which goes on by the command that began it; give one of its runs",
+            false => "give the folder of a run, such as runs/NAME",
+        };
+        format!("{} is no run folder ({remedy}): cannot read {name}", folder.display())
     })?;
     serde_json::from_str(&text)
         .with_context(|| format!("{} is damaged; restore it, or start the run anew", path.display()))

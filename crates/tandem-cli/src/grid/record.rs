@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use tandem_volume::write_whole;
 
-const FILE: &str = "grid.json";
+/// What a grid's folder has and a run's has not.
+pub(crate) const GRID: &str = "grid.json";
 
 /// A grid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,15 +70,15 @@ impl GridRecord {
 
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self)? + "\n";
-        Ok(write_whole(folder.join(FILE), text.as_bytes())?)
+        Ok(write_whole(folder.join(GRID), text.as_bytes())?)
     }
 
     /// Reads it.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join(FILE);
+        let path = folder.join(GRID);
         let text = std::fs::read_to_string(&path).with_context(|| {
             format!(
-                "{} is no grid (give the folder of one, such as runs/grids/NAME): cannot read {FILE}",
+                "{} is no grid (give the folder of one, such as runs/grids/NAME): cannot read {GRID}",
                 folder.display()
             )
         })?;

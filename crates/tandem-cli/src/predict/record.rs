@@ -32,7 +32,7 @@ pub(super) struct Record {
     pub(super) time: String,
     /// The files that were made, the label map first.
     pub(super) outputs: Vec<String>,
-    /// What was done to the intensities, where anything was.
+    /// What was done to the intensities; nothing where they were said to be prepared.
     pub(super) intensities: Option<String>,
     /// How the axes were turned before the networks saw the scan, where they were; what was made was turned back.
     #[serde(default)]
