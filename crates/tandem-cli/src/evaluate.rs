@@ -4,7 +4,7 @@ use crate::device::{self, DeviceName};
 use crate::orientation::turned;
 use crate::output::say;
 use crate::prepare_data::la::LeftAtria;
-use crate::prepare_data::{grids, refuse_faults};
+use crate::prepare_data::{grids, refuse_folder};
 use crate::progress::CaseProgress;
 use crate::test_list::{self, Opening};
 use crate::{intensities, interrupt, run_folder, table};
@@ -214,13 +214,8 @@ impl Cases {
         let scans = ScanFolder::open(folder)?;
         match scans.layout() {
             Layout::LaBenchmark | Layout::LaChallenge => Ok(Cases::LeftAtria(LeftAtria::open(folder)?)),
-            Layout::PancreasCt => bail!(
-                "{} is {}, whose label maps do not say where they lie; prepare it with prepare-data pancreas",
-                folder.display(),
-                scans.layout()
-            ),
             _ => {
-                refuse_faults(folder, scans.faults())?;
+                refuse_folder(&scans)?;
                 Ok(Cases::Folder(scans))
             }
         }

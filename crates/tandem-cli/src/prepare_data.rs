@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tandem_volume::Subject;
-use tandem_volume::layout::{Fault, ScanFiles, ScanFolder};
+use tandem_volume::layout::{Fault, Layout, ScanFiles, ScanFolder};
 use tandem_volume::prepared::{NewCase, PreparedSet, Source, Split, Writer};
 
 pub(crate) fn run(arguments: &Arguments, home: &Home) -> Result<ExitCode> {
@@ -179,8 +179,20 @@ fn sources(folder: &ScanFolder, scan: &ScanFiles) -> Result<Vec<Source>> {
     files.into_iter().map(source).collect()
 }
 
+/// Refuses a folder of which scans cannot be taken as they lie there.
+pub(crate) fn refuse_folder(scans: &ScanFolder) -> Result<()> {
+    if scans.layout() == Layout::PancreasCt {
+        bail!(
+            "{} is {}, whose label maps do not say where they lie; prepare it with prepare-data pancreas",
+            scans.path().display(),
+            scans.layout()
+        );
+    }
+    refuse_faults(scans.path(), scans.faults())
+}
+
 /// The first fault that keeps a folder from being prepared. Label maps without an image are left to the survey.
-pub(crate) fn refuse_faults(folder: &Path, faults: &[Fault]) -> Result<()> {
+fn refuse_faults(folder: &Path, faults: &[Fault]) -> Result<()> {
     match faults.iter().find(|fault| !matches!(fault, Fault::LabelWithoutImage { .. })) {
         Some(fault) => bail!("{}: {fault}", folder.display()),
         None => Ok(()),

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use tandem_augment::foreground;
 use tandem_training::host;
-use tandem_volume::layout::{Layout, ScanFolder};
+use tandem_volume::layout::ScanFolder;
 use tandem_volume::prepared::{Normalisation, PreparedSet, Split, Writer};
 use tandem_volume::{Image, Orientation, Subject, Volume};
 
@@ -117,14 +117,7 @@ pub(super) fn asked(arguments: &Arguments) -> Result<Asked> {
 /// Looks at the folder of the scans; reads no scan yet.
 fn open(arguments: &Arguments) -> Result<ScanFolder> {
     let folder = ScanFolder::open(arguments.source()?)?;
-    if folder.layout() == Layout::PancreasCt {
-        bail!(
-            "{} is {}, whose label maps do not say where they lie; prepare it with prepare-data pancreas",
-            folder.path().display(),
-            folder.layout()
-        );
-    }
-    super::refuse_faults(folder.path(), folder.faults())?;
+    super::refuse_folder(&folder)?;
     Ok(folder)
 }
 

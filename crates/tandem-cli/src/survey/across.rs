@@ -83,8 +83,8 @@ fn orientations(scans: &[Surveyed]) -> Vec<Finding> {
     other
         .map(|scan| {
             let message = format!(
-                "the axes run {}, in most scans {usual}; networks see voxel axes, so prepare-data custom turns them, and scans \
-                 for predict should run {usual}",
+                "the axes run {}, in most scans {usual}; networks see voxel axes, so prepare-data custom turns them, and \
+                 predict new ones",
                 scan.orientation
             );
             Finding::new(Kind::Orientation, &scan.id, None, message)
