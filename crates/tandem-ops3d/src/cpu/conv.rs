@@ -3,6 +3,8 @@
 use super::gather::{Class, Gather, Store, gather};
 use super::packed::{Addresses, Packed};
 use super::pad::Rows;
+use super::scratch::Scratch;
+use super::transpose::transpose;
 use crate::conv_shape::{ConvShape, SpreadClass};
 
 /// The response `(n, d', h', w', co)` of an image `(n, d, h, w, ci)`: the forward pass of a convolution, the input gradient of
@@ -17,14 +19,16 @@ pub(crate) fn respond(
     assert_eq!(image.dims, shape.image_dims(), "an image is not that of its convolution");
     let &ConvShape { ci, co, kernel, response: [d, h, w], params, .. } = shape;
     let (taps, first) = (kernel.iter().product::<usize>(), shape.first_read([0; 3]));
-    let rows: Vec<_> = (0..taps).flat_map(|tap| (0..ci).map(move |c| (c * taps + tap, 0))).collect();
-    let outputs: Vec<_> = (0..co).map(|c| (c * ci * taps, 0)).collect();
+    // From (co, ci, tap) to (ci, tap, co).
+    let by_output = transposed(weight, 1, [co, ci * taps]);
+    let rows: Vec<_> = (0..taps).flat_map(|tap| (0..ci).map(move |c| ((c * taps + tap) * co, 0))).collect();
+    let addresses = Addresses { rows: &rows, outputs: [1, co], tap: &|_, _| Some(0) };
     let class = Class {
         positions: [0..d, 0..h],
         groups: w,
         reads: [0, 1, 2].map(|axis| first[axis]..first[axis] + kernel[axis] as isize),
         start: 0,
-        weight: Packed::new(weight, &Addresses { rows: &rows, outputs: &outputs, tap: None }),
+        weight: Packed::new(&by_output, &addresses),
         bias: bias.map(<[f32]>::to_vec),
     };
     let output_step = [h * w * co, w * co, co];
@@ -53,13 +57,15 @@ pub(crate) fn spread(
 ) {
     assert_eq!(response.dims, shape.response_dims(), "a response is not that of its convolution");
     let axes = [0, 1].map(|axis| shape.spread_axis(axis));
+    // From (co, ci, tap) to (co, tap, ci).
+    let by_output = transposed(weight, shape.co, [shape.ci, shape.kernel.iter().product()]);
     let mut classes = Vec::new();
     for voxels in Voxels::of_rows(shape) {
         for d in &axes[0].classes {
             for h in &axes[1].classes {
                 let untouched = d.taps * h.taps * voxels.read == 0 && bias.is_none() && store == Store::Add;
                 if d.count * h.count * voxels.groups * voxels.joined > 0 && !untouched {
-                    classes.push(spread_class(shape, [d, h], &voxels, weight, bias));
+                    classes.push(spread_class(shape, [d, h], &voxels, &by_output, bias));
                 }
             }
         }
@@ -68,6 +74,13 @@ pub(crate) fn spread(
     let output_step = [sd * h * w * ci, sh * w * ci, sw * ci];
     let output = shape.image.iter().product::<usize>() * ci;
     gather(&Gather { input: response, step: [1; 3], output_step, classes, output, store }, image);
+}
+
+/// Transposes each of so many matrices `(rows, columns)`.
+fn transposed(weight: &[f32], matrices: usize, sides: [usize; 2]) -> Scratch<f32> {
+    let mut values = Scratch::take(weight.len());
+    transpose(weight, matrices, sides, &mut values);
+    values
 }
 
 /// Groups of neighbouring voxels in a row of the image, a stride apart, and what they read of the response.
@@ -139,13 +152,13 @@ fn spread_class(
         let (span, voxel) = (position / voxels.read, position % voxels.read);
         let alone = if single { voxels.tap(shape, voxel, 0).unwrap_or_default() } else { 0 };
         let start = (tap(0, span / th) * kernel[1] + tap(1, span % th)) * kernel[2] + alone;
-        (0..co).map(move |c| (c * ci * volume + start, voxel))
+        (0..co).map(move |c| ((c * volume + start) * ci, voxel))
     };
     let rows: Vec<_> = (0..td * th * voxels.read).flat_map(row).collect();
-    let outputs: Vec<_> =
-        (0..voxels.joined).flat_map(|voxel| (0..ci).map(move |c| (c * volume, voxel))).collect();
-    let tap = |read: usize, voxel: usize| voxels.tap(shape, read, voxel);
-    let tap: Option<&(dyn Fn(usize, usize) -> Option<usize> + Sync)> = if single { None } else { Some(&tap) };
+    let along = |read: usize, voxel: usize| {
+        if single { Some(0) } else { voxels.tap(shape, read, voxel).map(|tap| tap * ci) }
+    };
+    let addresses = Addresses { rows: &rows, outputs: [voxels.joined, ci], tap: &along };
     // Position 0 would lie where the class's residue does.
     let first = |axis: usize| class[axis].residue as isize - shape.params.padding[axis] as isize;
     let start = (first(0) * height as isize + first(1)) * width as isize + voxels.start as isize;
@@ -155,7 +168,7 @@ fn spread_class(
         groups: voxels.groups,
         reads: [reads(td), reads(th), voxels.first..voxels.first + voxels.read as isize],
         start: start * ci as isize,
-        weight: Packed::new(weight, &Addresses { rows: &rows, outputs: &outputs, tap }),
+        weight: Packed::new(weight, &addresses),
         bias: bias.map(|bias| bias.repeat(voxels.joined)),
     }
 }

@@ -7,6 +7,7 @@
 use super::pad::Rows;
 use super::scratch::Scratch;
 use super::simd::{Lanes, Unit, Work, on_unit};
+use super::transpose::transpose;
 use super::window::{Window, cut};
 use crate::conv_shape::ConvShape;
 use rayon::prelude::*;
@@ -103,19 +104,10 @@ pub(super) fn add_parts(sums: &mut [f32], size: usize) {
 
 /// From `(tap, ci, co padded)` to `(co, ci, tap)`.
 fn unpack(sums: &[f32], [taps, ci, co, co_padded]: [usize; 4], gradient: &mut [f32]) {
-    // Sixteen responses at a time: their sums lie in one cache line.
-    const GROUP: usize = 16;
-    gradient.par_chunks_mut((GROUP * ci * taps).max(1)).enumerate().for_each(|(group, gradient)| {
-        let first = group * GROUP;
-        for c in 0..ci {
-            for tap in 0..taps {
-                let row = &sums[(tap * ci + c) * co_padded + first..];
-                for o in 0..GROUP.min(co - first) {
-                    gradient[(o * ci + c) * taps + tap] = row[o];
-                }
-            }
-        }
-    });
+    let size = taps * ci * co_padded;
+    let mut by_output = Scratch::take(size);
+    transpose(&sums[..size], 1, [taps * ci, co_padded], &mut by_output);
+    transpose(&by_output[..taps * ci * co], co, [taps, ci], gradient);
 }
 
 /// The sum of a response over everything but its channels.

@@ -343,32 +343,38 @@ struct Cursor {
     at: [usize; 3],
     read: usize,
     written: usize,
+    /// Both addresses of the first group of the row.
+    row: [usize; 2],
 }
 
 impl Cursor {
     /// The first one.
     fn new(task: &Task) -> Self {
         let at = task.at.each_ref().map(|at| at.start);
-        let [read, written] = task.place(at);
-        Cursor { at, read, written }
+        let row = task.place(at);
+        Cursor { at, read: row[0], written: row[1], row }
     }
 
     /// The next one; past the last the addresses must not be used.
     #[inline(always)]
     fn advance(&mut self, task: &Task) {
         let [d, h, w] = &task.at;
+        let (step, output_step) = (task.plan.step, task.plan.output_step);
         self.at[2] += 1;
         if self.at[2] < w.end {
-            self.read += task.plan.step[2] * task.window.strides[2];
-            self.written += task.plan.output_step[2];
+            self.read += step[2] * task.window.strides[2];
+            self.written += output_step[2];
             return;
         }
         self.at = [self.at[0], self.at[1] + 1, w.start];
-        if self.at[1] == h.end {
+        if self.at[1] < h.end {
+            self.row = [self.row[0] + step[1] * task.window.strides[1], self.row[1] + output_step[1]];
+        } else {
             self.at = [self.at[0] + 1, h.start, w.start];
+            if self.at[0] < d.end {
+                self.row = task.place(self.at);
+            }
         }
-        if self.at[0] < d.end {
-            [self.read, self.written] = task.place(self.at);
-        }
+        [self.read, self.written] = self.row;
     }
 }

@@ -1,7 +1,7 @@
 //! Weights in the order in which [`super::gather`] reads them.
 
 use super::scratch::Scratch;
-use super::simd::{Target, Unit};
+use super::simd::Unit;
 use rayon::prelude::*;
 
 /// For each block of vectors of channels, the last one of fewer, a matrix `(row, channel)`. A row is one value of one span.
@@ -14,48 +14,38 @@ pub(crate) struct Packed {
     pub(super) width: usize,
 }
 
-/// Where weights lie in a parameter: each row and each output adds its part. A row and an output whose voxels meet in no tap
-/// have none.
+/// Where weights lie in a parameter whose outputs' channels lie side by side.
 pub(crate) struct Addresses<'a> {
     /// Address and voxel of each row, in the order of the spans.
     pub(crate) rows: &'a [(usize, usize)],
-    /// Address and voxel of each output.
-    pub(crate) outputs: &'a [(usize, usize)],
-    /// The tap by which a row's voxel reaches an output's, where there are several of either.
-    pub(crate) tap: Option<&'a (dyn Fn(usize, usize) -> Option<usize> + Sync)>,
+    /// Voxels of an output, and channels of each.
+    pub(crate) outputs: [usize; 2],
+    /// What the tap by which a row's voxel reaches an output's adds to the address; none where they do not meet.
+    pub(crate) tap: &'a (dyn Fn(usize, usize) -> Option<usize> + Sync),
 }
 
-/// Rows that are packed at once: what they read for all outputs of a block stays in the first cache.
+/// Rows that are packed at once.
 const ROWS: usize = 128;
 /// The widest block.
 pub(super) const WIDTH: usize = 64;
 
 impl Packed {
     pub(crate) fn new(parameter: &[f32], addresses: &Addresses) -> Self {
-        let (rows, channels) = (addresses.rows.len(), addresses.outputs.len());
+        let (rows, channels) = (addresses.rows.len(), addresses.outputs.iter().product::<usize>());
         let unit = Unit::for_channels(channels);
         let padded = channels.next_multiple_of(unit.lanes());
         let widest = unit.block_vectors(channels) * unit.lanes();
         let mut values = Scratch::take(rows * padded);
-        // In the order of their addresses, whatever that of the spans: neighbours in memory are read together.
-        let mut order: Vec<usize> = (0..rows).collect();
-        order.sort_unstable_by_key(|row| addresses.rows[*row].0);
-        let target = Target::new(&mut values);
-        let blocks = padded.div_ceil(widest);
-        let chunks = rows.div_ceil(ROWS);
-        (0..blocks * chunks).into_par_iter().for_each(|index| {
-            let (block, chunk) = (index / chunks, index % chunks);
-            let first = block * widest;
+        let mut parts: Vec<(usize, usize, &mut [f32])> = Vec::new();
+        for (block, values) in values.chunks_mut((rows * widest).max(1)).enumerate() {
+            let width = (padded - block * widest).min(widest);
+            let chunks = values.chunks_mut(ROWS * width).enumerate();
+            parts.extend(chunks.map(|(chunk, values)| (block * widest, chunk * ROWS, values)));
+        }
+        parts.into_par_iter().for_each(|(first, row, values)| {
             let width = (padded - first).min(widest);
-            let order = &order[chunk * ROWS..rows.min((chunk + 1) * ROWS)];
-            let mut transposed = [0.0; ROWS * WIDTH];
-            let outputs = &addresses.outputs[first..channels.min(first + width)];
-            addresses.read(parameter, order, outputs, &mut transposed);
-            for (row, values) in order.iter().zip(transposed.chunks_exact(WIDTH)) {
-                // SAFETY: a block has a place for each row, and the rows of an order are distinct.
-                unsafe {
-                    target.at(first * rows + row * width).copy_from_nonoverlapping(values.as_ptr(), width);
-                }
+            for (row, values) in addresses.rows[row..].iter().zip(values.chunks_exact_mut(width)) {
+                addresses.read(parameter, *row, first, values);
             }
         });
         Packed { values, rows, channels, unit, width: widest }
@@ -79,32 +69,18 @@ impl Packed {
 }
 
 impl Addresses<'_> {
-    /// The weights of some rows and outputs, `(row, output)` in rows of [`WIDTH`].
-    fn read(&self, parameter: &[f32], rows: &[usize], outputs: &[(usize, usize)], to: &mut [f32]) {
-        let rows: Vec<(usize, usize)> = rows.iter().map(|row| self.rows[*row]).collect();
-        let taps = self.taps(&rows, outputs);
-        let weight = |(start, voxel): (usize, usize), (offset, output): (usize, usize)| match &taps {
-            None => parameter[start + offset],
-            Some(taps) => taps[voxel][output].map_or(0.0, |tap| parameter[start + offset + tap]),
-        };
-        // Along the axis whose weights lie closer together.
-        let apart = |of: &[(usize, usize)]| of.get(1).map_or(0, |second| second.0.abs_diff(of[0].0));
-        if apart(outputs) < apart(&rows) {
-            for (to, row) in to.chunks_exact_mut(WIDTH).zip(&rows) {
-                to.iter_mut().zip(outputs).for_each(|(to, output)| *to = weight(*row, *output));
+    /// The weights of a row to outputs from `first` on; zeros where there is none.
+    fn read(&self, parameter: &[f32], (start, from): (usize, usize), first: usize, mut to: &mut [f32]) {
+        let [voxels, channels] = self.outputs;
+        let (mut voxel, mut channel) = (first / channels, first % channels);
+        while voxel < voxels && !to.is_empty() {
+            let (these, rest) = to.split_at_mut(to.len().min(channels - channel));
+            match (self.tap)(from, voxel) {
+                Some(tap) => these.copy_from_slice(&parameter[start + tap + channel..][..these.len()]),
+                None => these.fill(0.0),
             }
-        } else {
-            for (column, output) in outputs.iter().enumerate() {
-                let to = to.chunks_exact_mut(WIDTH).zip(&rows);
-                to.for_each(|(to, row)| to[column] = weight(*row, *output));
-            }
+            (voxel, channel, to) = (voxel + 1, 0, rest);
         }
-    }
-
-    /// [`Self::tap`] of every voxel of these rows and outputs.
-    fn taps(&self, rows: &[(usize, usize)], outputs: &[(usize, usize)]) -> Option<Vec<Vec<Option<usize>>>> {
-        let tap = self.tap?;
-        let voxels = |of: &[(usize, usize)]| 0..of.iter().map(|(_, voxel)| voxel + 1).max().unwrap_or(0);
-        Some(voxels(rows).map(|row| voxels(outputs).map(|output| tap(row, output)).collect()).collect())
+        to.fill(0.0);
     }
 }
