@@ -114,3 +114,17 @@ fn weights_larger_than_the_cache() {
         check([2, sides[0], sides[1], sides[2], 81], 133, kernel, Conv3dParams::uniform(stride, padding));
     }
 }
+
+/// From 128 KiB of weights on, taps beyond the image are left out, by tasks of some rows each.
+#[test]
+fn weights_that_stay_in_the_cache_without_taps_beyond_the_image() {
+    for (sides, kernel, stride, padding) in [
+        ([19, 23, 9], [3, 3, 3], 2, 1),
+        ([9, 3, 31], [3, 3, 3], 1, 1),
+        ([1, 2, 1], [3, 3, 3], 2, 1),
+        ([5, 14, 6], [4, 5, 3], 1, 3),
+        ([12, 7, 8], [3, 3, 3], 3, 2),
+    ] {
+        check([2, sides[0], sides[1], sides[2], 37], 65, kernel, Conv3dParams::uniform(stride, padding));
+    }
+}

@@ -55,6 +55,9 @@ pub(crate) enum Store {
 /// Bytes of weights up to which a task computes all channels: the weights stay in the second cache, and the input is read
 /// once. Larger weights are read once, block by block, by tasks that share their input.
 const KEPT_WEIGHTS: usize = 1 << 20;
+/// Bytes of weights from which on taps that lie beyond the image are left out: there are many products of each voxel, and an
+/// image that lies in memory is read where it lies.
+const CLIPPED_WEIGHTS: usize = 128 << 10;
 
 /// Runs a gather on both cores.
 pub(crate) fn gather(plan: &Gather, output: &mut [f32]) {
@@ -66,55 +69,57 @@ pub(crate) fn gather(plan: &Gather, output: &mut [f32]) {
         return;
     }
     let (stream, target) = (size_of_val(output) >= STREAMED_BYTES, Target::new(output));
-    let run = |n: usize, part: &Part, [d, h]: &[Range<usize>; 2], block: usize, window: &Window| {
-        let common = |a: &Range<usize>, b: &Range<usize>| a.start.max(b.start)..a.end.min(b.end);
-        let at = [common(d, &part.at[0]), common(h, &part.at[1]), part.at[2].clone()];
+    let run = |n: usize, part: &Part, block: usize, window: &Window| {
         let weight = &part.class.weight;
         let channel = block * weight.width;
-        if at.iter().any(Range::is_empty) || channel >= weight.channels {
+        if channel >= weight.channels {
             return;
         }
         let valid = (weight.channels - channel).min(weight.width);
-        let task = Task { plan, part, window, target, first: n * plan.output, at, channel, valid, stream };
+        let task = Task { plan, part, window, target, first: n * plan.output, channel, valid, stream };
         task.check_bounds();
         // SAFETY: the task's bounds were checked; tasks write disjoint voxels or channels of the output, which nobody else
         // reads meanwhile; the unit was chosen by what the processor has.
         unsafe { on_unit(weight.unit, task) }
     };
-    let all = [0, 1].map(|axis| around(classes.iter().map(|class| class.positions[axis].clone())));
-    if classes.iter().map(|class| class.weight.bytes()).sum::<usize>() > KEPT_WEIGHTS {
-        // Few voxels, of which many lie at the image's sides: what they would read beyond it is left out.
+    let bytes = classes.iter().map(|class| class.weight.bytes()).sum::<usize>();
+    let parts: Vec<Part> = if bytes > CLIPPED_WEIGHTS {
         let inside = |class| Part::inside(class, [depth, height, width], plan.step);
-        let parts: Vec<Part> = classes.iter().copied().flat_map(inside).collect();
-        let reads = plan.reads(&parts, None);
+        classes.iter().copied().flat_map(inside).collect()
+    } else {
+        classes.iter().copied().map(Part::whole).collect()
+    };
+    if bytes > KEPT_WEIGHTS {
+        let reads = plan.reads(&parts);
         let windows: Vec<_> = (0..batch).into_par_iter().map(|n| Window::of(plan.input, n, &reads)).collect();
         (0..blocks * batch).into_par_iter().for_each(|index| {
             let (block, n) = (index / batch, index % batch);
-            parts.iter().for_each(|part| run(n, part, &all, block, &windows[n]));
+            parts.iter().for_each(|part| run(n, part, block, &windows[n]));
         });
         return;
     }
-    let parts: Vec<Part> = classes.iter().copied().map(Part::whole).collect();
+    let all = [0, 1].map(|axis| around(classes.iter().map(|class| class.positions[axis].clone())));
     let groups = classes.iter().map(|class| class.groups).max().unwrap_or(0);
-    let one =
-        plan.reads(&parts, Some(&all.clone().map(|all| all.start..all.start + 1))).map(|read| read.len());
-    let steps = ([one[0], one[1]], [plan.step[0], plan.step[1]]);
+    // Voxels that one position reads.
+    let one = [0, 1].map(|axis| around(classes.iter().map(|class| class.reads[axis].clone())).len());
+    let steps = (one, [plan.step[0], plan.step[1]]);
     let cuts = cut(&all, groups, steps, width * values * size_of::<f32>());
     (0..batch * cuts.len()).into_par_iter().for_each(|index| {
         let (n, positions) = (index / cuts.len(), &cuts[index % cuts.len()]);
-        let window = Window::of(plan.input, n, &plan.reads(&parts, Some(positions)));
+        let parts: Vec<Part> = parts.iter().filter_map(|part| part.among(positions)).collect();
+        let window = Window::of(plan.input, n, &plan.reads(&parts));
         for part in &parts {
-            (0..blocks).for_each(|block| run(n, part, positions, block, &window));
+            (0..blocks).for_each(|block| run(n, part, block, &window));
         }
     });
 }
 
 impl Gather<'_> {
-    /// The input voxels that parts read, for some positions along D and H or for their own.
-    fn reads(&self, parts: &[Part], positions: Option<&[Range<usize>; 2]>) -> Voxels {
+    /// The input voxels that parts read.
+    fn reads(&self, parts: &[Part]) -> Voxels {
         [0, 1, 2].map(|axis| {
             around(parts.iter().filter(|part| !part.reads_nothing()).map(|part| {
-                let at = positions.and_then(|positions| positions.get(axis)).unwrap_or(&part.at[axis]);
+                let at = &part.at[axis];
                 let [first, last] = [at.start, at.end - 1].map(|at| (at * self.step[axis]) as isize);
                 let (start, taps) = (part.class.reads[axis].start, &part.taps[axis]);
                 start + taps.start as isize + first..start + taps.end as isize + last
@@ -149,8 +154,6 @@ struct Task<'a> {
     target: Target,
     /// Where the output of the task's image begins.
     first: usize,
-    /// Positions along D and H, and groups in a row.
-    at: [Range<usize>; 3],
     channel: usize,
     /// Channels of the block that exist.
     valid: usize,
@@ -187,13 +190,13 @@ impl Task<'_> {
     fn check_bounds(&self) {
         let (spans, len) = self.spans();
         let class = self.part.class;
-        let last = self.place(self.at.each_ref().map(|at| at.end - 1));
+        let last = self.place(self.part.at.each_ref().map(|at| at.end - 1));
         let [reach, weights] =
             spans.last().map_or([0; 2], |[span, weight]| [last[0] + span + len, weight + len]);
         assert!(reach <= self.window.len(), "a gather reads past its input");
         assert!(weights <= class.weight.rows, "a gather's weights do not fit its spans");
         let end = self.first + self.plan.output;
-        let first = self.place(self.at.each_ref().map(|at| at.start));
+        let first = self.place(self.part.at.each_ref().map(|at| at.start));
         assert!(first[1] >= self.first, "a gather writes before its output");
         assert!(last[1] + class.weight.channels <= end, "a gather writes past its output");
         let bias = class.bias.as_ref();
@@ -238,7 +241,7 @@ impl Task<'_> {
             bias[..self.valid].copy_from_slice(&values[self.channel..self.channel + self.valid]);
         }
         let mut cursor = Cursor::new(self);
-        let total = self.at.iter().map(|at| at.len()).product();
+        let total = self.part.at.iter().map(|at| at.len()).product();
         let mut done = 0;
         while done < total {
             let count = R.min(total - done);
@@ -350,7 +353,7 @@ struct Cursor {
 impl Cursor {
     /// The first one.
     fn new(task: &Task) -> Self {
-        let at = task.at.each_ref().map(|at| at.start);
+        let at = task.part.at.each_ref().map(|at| at.start);
         let row = task.place(at);
         Cursor { at, read: row[0], written: row[1], row }
     }
@@ -358,7 +361,7 @@ impl Cursor {
     /// The next one; past the last the addresses must not be used.
     #[inline(always)]
     fn advance(&mut self, task: &Task) {
-        let [d, h, w] = &task.at;
+        let [d, h, w] = &task.part.at;
         let (step, output_step) = (task.plan.step, task.plan.output_step);
         self.at[2] += 1;
         if self.at[2] < w.end {

@@ -4,6 +4,7 @@ use super::Class;
 use std::ops::Range;
 
 /// Positions of a class along D and H, and groups in a row, and the taps that count there.
+#[derive(Clone)]
 pub(super) struct Part<'a> {
     pub(super) class: &'a Class,
     pub(super) at: [Range<usize>; 3],
@@ -32,6 +33,15 @@ impl<'a> Part<'a> {
             }
         }
         parts
+    }
+
+    /// What of it lies among some positions along D and H.
+    pub(super) fn among(&self, positions: &[Range<usize>; 2]) -> Option<Self> {
+        let mut part = self.clone();
+        for (at, positions) in part.at.iter_mut().zip(positions) {
+            *at = at.start.max(positions.start)..at.end.min(positions.end);
+        }
+        part.at.iter().all(|at| !at.is_empty()).then_some(part)
     }
 
     /// Whether all taps count.

@@ -30,7 +30,7 @@ impl Task<'_> {
                 bias: bias[first..].as_ptr(),
                 first,
             };
-            let [d, h, groups] = &self.at;
+            let [d, h, groups] = &self.part.at;
             for d in d.clone() {
                 for row in h.clone().step_by(2) {
                     let two = row + 1 < h.end;
