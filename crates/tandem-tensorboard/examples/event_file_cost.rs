@@ -1,4 +1,4 @@
-//! What an event file costs a run: `cargo run --release -p tandem-tensorboard --example cost RUN`.
+//! What an event file costs a run: `cargo run --release -p tandem-tensorboard --example event_file_cost RUN`.
 //!
 //! Writes the log of a run folder anew, line by line, as a run does, and follows it.
 
