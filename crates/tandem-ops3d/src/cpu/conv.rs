@@ -3,8 +3,7 @@
 use super::gather::{Class, Gather, Store, gather};
 use super::packed::{Addresses, Packed};
 use super::pad::Rows;
-use super::scratch::Scratch;
-use super::transpose::transpose;
+use super::transpose::transposed;
 use crate::conv_shape::{ConvShape, SpreadClass};
 
 /// The response `(n, d', h', w', co)` of an image `(n, d, h, w, ci)`: the forward pass of a convolution, the input gradient of
@@ -76,13 +75,6 @@ pub(crate) fn spread(
     gather(&Gather { input: response, step: [1; 3], output_step, classes, output, store }, image);
 }
 
-/// Transposes each of so many matrices `(rows, columns)`.
-fn transposed(weight: &[f32], matrices: usize, sides: [usize; 2]) -> Scratch<f32> {
-    let mut values = Scratch::take(weight.len());
-    transpose(weight, matrices, sides, &mut values);
-    values
-}
-
 /// Groups of neighbouring voxels in a row of the image, a stride apart, and what they read of the response.
 struct Voxels {
     /// The first voxel, voxels of a group, and groups.
@@ -146,18 +138,13 @@ fn spread_class(
     // Ascending response voxels meet descending taps: k = residue + stride * (taps - 1 - j).
     let tap = |axis: usize, j: usize| class[axis].residue + stride[axis] * (class[axis].taps - 1 - j);
     let volume: usize = kernel.iter().product();
-    // One voxel is reached by every tap of what it reads.
-    let single = voxels.joined == 1;
     let row = |position: usize| {
         let (span, voxel) = (position / voxels.read, position % voxels.read);
-        let alone = if single { voxels.tap(shape, voxel, 0).unwrap_or_default() } else { 0 };
-        let start = (tap(0, span / th) * kernel[1] + tap(1, span % th)) * kernel[2] + alone;
+        let start = (tap(0, span / th) * kernel[1] + tap(1, span % th)) * kernel[2];
         (0..co).map(move |c| ((c * volume + start) * ci, voxel))
     };
     let rows: Vec<_> = (0..td * th * voxels.read).flat_map(row).collect();
-    let along = |read: usize, voxel: usize| {
-        if single { Some(0) } else { voxels.tap(shape, read, voxel).map(|tap| tap * ci) }
-    };
+    let along = |read: usize, voxel: usize| voxels.tap(shape, read, voxel).map(|tap| tap * ci);
     let addresses = Addresses { rows: &rows, outputs: [voxels.joined, ci], tap: &along };
     // Position 0 would lie where the class's residue does.
     let first = |axis: usize| class[axis].residue as isize - shape.params.padding[axis] as isize;

@@ -7,7 +7,7 @@
 use super::pad::Rows;
 use super::scratch::Scratch;
 use super::simd::{Lanes, Unit, Work, on_unit};
-use super::transpose::transpose;
+use super::transpose::{transpose, transposed};
 use super::window::{Window, cut};
 use crate::conv_shape::ConvShape;
 use rayon::prelude::*;
@@ -104,9 +104,7 @@ pub(super) fn add_parts(sums: &mut [f32], size: usize) {
 
 /// From `(tap, ci, co padded)` to `(co, ci, tap)`.
 fn unpack(sums: &[f32], [taps, ci, co, co_padded]: [usize; 4], gradient: &mut [f32]) {
-    let size = taps * ci * co_padded;
-    let mut by_output = Scratch::take(size);
-    transpose(&sums[..size], 1, [taps * ci, co_padded], &mut by_output);
+    let by_output = transposed(&sums[..taps * ci * co_padded], 1, [taps * ci, co_padded]);
     transpose(&by_output[..taps * ci * co], co, [taps, ci], gradient);
 }
 

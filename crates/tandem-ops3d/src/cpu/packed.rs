@@ -36,15 +36,15 @@ impl Packed {
         let padded = channels.next_multiple_of(unit.lanes());
         let widest = unit.block_vectors(channels) * unit.lanes();
         let mut values = Scratch::take(rows * padded);
-        let mut parts: Vec<(usize, usize, &mut [f32])> = Vec::new();
+        let mut parts = Vec::new();
         for (block, values) in values.chunks_mut((rows * widest).max(1)).enumerate() {
-            let width = (padded - block * widest).min(widest);
-            let chunks = values.chunks_mut(ROWS * width).enumerate();
-            parts.extend(chunks.map(|(chunk, values)| (block * widest, chunk * ROWS, values)));
-        }
-        parts.into_par_iter().for_each(|(first, row, values)| {
+            let first = block * widest;
             let width = (padded - first).min(widest);
-            for (row, values) in addresses.rows[row..].iter().zip(values.chunks_exact_mut(width)) {
+            let chunks = addresses.rows.chunks(ROWS).zip(values.chunks_mut(ROWS * width));
+            parts.extend(chunks.map(|(rows, values)| (first, width, rows, values)));
+        }
+        parts.into_par_iter().for_each(|(first, width, rows, values)| {
+            for (row, values) in rows.iter().zip(values.chunks_exact_mut(width)) {
                 addresses.read(parameter, *row, first, values);
             }
         });

@@ -1,5 +1,6 @@
 //! Transposes matrices.
 
+use super::scratch::Scratch;
 use super::simd::{Lanes, Target, Unit, Work, on_unit, squares};
 use rayon::prelude::*;
 
@@ -55,6 +56,13 @@ pub(crate) fn transpose(x: &[f32], images: usize, [rows, columns]: [usize; 2], y
             }
         });
     });
+}
+
+/// As [`transpose`], in work space.
+pub(crate) fn transposed(x: &[f32], images: usize, sides: [usize; 2]) -> Scratch<f32> {
+    let mut y = Scratch::take(x.len());
+    transpose(x, images, sides, &mut y);
+    y
 }
 
 /// A stretch of the columns of a matrix, square by square.

@@ -9,7 +9,7 @@ use crate::cpu::head::{self, Head};
 use crate::cpu::kernels::Kernels;
 use crate::cpu::rows::{self, for_rows};
 use crate::cpu::scratch::Scratch;
-use crate::cpu::transpose::transpose;
+use crate::cpu::transpose::transposed;
 use crate::norm::{follow, normalisation};
 use crate::resize::Resampling;
 use crate::storage::filled;
@@ -104,8 +104,7 @@ fn enter<S: Kernels>(image: &[f32], [n, d, h, w, c]: [usize; 5]) -> Scratch<S> {
     if c == 1 {
         for_rows(&mut inside, w, |row, to| rows::convert(&image[row * w..][..w], to));
     } else {
-        let mut turned = Scratch::<f32>::take(image.len());
-        transpose(image, n, [c, d * h * w], &mut turned);
+        let turned = transposed(image, n, [c, d * h * w]);
         for_rows(&mut inside, w * c, |row, to| rows::convert(&turned[row * w * c..][..w * c], to));
     }
     inside
