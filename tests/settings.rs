@@ -16,6 +16,8 @@ use tandem_training::{AugmentationConfig, Config, EvaluationConfig};
 const PAGE: &str = "docs/settings.md";
 
 const CONFIG: Source = Source(include_str!("../crates/tandem-training/src/config.rs"));
+const DATA: Source = Source(include_str!("../crates/tandem-training/src/config/data.rs"));
+const TRAINING: Source = Source(include_str!("../crates/tandem-training/src/config/training.rs"));
 const EVALUATION: Source = Source(include_str!("../crates/tandem-training/src/config/evaluation.rs"));
 const AUGMENTATION: Source = Source(include_str!("../crates/tandem-training/src/augmentation.rs"));
 const TRANSFORMS: Source = Source(include_str!("../crates/tandem-augment/src/augmentation.rs"));
@@ -146,9 +148,9 @@ fn tables() -> Vec<(&'static str, Vec<Setting>)> {
     vec![
         ("", of(CONFIG, "Config", "").into_iter().filter(is_setting).collect()),
         ("method", of(CONFIG, "MethodConfig", "method.")),
-        ("data", of(CONFIG, "DataConfig", "data.")),
+        ("data", of(DATA, "DataConfig", "data.")),
         ("network", of(CONFIG, "NetworkSize", "network.")),
-        ("training", of(CONFIG, "TrainingConfig", "training.")),
+        ("training", of(TRAINING, "TrainingConfig", "training.")),
         ("augmentation", of(AUGMENTATION, "AugmentationConfig", "augmentation.")),
         ("inference", of(CONFIG, "InferenceConfig", "inference.")),
         ("evaluation", of(EVALUATION, "EvaluationConfig", "evaluation.")),

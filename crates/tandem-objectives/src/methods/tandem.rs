@@ -42,6 +42,14 @@ pub struct TandemOptions {
     pub threshold: f64,
     /// Which patches both networks learn from their strong view; the averages always label the plain one.
     pub strong: StrongView,
+    /// Weight of the conflict term beside cross-entropy and Dice of labelled voxels; 0 leaves it out.
+    ///
+    /// Range: at least 0.
+    pub conflict_weight: f64,
+    /// The probability from which on a network's class counts in the conflict term; 0 for any.
+    ///
+    /// Range: 0 to 1.
+    pub conflict_threshold: f64,
     /// Whether blocks change places between labelled and unlabelled patches.
     pub mix: bool,
     /// Sides of such a block, as a share of the patch's.
@@ -57,6 +65,8 @@ impl Default for TandemOptions {
             decay: 0.99,
             threshold: 0.0,
             strong: StrongView::Unlabelled,
+            conflict_weight: 0.0,
+            conflict_threshold: 0.6,
             mix: false,
             mix_share: 2.0 / 3.0,
         }
@@ -66,7 +76,8 @@ impl Default for TandemOptions {
 /// Two different networks and an average of each. The averages look at the plain unlabelled patches, and the mean of their
 /// softmaxes labels them; both networks learn these labels from a strong view of the patches.
 ///
-/// Each network minimises `CE + Dice` over labelled voxels `+ lambda_u (CE + Dice)` over pseudo-labelled ones.
+/// Each network minimises `CE + Dice + conflict_weight * conflict` over labelled voxels and `lambda_u (CE + Dice)` over
+/// pseudo-labelled ones.
 ///
 /// # References
 /// Averages as teachers: Tarvainen and Valpola, "Mean teachers are better role models", NIPS 2017. Labels of a weak view for
@@ -87,6 +98,11 @@ impl Tandem {
         super::check_weight("lambda_u", options.lambda_u)?;
         super::check_range("decay", options.decay, 0.0..=1.0)?;
         super::check_range("threshold", options.threshold, 0.0..=1.0)?;
+        super::check_range("conflict_weight", options.conflict_weight, 0.0..=f64::MAX)?;
+        super::check_range("conflict_threshold", options.conflict_threshold, 0.0..=1.0)?;
+        if options.mix && options.conflict_weight > 0.0 {
+            bail!("option conflict_weight looks at whole labelled patches: it needs mix = false");
+        }
         super::check_range("mix_share", options.mix_share, 0.0..=1.0)?;
         Ok(Tandem { options })
     }
@@ -132,6 +148,7 @@ impl Method for Tandem {
 
         // What is known of each voxel: by its label, or by the averages. IGNORE elsewhere.
         let (known, taught) = (batch.classes()?, pseudo);
+        let labels = known.clone();
         let [no_pseudo, no_label] = [&known, &taught].map(|bytes| vec![IGNORE; bytes.len()]);
         let mut known = [known.values()?, &no_label].concat();
         let mut taught = [&no_pseudo, taught.values()?].concat();
@@ -148,8 +165,22 @@ impl Method for Tandem {
         let lambda = self.options.lambda_u.at(step.progress());
         let mut log = Log::default();
         let mut losses = Vec::with_capacity(NAMES.len());
-        for name in NAMES {
-            let mut head = Head::new(&networks.train(name, &images, 0)?.logits)?;
+        let head = |name| Head::new(&networks.train(name, &images, 0)?.logits);
+        let heads = [head(NAMES[0])?, head(NAMES[1])?];
+        let conflict_weight = self.options.conflict_weight;
+        let mask = match conflict_weight > 0.0 {
+            true => {
+                let [a, b] = heads.each_ref().map(|head| head.detached(0..labelled));
+                losses::conflict_mask(a, b, self.options.conflict_threshold)?
+            }
+            false => VoxelBytes::default(),
+        };
+        for (name, mut head) in NAMES.into_iter().zip(heads) {
+            if conflict_weight > 0.0 {
+                let value = losses::conflict(&mut head.live(0..labelled), &labels, &mask, conflict_weight)?;
+                head.total += conflict_weight * value;
+                log.value(format!("{name}/conflict"), value);
+            }
             for (targets, weight, [ce, dice]) in
                 [(&known, 1.0, ["ce", "dice"]), (&taught, lambda, ["l_u/ce", "l_u/dice"])]
             {
@@ -212,10 +243,13 @@ mod tests {
             let images = Tensor::zeros((4, 1, dims[2], dims[3], dims[4]), DType::F32, &Device::Cpu);
             let labels = file.tensor(case, "y").clone();
             let batch = Batch { images: images.unwrap(), labels, strong: None };
-            let threshold = file.scalar(case, "threshold");
-            let lambda_u = Weight::constant(0.7);
-            let mut method =
-                Tandem::new(TandemOptions { lambda_u, threshold, ..TandemOptions::default() }).unwrap();
+            let mut method = Tandem::new(TandemOptions {
+                lambda_u: Weight::constant(0.7),
+                threshold: file.scalar(case, "threshold"),
+                conflict_weight: file.scalar(case, "conflict_weight"),
+                ..TandemOptions::default()
+            })
+            .unwrap();
             let objective = method.objective(&batch, STEP, &forward).unwrap();
             let total: f64 = objective.losses.iter().map(|(_, loss)| numbers(loss)[0]).sum();
             assert_close(case, &[total], &[file.scalar(case, "total")]);
