@@ -1,4 +1,5 @@
 use super::*;
+use tandem_volume::prepared::{Manifest, Names};
 
 /// The smallest config that passes its checks.
 pub(crate) fn tiny() -> Config {
