@@ -114,7 +114,7 @@ pub(crate) struct Scan {
 const FULL: [usize; 3] = [112, 112, 80];
 
 /// Patches over which the cost of a voxel is compared.
-const SIZES: [[usize; 3]; 5] = [[48, 48, 32], [64, 64, 48], [96, 96, 64], FULL, [128, 128, 96]];
+const SIZES: [[usize; 3]; 6] = [[16, 16, 16], [48, 48, 32], [64, 64, 48], [96, 96, 64], FULL, [128, 128, 96]];
 
 /// Batch of the layers.
 const LAYER_BATCH: usize = 2;

@@ -1,6 +1,7 @@
 //! Weights as tiles.
 
 use super::super::scratch::Scratch;
+use super::super::simd::{Avx512, Lanes, squares};
 use super::plan::{DEPTH, Plan, Span, WIDTH};
 use half::bf16;
 use rayon::prelude::*;
@@ -43,25 +44,150 @@ impl Packed {
                 let connected = |l| [0, 1].map(|tile| plan.connects(l, column + tile * WIDTH));
                 for &(l, span) in steps.iter().filter(|(l, _)| connected(*l) == [true, true]) {
                     block.both.push(span.offset + l);
-                    tiles.extend([(l, span.tap, column), (l, span.tap, column + WIDTH)]);
+                    let tap = span.tap;
+                    tiles.extend([column, column + WIDTH].map(|column| Tile { l, tap, column }));
                 }
                 for tile in 0..2 {
                     let only = [tile == 0, tile == 1];
                     for &(l, span) in steps.iter().filter(|(l, _)| connected(*l) == only) {
                         block.single[tile].push(span.offset + l);
-                        tiles.push((l, span.tap, column + tile * WIDTH));
+                        tiles.push(Tile { l, tap: span.tap, column: column + tile * WIDTH });
                     }
                 }
                 block
             })
             .collect();
         let mut values = Scratch::take(tiles.len() * TILE_VALUES);
-        values.par_chunks_exact_mut(TILE_VALUES).with_min_len(8).zip(&tiles).for_each(
-            |(values, &(l, tap, column))| {
-                pack(values, weight, &rows(plan, l, tap), &columns(plan, column), plan.taps.count);
-            },
-        );
+        let mut tasks = Vec::new();
+        let mut rest = &mut values[..];
+        let channels = |tile: &Tile| (tile.l % inputs, tile.column / (2 * WIDTH));
+        for tiles in tiles.chunk_by(|a, b| channels(a) == channels(b)).flat_map(|tiles| tiles.chunks(AT_ONCE))
+        {
+            let (values, others) = rest.split_at_mut(tiles.len() * TILE_VALUES);
+            tasks.push((tiles, values));
+            rest = others;
+        }
+        tasks.into_par_iter().for_each(|(tiles, values)| pack_tiles(tiles, plan, weight, values));
         Packed { tiles: values, blocks }
+    }
+}
+
+/// Tiles that are packed at once, at the most: those of two tiles of columns under 27 taps.
+const AT_ONCE: usize = 54;
+
+/// A tile of weights: its first input value in a span, the span's first tap, its first column.
+#[derive(Clone, Copy)]
+struct Tile {
+    l: usize,
+    tap: usize,
+    column: usize,
+}
+
+impl Tile {
+    /// Which of the two tiles of columns of a block.
+    fn half(&self) -> usize {
+        self.column / WIDTH % 2
+    }
+}
+
+/// Packs tiles of the same channels.
+fn pack_tiles(tiles: &[Tile], plan: &Plan, weight: &[f32], values: &mut [bf16]) {
+    let turned = [0, 1].map(|half| {
+        let mut of_half = tiles.iter().filter(|tile| tile.half() == half);
+        let first = of_half.next()?;
+        Turned::new(plan, weight, *first, 1 + of_half.count())
+    });
+    for (tile, values) in tiles.iter().zip(values.chunks_exact_mut(TILE_VALUES)) {
+        match &turned[tile.half()] {
+            Some(turned) => turned.pack(*tile, values),
+            None => {
+                let (rows, columns) = (rows(plan, tile.l, tile.tap), columns(plan, tile.column));
+                pack(values, weight, &rows, &columns, plan.taps.count);
+            }
+        }
+    }
+}
+
+/// The weights between a tile's inputs and outputs under all taps, `(input, tap, output)`: turned once, they are read in whole
+/// vectors, where a gather would fetch them one by one.
+struct Turned<'a> {
+    plan: &'a Plan,
+    values: Scratch<f32>,
+    taps: usize,
+}
+
+impl<'a> Turned<'a> {
+    /// None where a tile is not of one voxel on either side, where no square fits, and where most taps would be turned for nothing.
+    fn new(plan: &'a Plan, weight: &[f32], tile: Tile, tiles: usize) -> Option<Self> {
+        let ([inputs, outputs], [input, output]) = (plan.channels, plan.weight_strides);
+        let taps = input.min(output);
+        let whole = inputs.is_multiple_of(DEPTH) && outputs.is_multiple_of(WIDTH);
+        // Of each output the inputs' taps lie side by side, or of each input the outputs'.
+        let (rows, length) = if input == taps { (1, DEPTH * taps) } else { (DEPTH, taps) };
+        if !whole || length < WIDTH || 2 * tiles < taps {
+            return None;
+        }
+        let mut values = Scratch::take(DEPTH * taps * WIDTH);
+        let from = &weight[tile.l % inputs * input + tile.column % outputs * output..];
+        for (row, values) in values.chunks_exact_mut(length * WIDTH).enumerate().take(rows) {
+            // SAFETY: kernels run where tiles are available, which come with AVX-512.
+            unsafe { turn(&from[row * input..], output, length, values) };
+        }
+        Some(Turned { plan, values, taps })
+    }
+
+    fn pack(&self, tile: Tile, to: &mut [bf16]) {
+        let ([inputs, outputs], taps) = (self.plan.channels, self.plan.taps);
+        let along_w = taps.at(tile.l / inputs, tile.column / outputs);
+        let tap = tile.tap.wrapping_add_signed(along_w);
+        assert!(tap < self.taps && to.len() == TILE_VALUES, "a tile has no weights");
+        // SAFETY: kernels run where tiles are available; the tap is one of those that were turned.
+        unsafe { pack_turned(&self.values[tap * WIDTH..], self.taps * WIDTH, to) }
+    }
+}
+
+/// Turns sixteen rows of `length` values, at least sixteen, to `length` rows of sixteen.
+///
+/// # Safety
+/// The processor has the instructions.
+#[target_feature(enable = "avx512f")]
+unsafe fn turn(from: &[f32], stride: usize, length: usize, to: &mut [f32]) {
+    assert!((WIDTH - 1) * stride + length <= from.len() && to.len() == length * WIDTH, "weights are missing");
+    for x in squares(length, WIDTH) {
+        let (from, to) = (from[x..].as_ptr(), to[x * WIDTH..].as_mut_ptr());
+        // SAFETY: the last square ends with the last value of each row.
+        unsafe { Avx512::transpose((from, stride), (to, WIDTH)) };
+    }
+}
+
+/// Rows of sixteen weights, so far apart, as pairs.
+///
+/// # Safety
+/// The processor has the instructions, and the tile is whole.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn pack_turned(from: &[f32], stride: usize, to: &mut [bf16]) {
+    assert!((DEPTH - 1) * stride + WIDTH <= from.len(), "weights are missing");
+    // SAFETY: the caller's; all rows are there.
+    unsafe {
+        let pairs = interleave();
+        let row = |k: usize| _mm512_loadu_ps(from.as_ptr().add(k * stride));
+        for k in (0..DEPTH).step_by(2) {
+            store_pairs(row(k), row(k + 1), pairs, to.as_mut_ptr().add(k * WIDTH));
+        }
+    }
+}
+
+/// Two rows of weights as pairs.
+///
+/// # Safety
+/// The processor has the instructions, and the place two rows.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn store_pairs(first: __m512, second: __m512, pairs: __m512i, to: *mut bf16) {
+    // SAFETY: the caller's.
+    unsafe {
+        let both = _mm512_cvtne2ps_pbh(second, first);
+        let row = _mm512_permutexvar_epi16(pairs, std::mem::transmute::<__m512bh, __m512i>(both));
+        _mm512_storeu_si512(to.cast(), row);
     }
 }
 
@@ -132,9 +258,7 @@ unsafe fn pack_wide(tile: &mut [bf16], weight: &[f32], rows: &Side<DEPTH>, colum
             _mm512_mask_i32gather_ps::<4>(_mm512_setzero_ps(), inside, address, weight.as_ptr())
         };
         for k in (0..DEPTH).step_by(2) {
-            let both = _mm512_cvtne2ps_pbh(gather(k + 1), gather(k));
-            let row = _mm512_permutexvar_epi16(pairs, std::mem::transmute::<__m512bh, __m512i>(both));
-            _mm512_storeu_si512(tile.as_mut_ptr().add(k * WIDTH).cast(), row);
+            store_pairs(gather(k), gather(k + 1), pairs, tile.as_mut_ptr().add(k * WIDTH));
         }
     }
 }

@@ -36,9 +36,13 @@ pub(super) struct Taps {
 }
 
 impl Taps {
+    /// The tap in which two voxels meet: below 0 or too large where they do not.
+    pub(super) fn at(&self, j: usize, o: usize) -> isize {
+        self.shift + o as isize * self.per_output + j as isize * self.per_input
+    }
+
     fn meet(&self, j: usize, o: usize) -> bool {
-        let tap = self.shift + o as isize * self.per_output + j as isize * self.per_input;
-        (0..self.count as isize).contains(&tap)
+        (0..self.count as isize).contains(&self.at(j, o))
     }
 }
 

@@ -268,10 +268,9 @@ impl Work for Share<'_> {
         let stride = inputs * row + 16;
         let mut sums = Scratch::<f32>::take(POINTS * stride);
         for (point, sums) in sums.chunks_exact_mut(stride).enumerate() {
-            sums.fill(0.0);
             let factors = [0, 1].map(|i| tiles[i].point(shares[i], point));
             // SAFETY: the caller's; tiles and sums have whole vectors.
-            unsafe { products::<L, R2>(factors, self.count, sums) };
+            unsafe { products::<L, R2>(factors, self.count, (sums, false)) };
         }
         let first = shares.map(|share| share * INPUTS);
         let [inputs, outputs] = [0, 1].map(|i| first[i]..channels[i].min(first[i] + INPUTS));

@@ -32,7 +32,6 @@ pub(crate) fn weight_gradient(shape: &ConvShape, image: Rows<f32>, response: Row
     sums.par_chunks_mut((size / LINES * lines).max(1)).enumerate().for_each(|(index, sums)| {
         let (part, first) = (index * lines / LINES, index * lines % LINES);
         let range = part * rows.count() / parts..(part + 1) * rows.count() / parts;
-        sums.fill(0.0);
         let work = Part { shape, rows: &rows, image, response, range, lines: first..first + lines, sums };
         // SAFETY: the unit is this process's.
         unsafe { on_unit(unit, work) };
@@ -79,6 +78,9 @@ impl Work for Part<'_> {
         ];
         let mut windows = [Window::of_image(rows, count, shape.ci), Window::of_response(rows, shape.co)];
         let size = layouts[0].stride * layouts[1].stride;
+        if self.range.is_empty() {
+            self.sums.fill(0.0);
+        }
         for first in self.range.clone().step_by(count) {
             let group = first..self.range.end.min(first + count);
             // SAFETY: the caller's; the matrices hold the group's tiles, the sums all channels of both.
@@ -94,7 +96,7 @@ impl Work for Part<'_> {
                     }
                     for x in 0..AXIS {
                         let point = AXIS * (line - self.lines.start) + x;
-                        let sums = &mut self.sums[point * size..][..size];
+                        let sums = (&mut self.sums[point * size..][..size], first > self.range.start);
                         let factors = [0, 1].map(|i| (&points[i][x * layouts[i].point..], layouts[i].stride));
                         products::<L, R2>(factors, group.len() * tiles, sums);
                     }
@@ -104,7 +106,7 @@ impl Work for Part<'_> {
     }
 }
 
-/// Adds the products of one point, summed over tiles, to `(input, output)`.
+/// The products of one point, summed over tiles: `(input, output)`. They are added to what is there, or written over it.
 ///
 /// # Safety
 /// The processor has the lanes' instructions; factors and sums have whole vectors.
@@ -112,7 +114,7 @@ impl Work for Part<'_> {
 pub(super) unsafe fn products<L: Lanes, const R2: usize>(
     factors: [(&[f32], usize); 2],
     tiles: usize,
-    sums: &mut [f32],
+    (sums, added): (&mut [f32], bool),
 ) {
     let [(_, inputs), (_, outputs)] = factors;
     for output in (0..outputs).step_by(2 * L::COUNT) {
@@ -127,10 +129,10 @@ pub(super) unsafe fn products<L: Lanes, const R2: usize>(
             // SAFETY: the caller's.
             unsafe {
                 match (two, rows) {
-                    (true, 4) => block::<L, 4, 2>(factors, tiles, [input, output], sums),
-                    (true, _) => block::<L, 8, 2>(factors, tiles, [input, output], sums),
-                    (false, 8) => block::<L, 8, 1>(factors, tiles, [input, output], sums),
-                    (false, _) => block::<L, 16, 1>(factors, tiles, [input, output], sums),
+                    (true, 4) => block::<L, 4, 2>(factors, tiles, [input, output], (sums, added)),
+                    (true, _) => block::<L, 8, 2>(factors, tiles, [input, output], (sums, added)),
+                    (false, 8) => block::<L, 8, 1>(factors, tiles, [input, output], (sums, added)),
+                    (false, _) => block::<L, 16, 1>(factors, tiles, [input, output], (sums, added)),
                 }
             }
         }
@@ -144,15 +146,17 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
     [(image, inputs), (gradient, outputs)]: [(&[f32], usize); 2],
     tiles: usize,
     [input, output]: [usize; 2],
-    sums: &mut [f32],
+    (sums, added): (&mut [f32], bool),
 ) {
     // SAFETY: the caller's.
     unsafe {
         let to = sums.as_mut_ptr().add(input * outputs + output);
         let mut sums = [[L::splat(0.0); B]; R];
-        for r in 0..R {
-            for b in 0..B {
-                sums[r][b] = L::load(to.add(r * outputs + b * L::COUNT));
+        if added {
+            for r in 0..R {
+                for b in 0..B {
+                    sums[r][b] = L::load(to.add(r * outputs + b * L::COUNT));
+                }
             }
         }
         let (mut image, mut gradient) = (image.as_ptr().add(input), gradient.as_ptr().add(output));
