@@ -1,10 +1,8 @@
 //! The method of this project: averages of both networks label what both networks learn from.
 
-use super::block::Block;
-use super::head::{Head, Log};
-use super::pair::{self, NAMES};
+use super::pair::{self, NAMES, Pair, Supervision};
 use super::student;
-use crate::losses::{self, IGNORE, Weight};
+use crate::losses::{self, Weight};
 use crate::method::{Batch, Forward, Method, Network, Objective, Step};
 use crate::scores::Scores;
 use candle_core::{Result, Tensor, bail};
@@ -50,12 +48,6 @@ pub struct TandemOptions {
     ///
     /// Range: 0 to 1.
     pub conflict_threshold: f64,
-    /// Whether blocks change places between labelled and unlabelled patches.
-    pub mix: bool,
-    /// Sides of such a block, as a share of the patch's.
-    ///
-    /// Range: 0 to 1.
-    pub mix_share: f64,
 }
 
 impl Default for TandemOptions {
@@ -65,10 +57,8 @@ impl Default for TandemOptions {
             decay: 0.99,
             threshold: 0.0,
             strong: StrongView::Unlabelled,
-            conflict_weight: 0.0,
+            conflict_weight: 0.5,
             conflict_threshold: 0.6,
-            mix: false,
-            mix_share: 2.0 / 3.0,
         }
     }
 }
@@ -81,7 +71,7 @@ impl Default for TandemOptions {
 ///
 /// # References
 /// Averages as teachers: Tarvainen and Valpola, "Mean teachers are better role models", NIPS 2017. Labels of a weak view for
-/// a strong one: Sohn et al., "FixMatch", NeurIPS 2020. Blocks that change places: Bai et al., "Bidirectional copy-paste for
+/// a strong one: Sohn et al., "FixMatch", NeurIPS 2020. The conflict term: Wang et al., "MCF: mutual correction framework for
 /// semi-supervised medical image segmentation", CVPR 2023. That two networks of different kinds teach each other: Lu et al.,
 /// "Semi-supervised medical image segmentation via dual networks", ISBI 2025.
 #[derive(Clone, Debug)]
@@ -100,10 +90,6 @@ impl Tandem {
         super::check_range("threshold", options.threshold, 0.0..=1.0)?;
         super::check_range("conflict_weight", options.conflict_weight, 0.0..=f64::MAX)?;
         super::check_range("conflict_threshold", options.conflict_threshold, 0.0..=1.0)?;
-        if options.mix && options.conflict_weight > 0.0 {
-            bail!("option conflict_weight looks at whole labelled patches: it needs mix = false");
-        }
-        super::check_range("mix_share", options.mix_share, 0.0..=1.0)?;
         Ok(Tandem { options })
     }
 
@@ -132,12 +118,11 @@ impl Method for Tandem {
     }
 
     fn objective(&mut self, batch: &Batch, step: Step, networks: &dyn Forward) -> Result<Objective> {
-        let labelled = batch.labelled()?;
         let plain = student::unlabelled(batch)?;
-        let unlabelled = plain.dim(0)?;
+        let (labelled, unlabelled) = (batch.labelled()?, plain.dim(0)?);
         let pseudo = self.pseudo_labels(&plain, networks)?;
         let strong = batch.strong.as_ref().unwrap_or(&batch.images);
-        let mut images = match self.options.strong {
+        let images = match self.options.strong {
             StrongView::Off => batch.images.clone(),
             StrongView::Unlabelled => Tensor::cat(
                 &[batch.images.narrow(0, 0, labelled)?, strong.narrow(0, labelled, unlabelled)?],
@@ -145,75 +130,28 @@ impl Method for Tandem {
             )?,
             StrongView::All => strong.clone(),
         };
-
-        // What is known of each voxel: by its label, or by the averages. IGNORE elsewhere.
-        let (known, taught) = (batch.classes()?, pseudo);
-        let labels = known.clone();
-        let [no_pseudo, no_label] = [&known, &taught].map(|bytes| vec![IGNORE; bytes.len()]);
-        let mut known = [known.values()?, &no_label].concat();
-        let mut taught = [&no_pseudo, taught.values()?].concat();
-        if self.options.mix {
-            let (_, _, d, h, w) = images.dims5()?;
-            let block = Block::draw([d, h, w], self.options.mix_share, step);
-            let values = mixed(&images.flatten_all()?.to_vec1::<f32>()?, labelled, unlabelled, block)?;
-            images = Tensor::from_vec(values, images.shape(), images.device())?;
-            known = mixed(&known, labelled, unlabelled, block)?;
-            taught = mixed(&taught, labelled, unlabelled, block)?;
-        }
-
-        let [known, taught] = [known, taught].map(VoxelBytes::from);
-        let lambda = self.options.lambda_u.at(step.progress());
-        let mut log = Log::default();
-        let mut losses = Vec::with_capacity(NAMES.len());
-        let head = |name| Head::new(&networks.train(name, &images, 0)?.logits);
-        let heads = [head(NAMES[0])?, head(NAMES[1])?];
-        let conflict_weight = self.options.conflict_weight;
-        let mask = match conflict_weight > 0.0 {
-            true => {
-                let [a, b] = heads.each_ref().map(|head| head.detached(0..labelled));
-                losses::conflict_mask(a, b, self.options.conflict_threshold)?
-            }
-            false => VoxelBytes::default(),
+        let learnt = Batch { images, labels: batch.labels.clone(), strong: None };
+        let supervision = Supervision {
+            conflict_weight: self.options.conflict_weight,
+            conflict_threshold: self.options.conflict_threshold,
         };
-        for (name, mut head) in NAMES.into_iter().zip(heads) {
-            if conflict_weight > 0.0 {
-                let value = losses::conflict(&mut head.live(0..labelled), &labels, &mask, conflict_weight)?;
-                head.total += conflict_weight * value;
-                log.value(format!("{name}/conflict"), value);
-            }
-            for (targets, weight, [ce, dice]) in
-                [(&known, 1.0, ["ce", "dice"]), (&taught, lambda, ["l_u/ce", "l_u/dice"])]
-            {
-                let mut live = head.live(0..labelled + unlabelled);
-                let values = [
-                    losses::cross_entropy(&mut live, targets, weight)?,
-                    losses::dice(&mut live, targets, weight)?,
-                ];
-                head.total += weight * (values[0] + values[1]);
-                log.value(format!("{name}/{ce}"), values[0]);
-                log.value(format!("{name}/{dice}"), values[1]);
-            }
-            losses.push((name, head.loss()?));
+        let (mut pair, _) = Pair::supervised(&learnt, networks, supervision)?;
+        let lambda = self.options.lambda_u.at(step.progress());
+        for (head, name) in pair.heads.iter_mut().zip(NAMES) {
+            let mut live = head.live(labelled..labelled + unlabelled);
+            let cross_entropy = losses::cross_entropy(&mut live, &pseudo, lambda)?;
+            let dice = losses::dice(&mut live, &pseudo, lambda)?;
+            head.total += lambda * (cross_entropy + dice);
+            pair.log.value(format!("{name}/l_u/ce"), cross_entropy);
+            pair.log.value(format!("{name}/l_u/dice"), dice);
         }
-        let counts = taught.counts(1)?;
-        let (sure, foreground) = (taught.len() - counts.of_none, counts.of_others);
-        log.value("l_u/sure", sure as f64 / taught.len().max(1) as f64);
-        log.value("l_u/foreground", foreground as f64 / sure.max(1) as f64);
-        log.value("lambda_u", lambda);
-        Ok(Objective { losses, terms: log.0 })
+        let counts = pseudo.counts(1)?;
+        let (sure, foreground) = (pseudo.len() - counts.of_none, counts.of_others);
+        pair.log.value("l_u/sure", sure as f64 / pseudo.len().max(1) as f64);
+        pair.log.value("l_u/foreground", foreground as f64 / sure.max(1) as f64);
+        pair.log.value("lambda_u", lambda);
+        pair.objective()
     }
-}
-
-/// Labelled patches with a block of unlabelled ones in them, then the other way round.
-fn mixed<T: Copy>(values: &[T], labelled: usize, unlabelled: usize, block: Block) -> Result<Vec<T>> {
-    if labelled != unlabelled {
-        bail!(
-            "option mix pairs patches: a batch needs as many unlabelled ones as labelled ones, not {unlabelled} and {labelled} \
-             (training.batch_unlabelled and training.batch_labelled)"
-        );
-    }
-    let (first, second) = values.split_at(values.len() / 2);
-    Ok([block.paste(first, second), block.paste(second, first)].concat())
 }
 
 #[cfg(test)]
@@ -258,19 +196,5 @@ mod tests {
                 assert_close(&format!("{case}/d_{name}"), &numbers(&gradient), &want);
             }
         }
-    }
-
-    #[test]
-    fn blocks_change_places_between_both_halves() {
-        let values: Vec<u32> = (0..4 * 6 * 4 * 8).collect();
-        let block = Block::draw([6, 4, 8], 0.5, STEP);
-        let mix = |values: &[u32]| mixed(values, 2, 2, block).unwrap();
-        let moved = mix(&values).iter().zip(&values).filter(|(a, b)| a != b).count();
-        assert_eq!(moved, 4 * 3 * 2 * 4);
-        let half = values.len() as u32 / 2;
-        let fits = |(mixed, value): (&u32, &u32)| mixed == value || mixed.abs_diff(*value) == half;
-        assert!(mix(&values).iter().zip(&values).all(fits));
-        assert_eq!(mix(&mix(&values)), values);
-        assert!(mixed(&values, 2, 1, block).unwrap_err().to_string().contains("batch_unlabelled"));
     }
 }
