@@ -5,7 +5,7 @@ use super::student;
 use crate::losses::{self, Weight};
 use crate::method::{Batch, Forward, Method, Network, Objective, Step};
 use crate::scores::Scores;
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 use tandem_ops3d::VoxelBytes;
 
