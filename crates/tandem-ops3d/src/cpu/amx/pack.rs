@@ -137,8 +137,8 @@ impl<'a> Turned<'a> {
     }
 
     fn pack(&self, tile: Tile, to: &mut [bf16]) {
-        let ([inputs, outputs], taps) = (self.plan.channels, self.plan.taps);
-        let along_w = taps.at(tile.l / inputs, tile.column / outputs);
+        let [inputs, outputs] = self.plan.channels;
+        let along_w = self.plan.taps.at(tile.l / inputs, tile.column / outputs);
         let tap = tile.tap.wrapping_add_signed(along_w);
         assert!(tap < self.taps && to.len() == TILE_VALUES, "a tile has no weights");
         // SAFETY: kernels run where tiles are available; the tap is one of those that were turned.
