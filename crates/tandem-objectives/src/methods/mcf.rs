@@ -48,6 +48,7 @@ impl Default for McfOptions {
 #[derive(Clone, Debug)]
 pub struct Mcf {
     options: McfOptions,
+    supervision: Supervision,
 }
 
 impl Mcf {
@@ -56,11 +57,10 @@ impl Mcf {
     /// # Errors
     /// Where an option lies outside of its range.
     pub fn new(options: McfOptions) -> Result<Self> {
-        super::check_range("conflict_weight", options.conflict_weight, 0.0..=f64::MAX)?;
-        super::check_range("conflict_threshold", options.conflict_threshold, 0.0..=1.0)?;
+        let supervision = Supervision::new(options.conflict_weight, options.conflict_threshold)?;
         super::check_weight("lambda_u", options.lambda_u)?;
         super::check_range("temperature", options.temperature, 0.01..=1.0)?;
-        Ok(Mcf { options })
+        Ok(Mcf { options, supervision })
     }
 }
 
@@ -74,11 +74,7 @@ impl Method for Mcf {
     }
 
     fn objective(&mut self, batch: &Batch, step: Step, networks: &dyn Forward) -> Result<Objective> {
-        let supervision = Supervision {
-            conflict_weight: self.options.conflict_weight,
-            conflict_threshold: self.options.conflict_threshold,
-        };
-        let (mut pair, supervised) = Pair::supervised(batch, networks, supervision)?;
+        let (mut pair, supervised) = Pair::supervised(batch, networks, self.supervision)?;
         let winner = usize::from(supervised[0].dice >= supervised[1].dice);
         let unlabelled = batch.labelled()?..pair.heads[0].scores.patches();
         let lambda = self.options.lambda_u.at(step.progress());

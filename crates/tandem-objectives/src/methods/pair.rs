@@ -26,12 +26,24 @@ pub(super) fn networks() -> Vec<Network> {
 }
 
 /// How the labelled patches are learnt from.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Supervision {
     /// Weight of the conflict term beside cross-entropy and Dice.
     pub(super) conflict_weight: f64,
     /// From which probability on a network is believed; 0 for always.
     pub(super) conflict_threshold: f64,
+}
+
+impl Supervision {
+    /// Checks the options of these names, which several methods have.
+    ///
+    /// # Errors
+    /// Where one lies outside of its range.
+    pub(super) fn new(conflict_weight: f64, conflict_threshold: f64) -> Result<Self> {
+        super::check_range("conflict_weight", conflict_weight, 0.0..=f64::MAX)?;
+        super::check_range("conflict_threshold", conflict_threshold, 0.0..=1.0)?;
+        Ok(Supervision { conflict_weight, conflict_threshold })
+    }
 }
 
 /// The supervised terms of one network.

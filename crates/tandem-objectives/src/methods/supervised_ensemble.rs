@@ -31,7 +31,7 @@ impl Default for SupervisedEnsembleOptions {
 /// Unlabelled patches are not even forwarded: they would change the batch-norm statistics.
 #[derive(Clone, Debug)]
 pub struct SupervisedEnsemble {
-    options: SupervisedEnsembleOptions,
+    supervision: Supervision,
 }
 
 impl SupervisedEnsemble {
@@ -40,9 +40,8 @@ impl SupervisedEnsemble {
     /// # Errors
     /// Where an option lies outside of its range.
     pub fn new(options: SupervisedEnsembleOptions) -> Result<Self> {
-        super::check_range("conflict_weight", options.conflict_weight, 0.0..=f64::MAX)?;
-        super::check_range("conflict_threshold", options.conflict_threshold, 0.0..=1.0)?;
-        Ok(SupervisedEnsemble { options })
+        let supervision = Supervision::new(options.conflict_weight, options.conflict_threshold)?;
+        Ok(SupervisedEnsemble { supervision })
     }
 }
 
@@ -62,10 +61,6 @@ impl Method for SupervisedEnsemble {
     fn objective(&mut self, batch: &Batch, _: Step, networks: &dyn Forward) -> Result<Objective> {
         let images = batch.images.narrow(0, 0, batch.labelled()?)?;
         let labelled = Batch { images, labels: batch.labels.clone(), strong: None };
-        let supervision = Supervision {
-            conflict_weight: self.options.conflict_weight,
-            conflict_threshold: self.options.conflict_threshold,
-        };
-        Pair::supervised(&labelled, networks, supervision)?.0.objective()
+        Pair::supervised(&labelled, networks, self.supervision)?.0.objective()
     }
 }

@@ -77,6 +77,7 @@ impl Default for TandemOptions {
 #[derive(Clone, Debug)]
 pub struct Tandem {
     options: TandemOptions,
+    supervision: Supervision,
 }
 
 impl Tandem {
@@ -88,9 +89,8 @@ impl Tandem {
         super::check_weight("lambda_u", options.lambda_u)?;
         super::check_range("decay", options.decay, 0.0..=1.0)?;
         super::check_range("threshold", options.threshold, 0.0..=1.0)?;
-        super::check_range("conflict_weight", options.conflict_weight, 0.0..=f64::MAX)?;
-        super::check_range("conflict_threshold", options.conflict_threshold, 0.0..=1.0)?;
-        Ok(Tandem { options })
+        let supervision = Supervision::new(options.conflict_weight, options.conflict_threshold)?;
+        Ok(Tandem { options, supervision })
     }
 
     /// Labels the unlabelled patches by both averages.
@@ -131,11 +131,7 @@ impl Method for Tandem {
             StrongView::All => strong.clone(),
         };
         let learnt = Batch { images, labels: batch.labels.clone(), strong: None };
-        let supervision = Supervision {
-            conflict_weight: self.options.conflict_weight,
-            conflict_threshold: self.options.conflict_threshold,
-        };
-        let (mut pair, _) = Pair::supervised(&learnt, networks, supervision)?;
+        let (mut pair, _) = Pair::supervised(&learnt, networks, self.supervision)?;
         let lambda = self.options.lambda_u.at(step.progress());
         for (head, name) in pair.heads.iter_mut().zip(NAMES) {
             let mut live = head.live(labelled..labelled + unlabelled);
