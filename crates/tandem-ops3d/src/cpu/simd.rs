@@ -66,6 +66,9 @@ pub(crate) unsafe trait Lanes: Copy {
     /// Makes what was streamed visible to other threads before whatever they are told next.
     #[inline(always)]
     unsafe fn finish() {}
+    /// Asks for a line of memory that will be read soon; the address may be any.
+    #[inline(always)]
+    unsafe fn prefetch(_address: *const f32) {}
     /// `self + a * b`.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
     /// `self + other`.

@@ -38,6 +38,11 @@ unsafe impl Lanes for Avx2 {
         unsafe { _mm_sfence() }
     }
     #[inline(always)]
+    unsafe fn prefetch(address: *const f32) {
+        // SAFETY: every x86-64 processor has it, and it fails at no address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
+    #[inline(always)]
     unsafe fn add_product(self, a: Self, b: Self) -> Self {
         // SAFETY: see the impl.
         Avx2(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
@@ -87,6 +92,11 @@ unsafe impl Lanes for Avx512 {
     unsafe fn finish() {
         // SAFETY: every x86-64 processor has it.
         unsafe { _mm_sfence() }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(address: *const f32) {
+        // SAFETY: every x86-64 processor has it, and it fails at no address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
     #[inline(always)]
     unsafe fn add_product(self, a: Self, b: Self) -> Self {

@@ -1,5 +1,6 @@
 //! Few tiles of many channels: the transformed filters would be larger than all tiles. Here they are never stored as a whole:
-//! a task transforms the filters of one block of channels, a part of the inputs at a time, and multiplies at once.
+//! a task transforms the filters of one block of channels, a part of the inputs at a time, and multiplies at once. The tiles themselves lie in
+//! outer caches by then, so products ask for what comes next.
 
 use super::super::gather::Store;
 use super::super::pad::Rows;
@@ -200,10 +201,10 @@ impl Work for Block<'_> {
                     let image = image.point(share, point);
                     let response = (&mut response[point * layout.point..], width);
                     match width / L::COUNT {
-                        4 => blocks::<L, 6, 6, 4>(image, &filters, tiles, response),
-                        3 => blocks::<L, 8, 8, 3>(image, &filters, tiles, response),
-                        2 => blocks::<L, R2, R2, 2>(image, &filters, tiles, response),
-                        _ => blocks::<L, R2, R2, 1>(image, &filters, tiles, response),
+                        4 => blocks::<L, 6, 6, 4, true>(image, &filters, tiles, response),
+                        3 => blocks::<L, 8, 8, 3, true>(image, &filters, tiles, response),
+                        2 => blocks::<L, R2, R2, 2, true>(image, &filters, tiles, response),
+                        _ => blocks::<L, R2, R2, 1, true>(image, &filters, tiles, response),
                     }
                 }
             }
@@ -270,7 +271,7 @@ impl Work for Share<'_> {
         for (point, sums) in sums.chunks_exact_mut(stride).enumerate() {
             let factors = [0, 1].map(|i| tiles[i].point(shares[i], point));
             // SAFETY: the caller's; tiles and sums have whole vectors.
-            unsafe { products::<L, R2>(factors, self.count, (sums, false)) };
+            unsafe { products::<L, R2, true>(factors, self.count, (sums, false)) };
         }
         let first = shares.map(|share| share * INPUTS);
         let [inputs, outputs] = [0, 1].map(|i| first[i]..channels[i].min(first[i] + INPUTS));

@@ -28,10 +28,12 @@ pub(super) unsafe fn product<L: Lanes, const R1: usize, const R2: usize>(
         // SAFETY: the caller's.
         unsafe {
             match (width > L::COUNT, image.1 == L::COUNT) {
-                (true, _) => blocks::<L, R2, R2, 2>(image, &filters, tiles, response),
+                (true, _) => blocks::<L, R2, R2, 2, false>(image, &filters, tiles, response),
                 // A distance that the compiler knows: then addresses need no registers.
-                (false, true) => blocks::<L, R1, R2, 1>((image.0, L::COUNT), &filters, tiles, response),
-                (false, false) => blocks::<L, R2, R2, 1>(image, &filters, tiles, response),
+                (false, true) => {
+                    blocks::<L, R1, R2, 1, false>((image.0, L::COUNT), &filters, tiles, response)
+                }
+                (false, false) => blocks::<L, R2, R2, 1, false>(image, &filters, tiles, response),
             }
         }
     }
@@ -46,12 +48,13 @@ pub(super) struct Filters<'a> {
     pub(super) start: Option<&'a [f32; 64]>,
 }
 
-/// Blocks of `R` tiles; a last one of few in a block of `SHORT`.
+/// Blocks of `R` tiles; a last one of few in a block of `SHORT`. `FAR` says that tiles and sums lie in outer caches: then those of the
+/// next block are asked for meanwhile.
 ///
 /// # Safety
 /// As [`product`].
 #[inline(always)]
-pub(super) unsafe fn blocks<L: Lanes, const R: usize, const SHORT: usize, const B: usize>(
+pub(super) unsafe fn blocks<L: Lanes, const R: usize, const SHORT: usize, const B: usize, const FAR: bool>(
     image: (&[f32], usize),
     filters: &Filters,
     tiles: usize,
@@ -62,10 +65,10 @@ pub(super) unsafe fn blocks<L: Lanes, const R: usize, const SHORT: usize, const 
     unsafe {
         while tile < tiles {
             if tiles - tile > SHORT {
-                block::<L, R, B>(image, filters, tile, (response.0.as_mut_ptr(), response.1));
+                block::<L, R, B, FAR>(image, filters, tile, (response.0.as_mut_ptr(), response.1));
                 tile += R;
             } else {
-                block::<L, SHORT, B>(image, filters, tile, (response.0.as_mut_ptr(), response.1));
+                block::<L, SHORT, B, FAR>(image, filters, tile, (response.0.as_mut_ptr(), response.1));
                 tile += SHORT;
             }
         }
@@ -77,7 +80,7 @@ pub(super) unsafe fn blocks<L: Lanes, const R: usize, const SHORT: usize, const 
 /// # Safety
 /// As [`product`].
 #[inline(always)]
-unsafe fn block<L: Lanes, const R: usize, const B: usize>(
+unsafe fn block<L: Lanes, const R: usize, const B: usize, const FAR: bool>(
     (image, image_stride): (&[f32], usize),
     filters: &Filters,
     tile: usize,
@@ -97,8 +100,14 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
                 });
             }
         }
+        // With each input a share of what the next block reads.
+        let next = [image.wrapping_add(R * image_stride), to.wrapping_add(R * stride).cast_const()];
+        let share = [image_stride, stride].map(|stride| (R * stride).div_ceil(filters.inputs.max(1)));
         let mut weight = filters.weight.as_ptr();
         for input in 0..filters.inputs {
+            for i in 0..if FAR { 2 } else { 0 } {
+                L::prefetch(next[i].wrapping_add(input * share[i]));
+            }
             let mut weights = [L::splat(0.0); B];
             for b in 0..B {
                 weights[b] = L::load(weight.add(b * L::COUNT));

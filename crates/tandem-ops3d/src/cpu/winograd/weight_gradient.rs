@@ -98,7 +98,7 @@ impl Work for Part<'_> {
                         let point = AXIS * (line - self.lines.start) + x;
                         let sums = (&mut self.sums[point * size..][..size], first > self.range.start);
                         let factors = [0, 1].map(|i| (&points[i][x * layouts[i].point..], layouts[i].stride));
-                        products::<L, R2>(factors, group.len() * tiles, sums);
+                        products::<L, R2, false>(factors, group.len() * tiles, sums);
                     }
                 }
             }
@@ -106,17 +106,19 @@ impl Work for Part<'_> {
     }
 }
 
-/// The products of one point, summed over tiles: `(input, output)`. They are added to what is there, or written over it.
+/// The products of one point, summed over tiles: `(input, output)`. They are added to what is there, or written over it. `FAR` says that
+/// factors lie in outer caches: then what follows both is asked for meanwhile.
 ///
 /// # Safety
 /// The processor has the lanes' instructions; factors and sums have whole vectors.
 #[inline(always)]
-pub(super) unsafe fn products<L: Lanes, const R2: usize>(
+pub(super) unsafe fn products<L: Lanes, const R2: usize, const FAR: bool>(
     factors: [(&[f32], usize); 2],
     tiles: usize,
     (sums, added): (&mut [f32], bool),
 ) {
     let [(_, inputs), (_, outputs)] = factors;
+    let mut done = 0;
     for output in (0..outputs).step_by(2 * L::COUNT) {
         let two = outputs - output > L::COUNT;
         // As many inputs as the unit has registers for; a vector's length is a multiple of all of these.
@@ -126,13 +128,21 @@ pub(super) unsafe fn products<L: Lanes, const R2: usize>(
             _ => 8,
         };
         for input in (0..inputs).step_by(rows) {
+            let at = [input, output];
+            // With each tile a share of what lies behind the factors: all blocks together ask for as much as they read.
+            let blocks = outputs.div_ceil(2 * L::COUNT) * inputs.div_ceil(rows);
+            let next = factors.map(|(values, row)| {
+                let share = row.div_ceil(blocks);
+                (values.as_ptr_range().end.wrapping_add(done * tiles * share), share)
+            });
+            done += 1;
             // SAFETY: the caller's.
             unsafe {
                 match (two, rows) {
-                    (true, 4) => block::<L, 4, 2>(factors, tiles, [input, output], (sums, added)),
-                    (true, _) => block::<L, 8, 2>(factors, tiles, [input, output], (sums, added)),
-                    (false, 8) => block::<L, 8, 1>(factors, tiles, [input, output], (sums, added)),
-                    (false, _) => block::<L, 16, 1>(factors, tiles, [input, output], (sums, added)),
+                    (true, 4) => block::<L, 4, 2, FAR>(factors, tiles, at, next, (sums, added)),
+                    (true, _) => block::<L, 8, 2, FAR>(factors, tiles, at, next, (sums, added)),
+                    (false, 8) => block::<L, 8, 1, FAR>(factors, tiles, at, next, (sums, added)),
+                    (false, _) => block::<L, 16, 1, FAR>(factors, tiles, at, next, (sums, added)),
                 }
             }
         }
@@ -142,10 +152,11 @@ pub(super) unsafe fn products<L: Lanes, const R2: usize>(
 /// # Safety
 /// As [`products`]; `R` inputs and `B` vectors of outputs exist.
 #[inline(always)]
-unsafe fn block<L: Lanes, const R: usize, const B: usize>(
+unsafe fn block<L: Lanes, const R: usize, const B: usize, const FAR: bool>(
     [(image, inputs), (gradient, outputs)]: [(&[f32], usize); 2],
     tiles: usize,
     [input, output]: [usize; 2],
+    next: [(*const f32, usize); 2],
     (sums, added): (&mut [f32], bool),
 ) {
     // SAFETY: the caller's.
@@ -160,7 +171,10 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
             }
         }
         let (mut image, mut gradient) = (image.as_ptr().add(input), gradient.as_ptr().add(output));
-        for _ in 0..tiles {
+        for tile in 0..tiles {
+            for (next, share) in if FAR { &next[..] } else { &[] } {
+                L::prefetch(next.wrapping_add(tile * share));
+            }
             let mut gradients = [L::splat(0.0); B];
             for b in 0..B {
                 gradients[b] = L::load(gradient.add(b * L::COUNT));
