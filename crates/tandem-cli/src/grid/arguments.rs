@@ -79,6 +79,12 @@ impl Arguments {
             })
         });
         if stated.is_none() && !self.is_asked() {
+            let useless = [("--jobs", self.jobs > 1), ("--control", self.control.is_some())];
+            if let Some((option, _)) = useless.iter().find(|(_, given)| *given) {
+                bail!(
+                    "{option} is for several runs, and this is one; leave it out, or say which with --methods or --seeds"
+                );
+            }
             return Ok(None);
         }
         let mut axes = stated.transpose()?.unwrap_or_default();
@@ -159,5 +165,7 @@ mod tests {
         assert!(message("", &["--seeds", "0"]).contains("at least 1"));
         assert!(message("", &["--folds", "1"]).contains("at least 2"));
         assert!(message("", &["--seeds", "2", "--seed", "1"]).contains("cannot be used with"));
+        assert!(message("", &["--jobs", "2"]).starts_with("--jobs is for several runs"));
+        assert!(message("", &["--control", "mcf"]).starts_with("--control is for several runs"));
     }
 }
