@@ -4,8 +4,9 @@ use super::plan::{DEPTH, WIDTH};
 use crate::conv_shape::ConvShape;
 use std::ops::Range;
 
-/// Bytes of a block's factors: they stay in the second-level cache while all taps pass over them.
-const BLOCK_BYTES: usize = 900 << 10;
+/// Bytes of a block's factors: they stay in the second-level cache while all taps pass over them. Tests have
+/// images of one block and of several.
+const BLOCK_BYTES: usize = if cfg!(test) { 60 << 10 } else { 900 << 10 };
 /// Values of the sums of all parts together.
 const SUM_VALUES: usize = 1 << 20;
 
@@ -82,6 +83,11 @@ impl Cut {
     /// Parts of the voxels with sums of their own, of `size` values: enough for many cores.
     pub(super) fn parts(&self, size: usize) -> usize {
         (SUM_VALUES / size.max(1)).clamp(1, 32).min(self.blocks.len().max(1))
+    }
+
+    /// Whether all voxels are one block.
+    pub(super) fn is_whole(&self) -> bool {
+        self.blocks.len() == 1
     }
 
     /// The blocks of one part.

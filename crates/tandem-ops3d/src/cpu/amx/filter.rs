@@ -9,7 +9,7 @@
 use super::super::filter::add_parts;
 use super::super::pad::Padded;
 use super::super::scratch::Scratch;
-use super::super::simd::{Avx512, Lanes, squares};
+use super::super::simd::{Avx512, Lanes, Target, squares};
 use super::blocks::{Block, Cut};
 use super::plan::{DEPTH, WIDTH};
 use super::strip::{Source, assemble, channel_rows, pairs};
@@ -34,67 +34,59 @@ pub(crate) fn weight_gradient(
     let taps: usize = shape.kernel.iter().product();
     let [ci_tiles, co_tiles] = [shape.ci, shape.co].map(|channels| channels.div_ceil(WIDTH));
     let size = taps * ci_tiles * co_tiles * SUMS;
-    let cut = Cut::new(shape);
+    if shape.response_dims().contains(&0) {
+        return to.fill(0.0);
+    }
+    assert_eq!(to.len(), taps * shape.ci * shape.co, "a gradient is not that of its filters");
+    let (cut, target) = (Cut::new(shape), Target::new(to));
     let parts = cut.parts(size);
+    let pairs = ci_tiles.div_ceil(2);
+    let task = |part: usize, pair: usize| {
+        let count = (ci_tiles - 2 * pair).min(2);
+        Task { shape, cut: &cut, image, response, blocks: cut.part(part, parts), first: 2 * pair, count }
+    };
+    if cut.is_whole() {
+        // All sums of a pair of response tiles are there at once: they go to the gradient while they are in the cache.
+        return (0..pairs).into_par_iter().for_each(|pair| {
+            // SAFETY: tiles are available; each task has image channels of its own.
+            unsafe { task(0, pair).run(&mut [], Some(target)) }
+        });
+    }
     let mut sums: Scratch<f32> = Scratch::take(parts * size);
     let tasks: Vec<(Task, &mut [f32])> = {
         let mut rest = &mut sums[..];
         let mut tasks = Vec::new();
-        for index in 0..parts * ci_tiles.div_ceil(2) {
-            let (part, pair) = (index / ci_tiles.div_ceil(2), index % ci_tiles.div_ceil(2));
-            let count = (ci_tiles - 2 * pair).min(2);
-            let (sums, after) = rest.split_at_mut(taps * count * co_tiles * SUMS);
+        for index in 0..parts * pairs {
+            let task = task(index / pairs, index % pairs);
+            let (sums, after) = rest.split_at_mut(task.inputs().len() * co_tiles * SUMS);
             rest = after;
-            let blocks = cut.part(part, parts);
-            tasks.push((Task { shape, cut: &cut, image, response, blocks, first: 2 * pair, count }, sums));
+            tasks.push((task, sums));
         }
         tasks
     };
-    if shape.response_dims().contains(&0) {
-        return to.fill(0.0);
-    }
     tasks.into_par_iter().for_each(|(task, sums)| {
         // SAFETY: tiles are available.
-        unsafe { task.run(sums) }
+        unsafe { task.run(sums, None) }
     });
     add_parts(&mut sums, size);
-    unpack(&sums, [taps, ci_tiles, co_tiles], shape, to);
-}
-
-/// From tiles `(ci pair, tap, ci in pair, co tile)` of `(co, ci)` to `(co, ci, tap)`.
-fn unpack(sums: &[f32], [taps, ci_tiles, co_tiles]: [usize; 3], shape: &ConvShape, gradient: &mut [f32]) {
-    let row = shape.ci * taps;
-    gradient.par_chunks_mut((WIDTH * row).max(1)).enumerate().for_each(|(co_tile, gradient)| {
-        for (o, gradient) in gradient.chunks_exact_mut(row).enumerate() {
-            for (ci_tile, gradient) in gradient.chunks_mut(WIDTH * taps).enumerate() {
-                let (pair, count) = (ci_tile / 2, (ci_tiles - ci_tile / 2 * 2).min(2));
-                let first = (pair * 2 * taps + ci_tile % 2) * co_tiles + co_tile;
-                let (from, stride) = (&sums[first * SUMS + o * WIDTH..], count * co_tiles * SUMS);
-                if taps >= WIDTH && gradient.len() == WIDTH * taps {
-                    // SAFETY: kernels run where tiles are available, which come with AVX-512.
-                    unsafe { unpack_squares(from, stride, taps, gradient) };
-                    continue;
-                }
-                for tap in 0..taps {
-                    let values = &from[tap * stride..][..WIDTH];
-                    gradient[tap..].iter_mut().step_by(taps).zip(values).for_each(|(to, from)| *to = *from);
-                }
-            }
-        }
+    (0..pairs * co_tiles).into_par_iter().for_each(|index| {
+        let (pair, co_tile) = (index / co_tiles, index % co_tiles);
+        let first = (2 * pair * taps * co_tiles + co_tile) * SUMS;
+        // SAFETY: the processor has tiles; each task has channels of its own.
+        unsafe { task(0, pair).unpack(&sums[first..], co_tiles * SUMS, co_tile, target) };
     });
 }
 
 /// From a row of sixteen image channels for each tap to `(ci, tap)`.
 ///
 /// # Safety
-/// The processor has the instructions.
+/// The processor has the instructions; the target holds the channels.
 #[target_feature(enable = "avx512f")]
-unsafe fn unpack_squares(from: &[f32], stride: usize, taps: usize, to: &mut [f32]) {
-    assert!((taps - 1) * stride + WIDTH <= from.len() && to.len() == WIDTH * taps, "a gradient has no sums");
+unsafe fn unpack_squares(from: &[f32], stride: usize, taps: usize, to: *mut f32) {
+    assert!((taps - 1) * stride + WIDTH <= from.len(), "a gradient has no sums");
     for tap in squares(taps, WIDTH) {
-        let (from, to) = (from[tap * stride..].as_ptr(), to[tap..].as_mut_ptr());
         // SAFETY: the last square ends with the last tap, of which both sides have all values.
-        unsafe { Avx512::transpose((from, stride), (to, taps)) };
+        unsafe { Avx512::transpose((from[tap * stride..].as_ptr(), stride), (to.add(tap), taps)) };
     }
 }
 
@@ -111,12 +103,13 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    /// Sums up all blocks of the part in `sums`, `(tap, ci tile, co tile)`.
+    /// Sums up all blocks of the part in `sums`, `(tap, ci tile, co tile)`; or the only one, pair by pair of response tiles, in the
+    /// gradient itself.
     ///
     /// # Safety
-    /// [`tile::available`].
+    /// [`tile::available`]; nobody else writes the gradient of these channels.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn run(&self, sums: &mut [f32]) {
+    unsafe fn run(&self, sums: &mut [f32], gradient: Option<Target>) {
         let (cut, co_tiles) = (self.cut, self.shape.co.div_ceil(WIDTH));
         let image_plane = self.image_plane();
         let image_planes = self.blocks.iter().map(|block| block.image_planes.len()).max().unwrap_or(0);
@@ -126,6 +119,8 @@ impl Task<'_> {
             Scratch::take(response_planes * co_tiles * cut.chunks * TILE_VALUES);
         let mut strip: Scratch<bf16> = Scratch::take((2 * cut.pairs + 2) * WIDTH);
         let inputs: Vec<usize> = self.inputs();
+        let mut own: Scratch<f32> =
+            Scratch::take(if gradient.is_some() { inputs.len() * 2 * SUMS } else { 0 });
         // SAFETY: the caller's; a thread runs one task at a time, and a task starts no others.
         let _tiles = unsafe { Tiles::new([16; 8]) };
         for (index, block) in self.blocks.iter().enumerate() {
@@ -149,8 +144,12 @@ impl Task<'_> {
             for co in (0..co_tiles).step_by(2) {
                 let pair = co + 1 < co_tiles;
                 let group = if pair { 2 } else { 6 };
-                for (inputs, sums) in inputs.chunks(group).zip(sums.chunks_mut(group * co_tiles * SUMS)) {
-                    let sums = Sums { values: &mut sums[co * SUMS..], stride: co_tiles * SUMS };
+                let (values, stride) = match gradient {
+                    Some(_) => (&mut own[..], 2 * SUMS),
+                    None => (&mut sums[co * SUMS..], co_tiles * SUMS),
+                };
+                for (inputs, values) in inputs.chunks(group).zip(values.chunks_mut(group * stride)) {
+                    let sums = Sums { values, stride };
                     let from = co * cut.chunks * TILE_VALUES;
                     // SAFETY: the caller's, and `inputs` and `prepare_*` agree on the factors' layout.
                     unsafe {
@@ -158,6 +157,41 @@ impl Task<'_> {
                             factors.pairs(from, inputs, sums);
                         } else {
                             factors.singles(from, inputs, sums);
+                        }
+                    }
+                }
+                for (at, co) in (co..co_tiles.min(co + 2)).enumerate() {
+                    if let Some(gradient) = gradient {
+                        // SAFETY: the caller's.
+                        unsafe { self.unpack(&own[at * SUMS..], 2 * SUMS, co, gradient) };
+                    }
+                }
+            }
+        }
+    }
+
+    /// From tiles of `(co, ci)` for each input, `stride` values apart, to the gradient `(co, ci, tap)` of one tile of response channels.
+    ///
+    /// # Safety
+    /// The processor has the instructions; nobody else writes the gradient of these channels.
+    #[target_feature(enable = "avx512f")]
+    unsafe fn unpack(&self, sums: &[f32], stride: usize, co_tile: usize, gradient: Target) {
+        let taps: usize = self.shape.kernel.iter().product();
+        for o in 0..WIDTH.min(self.shape.co - co_tile * WIDTH) {
+            for tile in 0..self.count {
+                let first = (self.first + tile) * WIDTH;
+                let (from, step) = (&sums[tile * stride + o * WIDTH..], self.count * stride);
+                let to = gradient.at(((co_tile * WIDTH + o) * self.shape.ci + first) * taps);
+                let valid = WIDTH.min(self.shape.ci - first);
+                // SAFETY: the channels exist, and are the caller's.
+                unsafe {
+                    if taps >= WIDTH && valid == WIDTH {
+                        unpack_squares(from, step, taps, to);
+                        continue;
+                    }
+                    for tap in 0..taps {
+                        for (channel, value) in from[tap * step..][..valid].iter().enumerate() {
+                            *to.add(channel * taps + tap) = *value;
                         }
                     }
                 }
