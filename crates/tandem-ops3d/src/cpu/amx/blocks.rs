@@ -91,9 +91,9 @@ impl Cut {
     }
 
     /// The blocks of one part.
-    pub(super) fn part(&self, part: usize, parts: usize) -> Vec<Block> {
+    pub(super) fn part(&self, part: usize, parts: usize) -> &[Block] {
         let count = self.blocks.len();
-        self.blocks[part * count / parts..(part + 1) * count / parts].to_vec()
+        &self.blocks[part * count / parts..(part + 1) * count / parts]
     }
 
     /// Tiles and pairs of a plane of so many rows.

@@ -96,7 +96,7 @@ struct Task<'a> {
     cut: &'a Cut,
     image: &'a Padded<'a, bf16>,
     response: &'a Padded<'a, bf16>,
-    blocks: Vec<Block>,
+    blocks: &'a [Block],
     /// First tile of image channels, and their number.
     first: usize,
     count: usize,
@@ -160,8 +160,8 @@ impl Task<'_> {
                         }
                     }
                 }
-                for (at, co) in (co..co_tiles.min(co + 2)).enumerate() {
-                    if let Some(gradient) = gradient {
+                if let Some(gradient) = gradient {
+                    for (at, co) in (co..co_tiles.min(co + 2)).enumerate() {
                         // SAFETY: the caller's.
                         unsafe { self.unpack(&own[at * SUMS..], 2 * SUMS, co, gradient) };
                     }
