@@ -1,7 +1,7 @@
 //! The gradient of a convolution's weight and bias.
 //!
 //! `dW[tap][ci][co] = sum over voxels of image[voxel + tap][ci] * response[voxel][co]`. A block keeps several values of
-//! one filter row `(kw, ci)` times one or two vectors of `co` in registers and walks over voxels. The voxels are cut into
+//! one filter row `(kw, ci)` times up to four vectors of `co` in registers and walks over voxels. The voxels are cut into
 //! parts by shape alone, each with a sum of its own, added in order: the result does not depend on the thread count.
 
 use super::pad::Rows;
@@ -18,6 +18,9 @@ use std::ops::Range;
 fn tile_voxels(channels: usize) -> usize {
     if channels < 8 { 512 } else { 128 }
 }
+
+/// Channels of a response that are packed at the most.
+const PACKED: usize = 64;
 
 /// Writes the weight gradient `(co, ci, kd, kh, kw)` from an image and the gradient of its response.
 pub(crate) fn weight_gradient(shape: &ConvShape, image: Rows<f32>, response: Rows<f32>, to: &mut [f32]) {
@@ -44,21 +47,24 @@ pub(crate) fn weight_gradient(shape: &ConvShape, image: Rows<f32>, response: Row
         let (task, shared) = if parts < 8 { (span_size, Some(whole())) } else { (size, None) };
         sums.par_chunks_mut(task).enumerate().for_each(|(index, sum)| {
             sum.fill(0.0);
+            let rows = (tile_voxels(ci) / width.max(1)).max(1);
+            let mut packed = Scratch::take(rows * width * PACKED);
             let (part, first_span) = (index * task / size, index * task % size / span_size);
             let spans = first_span..first_span + task / span_size;
             for block in part * count / parts..(part + 1) * count / parts {
-                let (n, rows) = (block / blocks.len(), &blocks[block % blocks.len()]);
+                let (n, at) = (block / blocks.len(), &blocks[block % blocks.len()]);
                 let own;
                 let windows = match &shared {
                     Some(shared) => &shared[n],
                     None => {
-                        own = windows(shape, image, response, n, rows);
+                        own = windows(shape, image, response, n, at);
                         &own
                     }
                 };
                 // The response of a few rows stays in the first cache while all taps pass over it.
-                for starts in starts(shape, windows, rows).chunks((tile_voxels(ci) / width.max(1)).max(1)) {
-                    let tile = Tile { shape, windows, starts, spans: spans.clone(), co_padded, sum };
+                for starts in starts(shape, windows, at).chunks(rows) {
+                    let (spans, packed) = (spans.clone(), &mut *packed);
+                    let tile = Tile { shape, windows, starts, spans, co_padded, packed, sum };
                     tile.check_bounds();
                     // SAFETY: the tile's bounds were checked; the unit is this process's.
                     unsafe { on_unit(unit, tile) };
@@ -145,6 +151,8 @@ struct Tile<'a, 'b> {
     starts: &'a [[usize; 2]],
     spans: Range<usize>,
     co_padded: usize,
+    /// A block of the response's channels, voxel by voxel: where they lie, many channels apart, few of them fit the first cache.
+    packed: &'a mut [f32],
     sum: &'a mut [f32],
 }
 
@@ -173,7 +181,7 @@ impl Tile<'_, '_> {
 }
 
 impl Work for Tile<'_, '_> {
-    /// All taps and channels: blocks of values of one span times two vectors of channels or one.
+    /// All taps and channels: blocks of values of one span times several vectors of channels.
     #[inline(always)]
     unsafe fn run<L: Lanes, const R1: usize, const R2: usize>(mut self) {
         let (co, span_len, many) = (self.shape.co, self.span_len(), R1 >= 24);
@@ -187,15 +195,23 @@ impl Work for Tile<'_, '_> {
                 (3, false) => return self.short_spans::<L, 3, 3>(),
                 _ => {}
             }
-            for channel in (0..co).step_by(2 * L::COUNT) {
+            let mut channel = 0;
+            while channel < co {
+                let vectors = match (co - channel).div_ceil(L::COUNT) {
+                    4.. if many => 4,
+                    2.. => 2,
+                    _ => 1,
+                };
+                self.pack(channel, vectors * L::COUNT);
                 for span in self.spans.clone() {
                     let at = Block { span, l: 0, channel };
-                    if co - channel > L::COUNT {
-                        self.span::<L, R2, 2>(at);
-                    } else {
-                        self.span::<L, R1, 1>(at);
+                    match vectors {
+                        4 => self.span::<L, 6, 4>(at),
+                        2 => self.span::<L, R2, 2>(at),
+                        _ => self.span::<L, R1, 1>(at),
                     }
                 }
+                channel += vectors * L::COUNT;
             }
         }
     }
@@ -210,6 +226,21 @@ struct Block {
 }
 
 impl Tile<'_, '_> {
+    /// Packs so many of the response's channels from one on; what there is none of is 0.
+    #[inline(always)]
+    fn pack(&mut self, channel: usize, channels: usize) {
+        let (co, width) = (self.shape.co, self.shape.response[2]);
+        let valid = channels.min(co - channel);
+        let rows = self.packed.chunks_exact_mut((width * channels).max(1));
+        for (packed, [_, start]) in rows.zip(self.starts) {
+            let voxels = self.windows[1][*start..].chunks(co);
+            for (packed, voxel) in packed.chunks_exact_mut(channels).zip(voxels) {
+                packed[..valid].copy_from_slice(&voxel[channel..channel + valid]);
+                packed[valid..].fill(0.0);
+            }
+        }
+    }
+
     /// Spans of `K` values, `S` at a time.
     ///
     /// # Safety
@@ -217,6 +248,7 @@ impl Tile<'_, '_> {
     #[inline(always)]
     unsafe fn short_spans<L: Lanes, const S: usize, const K: usize>(&mut self) {
         for channel in (0..self.shape.co).step_by(L::COUNT) {
+            self.pack(channel, L::COUNT);
             let mut span = self.spans.start;
             while span < self.spans.end {
                 let at = Block { span, l: 0, channel };
@@ -261,18 +293,18 @@ impl Tile<'_, '_> {
     /// As [`Work::run`] of this type; the values of all spans exist.
     #[inline(always)]
     unsafe fn block<L: Lanes, const S: usize, const R: usize, const B: usize>(&mut self, at: Block) -> usize {
-        let (span_len, co_padded, co) = (self.span_len(), self.co_padded, self.shape.co);
+        let (span_len, co_padded) = (self.span_len(), self.co_padded);
         let (width, step) = (self.shape.response[2], self.shape.params.stride[2] * self.shape.ci);
         let offsets: [usize; S] = std::array::from_fn(|s| self.span_offset(at.span + s) + at.l);
         let first = (at.span - self.spans.start) * span_len + at.l;
-        let [image, response] = self.windows.each_ref().map(|window| window.as_ptr());
-        let valid = (co - at.channel).min(B * L::COUNT);
+        let (image, mut response) = (self.windows[0].as_ptr(), self.packed.as_ptr());
         let last = (S - 1) * span_len + R - 1;
         let place = |s: usize, r: usize, b: usize| (s * span_len + r) * co_padded + b * L::COUNT;
         let target = &mut self.sum[first * co_padded + at.channel..];
         assert!(last * co_padded + B * L::COUNT <= target.len(), "a block lies outside of its gradient");
-        // SAFETY: the target's bound was checked, the sources' are the caller's. A response's last voxels may have fewer
-        // channels than a vector: those rows go through a buffer.
+        let voxels = self.starts.len() * width;
+        assert!(voxels * B * L::COUNT <= self.packed.len(), "a block lies outside of its response");
+        // SAFETY: the target's and the response's bounds were checked, the image's are the caller's.
         unsafe {
             let mut sums = [[[L::splat(0.0); B]; R]; S];
             for s in 0..S {
@@ -284,21 +316,16 @@ impl Tile<'_, '_> {
             }
             for start in self.starts {
                 let mut image = offsets.map(|offset| image.add(start[0] + offset));
-                let mut response = response.add(start[1] + at.channel);
                 for _ in 0..width {
                     let mut gradient = [L::splat(0.0); B];
-                    if valid == B * L::COUNT {
-                        for b in 0..B {
-                            gradient[b] = L::load(response.add(b * L::COUNT));
-                        }
-                    } else {
-                        let mut buffer = [0.0f32; 32];
-                        buffer.as_mut_ptr().copy_from_nonoverlapping(response, valid);
-                        for b in 0..B {
-                            gradient[b] = L::load(buffer.as_ptr().add(b * L::COUNT));
-                        }
+                    for b in 0..B {
+                        gradient[b] = L::load(response.add(b * L::COUNT));
                     }
                     for s in 0..S {
+                        if S == 1 {
+                            // The next block reads the values beside these.
+                            L::prefetch(image[s].wrapping_add(2 * R - 1));
+                        }
                         for r in 0..R {
                             let value = L::splat(*image[s].add(r));
                             for b in 0..B {
@@ -306,9 +333,9 @@ impl Tile<'_, '_> {
                             }
                         }
                     }
-                    // The pointers may end past their buffers by less than a step; they are not read there.
+                    // The pointers may end past the image by less than a step; they are not read there.
                     image = image.map(|image| image.wrapping_add(step));
-                    response = response.wrapping_add(co);
+                    response = response.add(B * L::COUNT);
                 }
             }
             for s in 0..S {

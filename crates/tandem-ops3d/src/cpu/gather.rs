@@ -58,6 +58,8 @@ const KEPT_WEIGHTS: usize = 1 << 20;
 /// Bytes of weights from which on taps that lie beyond the image are left out: there are many products of each voxel, and an
 /// image that lies in memory is read where it lies.
 const CLIPPED_WEIGHTS: usize = 128 << 10;
+/// Values of a line of memory.
+const LINE: usize = 16;
 
 /// Runs a gather on both cores.
 pub(crate) fn gather(plan: &Gather, output: &mut [f32]) {
@@ -242,6 +244,9 @@ impl Task<'_> {
         }
         let mut cursor = Cursor::new(self);
         let total = self.part.at.iter().map(|at| at.len()).product();
+        // Lines of memory under one span of a block whose groups lie in one row.
+        let between = (R - 1) * self.plan.step[2] * self.window.strides[2];
+        let lines = (between + len).div_ceil(LINE);
         let mut done = 0;
         while done < total {
             let count = R.min(total - done);
@@ -256,7 +261,8 @@ impl Task<'_> {
             }
             // SAFETY: `check_bounds`; the weights hold `rows * B * COUNT` values for this block.
             unsafe {
-                let sums = block::<L, R, B>(&from, (&spans, len), weight, &bias);
+                let next = (self.window.as_ptr().wrapping_add(cursor.read), lines);
+                let sums = block::<L, R, B>(&from, next, (&spans, len), weight, &bias);
                 for r in 0..count {
                     let to = self.target.at(to[r]);
                     store::<L, B>(&sums[r], to, self.valid, (self.plan.store, self.stream));
@@ -267,13 +273,15 @@ impl Task<'_> {
     }
 }
 
-/// The sums of one block, in registers.
+/// The sums of one block, in registers. Meanwhile it asks for what the next block reads, so many lines of memory under each
+/// span, one with each value: they would be waited for otherwise, and few can be on their way at once.
 ///
 /// # Safety
-/// As [`Task::blocks`].
+/// As [`Task::blocks`]; what is asked for may lie anywhere.
 #[inline(always)]
 unsafe fn block<L: Lanes, const R: usize, const B: usize>(
     from: &[*const f32; R],
+    (next, lines): (*const f32, usize),
     (spans, len): (&[[usize; 2]], usize),
     weights: *const f32,
     bias: &[f32; WIDTH],
@@ -289,8 +297,12 @@ unsafe fn block<L: Lanes, const R: usize, const B: usize>(
         }
         for [span, first] in spans {
             let row = from.map(|pointer| pointer.add(*span));
+            let next = next.wrapping_add(*span);
             let mut weight = weights.add(first * B * L::COUNT);
             for l in 0..len {
+                if l < lines {
+                    L::prefetch(next.wrapping_add(l * LINE));
+                }
                 let mut weights = [L::splat(0.0); B];
                 for b in 0..B {
                     weights[b] = L::load(weight.add(b * L::COUNT));
