@@ -112,8 +112,9 @@ impl Target {
     }
 }
 
-/// Bytes of an output from which on it is streamed: then it would not be in the caches any more when it is read.
-pub(crate) const STREAMED_BYTES: usize = 16 << 20;
+/// Bytes of an output from which on it is streamed: then it would not be in the caches of the cores any more when it is read. Tests
+/// have outputs of both kinds.
+pub(crate) const STREAMED_BYTES: usize = if cfg!(test) { 4 << 10 } else { 4 << 20 };
 
 /// Work for vectors of any unit, with the rows of registers that the unit holds beside one vector (`R1`) and two (`R2`).
 pub(crate) trait Work {

@@ -1,6 +1,7 @@
 //! The kernel under convolutions in both directions: tiles of groups times tiles of weights.
 
 use super::super::gather::Store;
+use super::super::simd::STREAMED_BYTES;
 use super::pack::{Block, Packed, TILE_VALUES};
 use super::plan::{Plan, TILE, WIDTH};
 use super::tile::{self, Tiles};
@@ -41,6 +42,7 @@ pub(super) fn run(
         packed: &packed,
         biases: &biases,
         add: store == Store::Add,
+        stream: store == Store::Write && size_of_val(output) >= STREAMED_BYTES,
         deepest: packed.blocks.iter().map(Block::deepest).max().unwrap_or(0),
     };
     let tiles = plan.counts[0] * plan.counts[1] * job.plane_tiles;
@@ -98,6 +100,8 @@ struct Job<'a> {
     packed: &'a Packed,
     biases: &'a [f32],
     add: bool,
+    /// Whether the output is too large for the caches.
+    stream: bool,
     /// How far a group's input reaches.
     deepest: usize,
 }
@@ -163,6 +167,8 @@ impl Job<'_> {
                     }
                 }
             }
+            // What was streamed is seen by whoever is told that the task is done.
+            _mm_sfence();
         }
     }
 
@@ -264,7 +270,9 @@ impl Job<'_> {
                     }
                     let rounded = _mm512_cvtne2ps_pbh(values[1], values[0]);
                     let rounded = std::mem::transmute::<__m512bh, __m512i>(rounded);
-                    if mask == u32::MAX {
+                    if self.stream && mask == u32::MAX && (to as usize).is_multiple_of(64) {
+                        _mm512_stream_si512(to.cast(), rounded);
+                    } else if mask == u32::MAX {
                         _mm512_storeu_si512(to.cast(), rounded);
                     } else {
                         _mm512_mask_storeu_epi16(to.cast(), mask, rounded);
