@@ -49,7 +49,7 @@ pub(crate) fn weight_gradient(
         // All sums of a pair of response tiles are there at once: they go to the gradient while they are in the cache.
         return (0..pairs).into_par_iter().for_each(|pair| {
             // SAFETY: tiles are available; each task has image channels of its own.
-            unsafe { task(0, pair).run(&mut [], Some(target)) }
+            unsafe { task(0, pair).run(To::Gradient(target)) }
         });
     }
     let mut sums: Scratch<f32> = Scratch::take(parts * size);
@@ -66,7 +66,7 @@ pub(crate) fn weight_gradient(
     };
     tasks.into_par_iter().for_each(|(task, sums)| {
         // SAFETY: tiles are available.
-        unsafe { task.run(sums, None) }
+        unsafe { task.run(To::Sums(sums)) }
     });
     add_parts(&mut sums, size);
     (0..pairs * co_tiles).into_par_iter().for_each(|index| {
@@ -102,14 +102,21 @@ struct Task<'a> {
     count: usize,
 }
 
+/// Where a task leaves its sums.
+enum To<'a> {
+    /// With those of its part, `(tap, ci tile, co tile)`.
+    Sums(&'a mut [f32]),
+    /// In the gradient itself, pair by pair of response tiles: there is one block.
+    Gradient(Target),
+}
+
 impl Task<'_> {
-    /// Sums up all blocks of the part in `sums`, `(tap, ci tile, co tile)`; or the only one, pair by pair of response tiles, in the
-    /// gradient itself.
+    /// Sums up all blocks of the part.
     ///
     /// # Safety
     /// [`tile::available`]; nobody else writes the gradient of these channels.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn run(&self, sums: &mut [f32], gradient: Option<Target>) {
+    unsafe fn run(&self, mut to: To) {
         let (cut, co_tiles) = (self.cut, self.shape.co.div_ceil(WIDTH));
         let image_plane = self.image_plane();
         let image_planes = self.blocks.iter().map(|block| block.image_planes.len()).max().unwrap_or(0);
@@ -120,7 +127,7 @@ impl Task<'_> {
         let mut strip: Scratch<bf16> = Scratch::take((2 * cut.pairs + 2) * WIDTH);
         let inputs: Vec<usize> = self.inputs();
         let mut own: Scratch<f32> =
-            Scratch::take(if gradient.is_some() { inputs.len() * 2 * SUMS } else { 0 });
+            Scratch::take(if matches!(to, To::Gradient(_)) { inputs.len() * 2 * SUMS } else { 0 });
         // SAFETY: the caller's; a thread runs one task at a time, and a task starts no others.
         let _tiles = unsafe { Tiles::new([16; 8]) };
         for (index, block) in self.blocks.iter().enumerate() {
@@ -144,9 +151,9 @@ impl Task<'_> {
             for co in (0..co_tiles).step_by(2) {
                 let pair = co + 1 < co_tiles;
                 let group = if pair { 2 } else { 6 };
-                let (values, stride) = match gradient {
-                    Some(_) => (&mut own[..], 2 * SUMS),
-                    None => (&mut sums[co * SUMS..], co_tiles * SUMS),
+                let (values, stride) = match &mut to {
+                    To::Sums(sums) => (&mut sums[co * SUMS..], co_tiles * SUMS),
+                    To::Gradient(_) => (&mut own[..], 2 * SUMS),
                 };
                 for (inputs, values) in inputs.chunks(group).zip(values.chunks_mut(group * stride)) {
                     let sums = Sums { values, stride };
@@ -160,7 +167,7 @@ impl Task<'_> {
                         }
                     }
                 }
-                if let Some(gradient) = gradient {
+                if let To::Gradient(gradient) = to {
                     for (at, co) in (co..co_tiles.min(co + 2)).enumerate() {
                         // SAFETY: the caller's.
                         unsafe { self.unpack(&own[at * SUMS..], 2 * SUMS, co, gradient) };
