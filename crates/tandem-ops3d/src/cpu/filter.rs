@@ -4,6 +4,7 @@
 //! one filter row `(kw, ci)` times up to four vectors of `co` in registers and walks over voxels. The voxels are cut into
 //! parts by shape alone, each with a sum of its own, added in order: the result does not depend on the thread count.
 
+use super::packed::WIDTH;
 use super::pad::Rows;
 use super::scratch::Scratch;
 use super::simd::{Lanes, Unit, Work, on_unit};
@@ -18,9 +19,6 @@ use std::ops::Range;
 fn tile_voxels(channels: usize) -> usize {
     if channels < 8 { 512 } else { 128 }
 }
-
-/// Channels of a response that are packed at the most.
-const PACKED: usize = 64;
 
 /// Writes the weight gradient `(co, ci, kd, kh, kw)` from an image and the gradient of its response.
 pub(crate) fn weight_gradient(shape: &ConvShape, image: Rows<f32>, response: Rows<f32>, to: &mut [f32]) {
@@ -48,7 +46,7 @@ pub(crate) fn weight_gradient(shape: &ConvShape, image: Rows<f32>, response: Row
         sums.par_chunks_mut(task).enumerate().for_each(|(index, sum)| {
             sum.fill(0.0);
             let rows = (tile_voxels(ci) / width.max(1)).max(1);
-            let mut packed = Scratch::take(rows * width * PACKED);
+            let mut packed = Scratch::take(rows * width * WIDTH);
             let (part, first_span) = (index * task / size, index * task % size / span_size);
             let spans = first_span..first_span + task / span_size;
             for block in part * count / parts..(part + 1) * count / parts {

@@ -11,6 +11,7 @@ mod single;
 
 use super::packed::{Packed, WIDTH};
 use super::pad::Rows;
+use super::scratch;
 use super::simd::{Lanes, STREAMED_BYTES, Target, Work, on_unit};
 use super::window::{Voxels, Window, cut};
 use part::Part;
@@ -59,7 +60,7 @@ const KEPT_WEIGHTS: usize = 1 << 20;
 /// image that lies in memory is read where it lies.
 const CLIPPED_WEIGHTS: usize = 128 << 10;
 /// Values of a line of memory.
-const LINE: usize = 16;
+const LINE: usize = scratch::LINE / size_of::<f32>();
 
 /// Runs a gather on both cores.
 pub(crate) fn gather(plan: &Gather, output: &mut [f32]) {

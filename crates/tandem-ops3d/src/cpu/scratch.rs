@@ -14,7 +14,8 @@ use std::sync::{Mutex, MutexGuard};
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
 struct Line([u8; LINE]);
-const LINE: usize = 64;
+/// Its bytes.
+pub(super) const LINE: usize = 64;
 
 /// Lines of a huge page, and of the smallest block that is made of them.
 const HUGE: usize = (2 << 20) / LINE;
