@@ -111,17 +111,28 @@ fn prediction_of_what_is_no_scan_is_refused() {
 }
 
 #[test]
-fn an_evaluation_that_fails_leaves_nothing_behind() {
+fn an_evaluation_goes_on_past_what_it_cannot_read() {
     let program = Program::with_phantoms();
     experiment::run(&program, "run", &["--set", "training.iterations=1"]).succeeded();
     let source = program.path("scans");
     scans::write_pair(&source, "a", true);
     scans::write_pair(&source, "b", true);
     std::fs::write(source.join("labels/b.nii.gz"), "not a label map").unwrap();
-    program
-        .run(&["evaluate", "run", "--cases", "scans", "-o", "out"])
-        .refused(&["scan b", "labels/b.nii.gz"]);
+    let ended = program.run(&["evaluate", "run", "--cases", "scans", "-o", "partly"]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    for said in ["labels/b.nii.gz", "1 of 2 scans could not be read", "not among the scores: b"] {
+        assert!(ended.stderr.contains(said), "{ended:?}");
+    }
+    let summary: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(program.path("partly/summary.json")).unwrap()).unwrap();
+    assert_eq!(summary["unread"], serde_json::json!(["b"]));
+    assert!(program.path("partly/predictions/a.nii.gz").exists());
+    // Where none can be read, there is nothing to keep.
+    let whole = std::fs::read(source.join("labels/a.nii.gz")).unwrap();
+    std::fs::write(source.join("labels/a.nii.gz"), "not a label map").unwrap();
+    program.run(&["evaluate", "run", "--cases", "scans", "-o", "out"]).refused(&["no scan could be read"]);
     assert!(!program.path("out").exists());
+    std::fs::write(source.join("labels/a.nii.gz"), whole).unwrap();
     std::fs::remove_file(source.join("labels/b.nii.gz")).unwrap();
     let ended = program.run(&["evaluate", "run", "--cases", "scans", "-o", "out"]).succeeded();
     assert!(ended.stdout.contains("1 of 2 scans have no label map and are left out"), "{ended:?}");

@@ -13,11 +13,14 @@ struct Book<'a> {
 }
 
 impl Book<'_> {
-    /// Writes down what somebody did, and the error that followed. What was said before it is progress.
+    /// Writes down what somebody did, and the errors that followed: one, or where 3 says that some scans failed, one for
+    /// each and one for all. What was said before is progress.
     fn add(&mut self, what: &str, ended: Ended) {
-        assert_eq!(ended.code, Some(1), "{what}: {ended:#?}");
-        let error = ended.stderr.lines().last().unwrap_or_default();
-        assert!(error.starts_with("error: "), "{what}: {ended:#?}");
+        assert!([Some(1), Some(3)].contains(&ended.code), "{what}: {ended:#?}");
+        let lines: Vec<_> = ended.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(lines.len() > 1, ended.code == Some(3), "{what}: {ended:#?}");
+        assert_eq!(lines.last().copied(), ended.stderr.lines().last(), "{what}: {ended:#?}");
+        let error = lines.join("\n    ");
         let [home, own] = [self.program.path(""), workspace().to_owned()]
             .map(|path| path.display().to_string().trim_end_matches('/').to_owned());
         let text = format!("{what}\n    {error}\n\n");

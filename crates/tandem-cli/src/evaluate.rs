@@ -7,13 +7,13 @@ use crate::prepare_data::la::LeftAtria;
 use crate::prepare_data::{grids, refuse_folder};
 use crate::progress::CaseProgress;
 use crate::test_list::{self, Opening};
-use crate::{intensities, interrupt, run_folder, table};
+use crate::{SOME_FAILED, intensities, interrupt, run_folder, sentence, table};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tandem_training::{
-    DataConfig, DeviceChoice, Error, Program, RunRecord, ScoreSummary, Scores, TrainedRun, evaluate,
+    DataConfig, DeviceChoice, Error, Program, RunRecord, ScoreSummary, TrainedRun, evaluate,
 };
 use tandem_volume::layout::{Layout, ScanFolder};
 use tandem_volume::prepared::{PreparedSet, Split};
@@ -107,10 +107,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         write_down(arguments, &run, test).inspect_err(|_| drop(std::fs::remove_dir_all(&out)))?;
     }
     match score(&run, &record, &cases, &ids, &out) {
-        Ok(Some(scores)) => {
-            say(table::scores(&scores.summary()));
+        Ok(Some(summary)) => {
+            say(table::scores(&summary.scores));
             say(format!("{}: metrics.csv, summary.json, predictions, uncertainty", out.display()));
-            Ok(ExitCode::SUCCESS)
+            let unread = &summary.unread;
+            if unread.is_empty() {
+                return Ok(ExitCode::SUCCESS);
+            }
+            eprintln!(
+                "error: {} of {} scans could not be read, each as said above, and are not among the scores: {}",
+                unread.len(),
+                ids.len(),
+                unread.join(", ")
+            );
+            Ok(ExitCode::from(SOME_FAILED))
         }
         unfinished => {
             // Half of the scores would look like all of them.
@@ -141,22 +151,22 @@ fn write_down(arguments: &Arguments, run: &TrainedRun, cases: Vec<String>) -> Re
     Ok(())
 }
 
-/// Segments and scores the scans and writes the results to `out`; none after Ctrl-C.
+/// Segments and scores the scans that can be read, and writes the results to `out`; none after Ctrl-C.
 fn score(
     run: &TrainedRun,
     record: &RunRecord,
     cases: &Cases,
     ids: &[String],
     out: &Path,
-) -> Result<Option<Scores>> {
+) -> Result<Option<ScoreSummary>> {
     interrupt::watch()?;
     let mut progress = CaseProgress::new("evaluating", ids.len());
-    // The evaluation sees the scans up to the first that cannot be read.
-    let mut failure = None;
-    let readable = ids.iter().map_while(|id| match cases.read(id, run, record) {
+    let mut unread = Vec::new();
+    let readable = ids.iter().filter_map(|id| match cases.read(id, run, record) {
         Ok(subject) => Some(Ok(subject)),
         Err(error) => {
-            failure = Some(error);
+            eprintln!("error: {}", sentence(&error));
+            unread.push(id.clone());
             None
         }
     });
@@ -169,13 +179,14 @@ fn score(
         found => found?.scores,
     };
     drop(progress);
-    if let Some(error) = failure {
-        return Err(error);
+    if unread.len() == ids.len() {
+        bail!("there is nothing to score: no scan could be read, as said above");
     }
     scores.write_csv(&out.join("metrics.csv"))?;
-    let summary = ScoreSummary { weights: run.selection(), steps: run.steps(), scores: scores.summary() };
+    let summary =
+        ScoreSummary { weights: run.selection(), steps: run.steps(), unread, scores: scores.summary() };
     summary.write(&out.join("summary.json"))?;
-    Ok(Some(scores))
+    Ok(Some(summary))
 }
 
 fn out_folder(arguments: &Arguments, split: Scans) -> Result<PathBuf> {

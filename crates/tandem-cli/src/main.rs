@@ -93,6 +93,9 @@ fn main() -> ExitCode {
     })
 }
 
+/// What the program exits with where some scans failed and others are done.
+pub(crate) const SOME_FAILED: u8 = 3;
+
 /// An error and its causes; a cause that the error before it has told already is not told again.
 pub(crate) fn sentence(error: &anyhow::Error) -> String {
     let mut told = String::new();

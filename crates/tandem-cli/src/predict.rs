@@ -11,7 +11,7 @@ use crate::device::{self, DeviceName};
 use crate::orientation::turned;
 use crate::output::say;
 use crate::progress::{Progress, duration};
-use crate::{intensities, interrupt, sentence};
+use crate::{SOME_FAILED, intensities, interrupt, sentence};
 use anyhow::{Context, Result, bail};
 use cases::{Case, cases, check_outputs};
 use clap::ValueEnum;
@@ -25,9 +25,6 @@ use tandem_ops3d::Workspace;
 use tandem_training::{DeviceChoice, Error, Model, ModelRecord, Predictor};
 use tandem_volume::{Image, write_label_of, write_whole};
 use volumes::{ClassVolume, volumes};
-
-/// What the program exits with where some scans failed and others are done.
-const SOME_FAILED: u8 = 3;
 
 const EXAMPLES: &str = "Examples:
   tandem predict runs/heart scan.nii.gz

@@ -309,8 +309,12 @@ impl Run {
         }
         let scores = state.validate(plan, Some(&plan.folder), stop, observe)?;
         scores.write_csv(&plan.folder.join(METRICS))?;
-        let summary =
-            ScoreSummary { weights: Selection::Final, steps: state.steps, scores: scores.summary() };
+        let summary = ScoreSummary {
+            weights: Selection::Final,
+            steps: state.steps,
+            unread: Vec::new(),
+            scores: scores.summary(),
+        };
         summary.write(&plan.folder.join(SUMMARY))?;
         let report = report::Report {
             config: &plan.config,

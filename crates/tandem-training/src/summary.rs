@@ -25,6 +25,9 @@ pub struct ScoreSummary {
     pub weights: Selection,
     /// Steps that they were trained for.
     pub steps: u64,
+    /// Scans of the list that could not be read, and have no part in the scores.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
     /// Mean, SD and counts of each metric: by grid, by class, by predictor.
     pub scores: Vec<SummaryRow>,
 }
