@@ -20,22 +20,20 @@ use std::process::Command;
 use std::time::Instant;
 
 const USAGE: &str = "\
-usage: cargo xtask bench [--peer PYTHON] [--readers PYTHON] [--only REGEX] [--rounds N] [--device cuda] [--program FILE]
+usage: cargo xtask bench [--peer PYTHON] [--readers PYTHON] [--only REGEX] [--device cuda] [--program FILE]
   --peer PYTHON     measure PyTorch too, by this interpreter
   --readers PYTHON  measure nibabel and SimpleITK too, by this interpreter
-  --rounds N        go through the cases N times (1) and take each side's quickest round: for a machine whose speed varies
   --only REGEX      only the cases whose `CASE PRECISION` matches, such as '^dual-48.* f32'; the table is printed, and
                     docs/performance.md stays as it is
   --device cuda     the cases that run on a GPU, PyTorch's on the same one; the table is printed
   --program FILE    a tandem-bench that was built elsewhere, as target/tandem-bench-cuda of cuda-build is
 ";
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Options {
     peer: Option<PathBuf>,
     readers: Option<PathBuf>,
     only: Option<Regex>,
-    rounds: usize,
     cuda: bool,
     program: Option<PathBuf>,
 }
@@ -68,10 +66,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let cases = lines(&mut ours())?;
     let (limits, cases): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case["kind"] == "limits");
     let limits = limits.first().context("tandem-bench lists no limits")?;
-    let mut machine = machine::describe();
-    machine["rounds"] = json!(options.rounds);
-    if let Some(peer) = &peer {
-        machine["allocator"] = json!(peer.allocator());
+    let mut machine = machine::describe(lines(ours().args(arguments_of(limits)?))?);
+    if let (true, Some(peer)) = (options.cuda, &peer) {
+        for limits in peer.limits(limits)? {
+            machine::add(&mut machine, &limits);
+        }
     }
     let cases: Vec<&Value> = cases.iter().filter(|case| is_wanted(case, options.only.as_ref())).collect();
     if cases.is_empty() {
@@ -81,36 +80,35 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let started = Instant::now();
     let file = folder.join(if options.cuda { "bench-cuda.json" } else { "bench.json" });
     let earlier = if options.only.is_some() { read_json(&file)? } else { Vec::new() };
-    let mut best = vec![(Vec::new(), Vec::new()); cases.len()];
     let mut measured = Vec::new();
-    for round in 1..=options.rounds {
-        machine::keep_highest(&mut machine, &lines(ours().args(arguments_of(limits)?))?);
-        if let (true, Some(peer)) = (options.cuda, &peer) {
-            machine::keep_highest(&mut machine, &peer.limits(limits)?);
+    for (index, case) in cases.iter().enumerate() {
+        let own = lines(ours().args(arguments_of(case)?).envs(threads(case)))?;
+        let theirs = match (&peer, &readers) {
+            (_, Some(readers)) if case["kind"] == "scans" => readers.best(case)?,
+            (Some(peer), _) if case["peer"] == true => peer.best(case)?,
+            _ => Vec::new(),
+        };
+        for result in own {
+            let mut same: Vec<Option<&Value>> =
+                theirs.iter().filter(|theirs| theirs["case"] == result["case"]).map(Some).collect();
+            if same.is_empty() {
+                same.push(None);
+            }
+            for theirs in same {
+                if let Some(version) = theirs.and_then(|theirs| theirs.get("torch")) {
+                    machine["torch"] = version.clone();
+                }
+                let record = record::new(case, &result, theirs, &machine);
+                let minutes = started.elapsed().as_secs() / 60;
+                println!("[{}/{}, {minutes} min] {}", index + 1, cases.len(), record::summary(&record));
+                measured.push(record);
+            }
         }
-        for (index, case) in cases.iter().enumerate() {
-            let (own, theirs) = &mut best[index];
-            keep_faster(own, lines(ours().args(arguments_of(case)?).envs(threads(case)))?);
-            match (&peer, &readers) {
-                (_, Some(readers)) if case["kind"] == "scans" => keep_faster(theirs, readers.best(case)?),
-                (Some(peer), _) if case["peer"] == true => keep_faster(theirs, peer.best(case)?),
-                _ => {}
-            }
-            if let Some(version) = theirs.iter().find_map(|theirs| theirs.get("torch")) {
-                machine["torch"] = version.clone();
-            }
-            let minutes = started.elapsed().as_secs() / 60;
-            for record in record::of_case(case, own, theirs, &machine) {
-                let of = if options.rounds > 1 { format!("round {round}, ") } else { String::new() };
-                println!("[{of}{}/{}, {minutes} min] {}", index + 1, cases.len(), record::summary(&record));
-            }
-            // After every case, so that a run that is broken off leaves what it has.
-            measured.clear();
-            for (case, (own, theirs)) in cases.iter().zip(&best) {
-                measured.extend(record::of_case(case, own, theirs, &machine));
-            }
-            write_json(&file, &Value::Array(record::merged(earlier.clone(), measured.clone())))?;
-        }
+        // After every case, so that a run that is broken off leaves what it has.
+        write_json(&file, &Value::Array(record::merged(earlier.clone(), measured.clone())))?;
+    }
+    if let Some(peer) = &peer {
+        machine["allocator"] = json!(peer.allocator());
     }
     let table = tables::markdown(&machine, &measured);
     write_json(&folder.join("machine.json"), &machine)?;
@@ -134,8 +132,7 @@ pub(crate) fn check(arguments: &[String]) -> Result<()> {
 impl Options {
     /// None where help is asked for.
     fn parse(arguments: &[String]) -> Result<Option<Self>> {
-        let mut options =
-            Options { peer: None, readers: None, only: None, rounds: 1, cuda: false, program: None };
+        let mut options = Options::default();
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().with_context(|| format!("{argument} needs a value\n{USAGE}"));
@@ -143,12 +140,6 @@ impl Options {
                 "--peer" => options.peer = Some(value()?.into()),
                 "--readers" => options.readers = Some(value()?.into()),
                 "--only" => options.only = Some(Regex::new(value()?).context("--only")?),
-                "--rounds" => {
-                    let text = value()?;
-                    options.rounds = text.parse().ok().filter(|rounds| *rounds > 0).with_context(|| {
-                        format!("--rounds {text}: it is a whole number from 1 on\n{USAGE}")
-                    })?;
-                }
                 "--device" => match value()?.as_str() {
                     "cpu" => options.cuda = false,
                     "cuda" => options.cuda = true,
@@ -178,17 +169,6 @@ fn arguments_of(case: &Value) -> Result<[&str; 2]> {
 /// What makes our side take fewer threads.
 fn threads(case: &Value) -> Option<(&'static str, String)> {
     Some(("RAYON_NUM_THREADS", case["threads"].as_u64()?.to_string()))
-}
-
-/// Adds results to those of other settings or rounds: of each case and peer the fastest stays.
-fn keep_faster(best: &mut Vec<Value>, results: impl IntoIterator<Item = Value>) {
-    for result in results {
-        match best.iter_mut().find(|kept| kept["case"] == result["case"] && kept["peer"] == result["peer"]) {
-            None => best.push(result),
-            Some(kept) if result["seconds"].as_f64() < kept["seconds"].as_f64() => *kept = result,
-            Some(_) => {}
-        }
-    }
 }
 
 /// Runs a program that prints a JSON object a line.
@@ -240,9 +220,6 @@ mod tests {
         assert_eq!(options.peer.unwrap(), Path::new("python3"));
         assert_eq!(options.readers.unwrap(), Path::new("py"));
         let options = parse(&["--device", "cuda", "--program", "target/tandem-bench-cuda"]).unwrap().unwrap();
-        assert_eq!(options.rounds, 1);
-        assert_eq!(parse(&["--rounds", "3"]).unwrap().unwrap().rounds, 3);
-        assert!(parse(&["--rounds", "0"]).unwrap_err().to_string().contains("--rounds 0"));
         assert_eq!((options.cuda, options.program.unwrap()), (true, "target/tandem-bench-cuda".into()));
         assert!(parse(&["--device", "tpu"]).unwrap_err().to_string().contains("cpu or cuda"));
         assert!(parse(&["--help"]).unwrap().is_none());
@@ -259,16 +236,6 @@ mod tests {
         assert!(!wanted("f32$|dual"));
         let dual = json!({ "case": "dual", "precision": "f32", "kind": "dual" });
         assert!(!is_wanted(&dual, Some(&Regex::new("both").unwrap())));
-    }
-
-    #[test]
-    fn the_fastest_of_each_result_is_kept() {
-        let mut best = Vec::new();
-        let result = |(case, seconds): (&str, f64)| json!({ "case": case, "seconds": seconds });
-        keep_faster(&mut best, [("a", 3.0), ("b", 1.0)].map(result));
-        keep_faster(&mut best, [("a", 2.0), ("b", 4.0)].map(result));
-        let seconds: Vec<_> = best.iter().map(|result| result["seconds"].as_f64().unwrap()).collect();
-        assert_eq!(seconds, [2.0, 1.0]);
     }
 
     #[test]

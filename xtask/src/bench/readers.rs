@@ -1,6 +1,6 @@
 //! nibabel's and SimpleITK's side of reading scans: for each, the fastest of its settings.
 
-use super::{keep_faster, objects, text};
+use super::{objects, peer::keep_faster, text};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ impl Readers {
                     eprintln!("    {}: {name}: {} s", text(&result, "case"), result["seconds"]);
                     result["peer"] = json!(reader);
                     result["setting_name"] = json!(name);
-                    keep_faster(&mut best, [result]);
+                    keep_faster(&mut best, result);
                 }
             }
         }

@@ -3,21 +3,8 @@
 use super::text;
 use serde_json::{Value, json};
 
-/// A record for each result of a case and each peer that has it.
-pub(super) fn of_case(case: &Value, ours: &[Value], peers: &[Value], machine: &Value) -> Vec<Value> {
-    let mut records = Vec::new();
-    for result in ours {
-        let mut same: Vec<_> = peers.iter().filter(|peer| peer["case"] == result["case"]).map(Some).collect();
-        if same.is_empty() {
-            same.push(None);
-        }
-        records.extend(same.into_iter().map(|peer| new(case, result, peer, machine)));
-    }
-    records
-}
-
 /// From a case, our result and the peer's.
-fn new(case: &Value, ours: &Value, peer: Option<&Value>, machine: &Value) -> Value {
+pub(super) fn new(case: &Value, ours: &Value, peer: Option<&Value>, machine: &Value) -> Value {
     let peer = peer.unwrap_or(&Value::Null);
     let seconds = |result: &Value| result["seconds"].as_f64();
     let rate = ours["gflop"].as_f64().zip(seconds(ours)).map(|(gflop, seconds)| gflop / seconds);
@@ -93,16 +80,6 @@ mod tests {
         let record = new(&narrow, &ours, None, &machine);
         assert_eq!((&record["ratio"], &record["percent_of_limit"]), (&Value::Null, &json!(5.0)));
         assert_eq!(record["voxels"], Value::Null);
-    }
-
-    #[test]
-    fn a_record_for_each_result_and_peer() {
-        let ours = [json!({ "case": "a", "seconds": 1.0 }), json!({ "case": "b", "seconds": 1.0 })];
-        let peers = ["x", "y"].map(|peer| json!({ "case": "a", "peer": peer, "seconds": 2.0 }));
-        let records = of_case(&json!({ "precision": "f32" }), &ours, &peers, &json!({}));
-        let pairs: Vec<_> =
-            records.iter().map(|record| (text(record, "case"), text(record, "peer"))).collect();
-        assert_eq!(pairs, [("a", "x"), ("a", "y"), ("b", "")]);
     }
 
     #[test]

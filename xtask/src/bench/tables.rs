@@ -50,9 +50,6 @@ fn machine_line(machine: &Value) -> String {
     if let (Some(torch), Some(allocator)) = (machine["torch"].as_str(), machine["allocator"].as_str()) {
         line += &format!(" PyTorch {torch} with {allocator}.");
     }
-    if let Some(rounds) = machine["rounds"].as_u64().filter(|rounds| *rounds > 1) {
-        line += &format!(" Each side's quickest of {rounds} rounds.");
-    }
     line
 }
 
