@@ -9,6 +9,7 @@ mod peer;
 mod readers;
 mod record;
 mod tables;
+mod turns;
 
 use anyhow::{Context, Result, bail};
 use peer::Peer;
@@ -82,11 +83,13 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let earlier = if options.only.is_some() { read_json(&file)? } else { Vec::new() };
     let mut measured = Vec::new();
     for (index, case) in cases.iter().enumerate() {
-        let own = lines(ours().args(arguments_of(case)?).envs(threads(case)))?;
-        let theirs = match (&peer, &readers) {
-            (_, Some(readers)) if case["kind"] == "scans" => readers.best(case)?,
-            (Some(peer), _) if case["peer"] == true => peer.best(case)?,
-            _ => Vec::new(),
+        let mut own = ours();
+        own.args(arguments_of(case)?).envs(threads(case));
+        let (own, theirs) = match (&peer, &readers) {
+            (_, Some(readers)) if case["kind"] == "scans" => (lines(&mut own)?, readers.best(case)?),
+            (Some(peer), _) if case["kind"] == "layer" => peer.in_turn(case, own)?,
+            (Some(peer), _) if case["peer"] == true => (lines(&mut own)?, peer.best(case)?),
+            _ => (lines(&mut own)?, Vec::new()),
         };
         for result in own {
             let mut same: Vec<Option<&Value>> =

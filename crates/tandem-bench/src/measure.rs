@@ -3,6 +3,7 @@
 use crate::cases::Case;
 use anyhow::{Context, Result};
 use serde_json::json;
+use std::io::{BufRead, Write};
 use std::time::Instant;
 use tandem_ops3d::Device;
 use tandem_training::host;
@@ -14,27 +15,31 @@ const FEWEST_RUNS: usize = 3;
 const FEWEST_LONG_RUNS: usize = 2;
 const LONG_SECONDS: f64 = 8.0;
 const MOST_RUNS: usize = 20;
+/// Runs of a burst that count, where programs run in turn.
+const BURST: usize = 2;
 
 /// Prints results of a case.
 pub(crate) struct Report<'a> {
     case: &'a Case,
     /// Where its networks run.
     pub(crate) device: &'a Device,
+    /// Whether it runs in turn with other programs.
+    in_turn: bool,
 }
 
 impl<'a> Report<'a> {
-    pub(crate) fn new(case: &'a Case, device: &'a Device) -> Self {
-        Report { case, device }
+    pub(crate) fn new(case: &'a Case, device: &'a Device, in_turn: bool) -> Self {
+        Report { case, device, in_turn }
     }
 
     /// Times `run` and prints the result of the case.
     pub(crate) fn of(&self, run: impl FnMut() -> Result<()>) -> Result<()> {
-        self.print(&self.case.name, self.case.gflop, &repeated(ENOUGH_SECONDS, run)?)
+        self.print(&self.case.name, self.case.gflop, &self.seconds(ENOUGH_SECONDS, run)?)
     }
 
     /// Times `run` and prints one result of several, of so many floating-point operations.
     pub(crate) fn part(&self, part: &str, flop: u64, run: impl FnMut() -> Result<()>) -> Result<()> {
-        let seconds = repeated(ENOUGH_SECONDS / 5.0, run)?;
+        let seconds = self.seconds(ENOUGH_SECONDS / 5.0, run)?;
         self.print(&format!("{}-{part}", self.case.name), Some(flop as f64 / 1e9), &seconds)
     }
 
@@ -43,6 +48,14 @@ impl<'a> Report<'a> {
         let start = Instant::now();
         run()?;
         self.print(&self.case.name, self.case.gflop, &[start.elapsed().as_secs_f64()])
+    }
+
+    /// Of each run, sorted.
+    fn seconds(&self, enough: f64, run: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+        match self.in_turn {
+            true => in_turn(std::io::stdin().lock(), std::io::stdout(), run),
+            false => repeated(enough, run),
+        }
     }
 
     fn print(&self, name: &str, gflop: Option<f64>, sorted: &[f64]) -> Result<()> {
@@ -79,6 +92,34 @@ fn repeated(enough: f64, mut run: impl FnMut() -> Result<()>) -> Result<Vec<f64>
     Ok(seconds)
 }
 
+/// Seconds of each run, sorted, at least one. Each line that is read asks for a burst of runs, until one says `end`, and a line is
+/// written after it. The first run of a burst does not count: the caches are those of the program before.
+fn in_turn(
+    asked: impl BufRead,
+    mut done: impl Write,
+    mut run: impl FnMut() -> Result<()>,
+) -> Result<Vec<f64>> {
+    let mut seconds = Vec::new();
+    for line in asked.lines() {
+        if line? == "end" {
+            break;
+        }
+        if seconds.is_empty() {
+            run()?;
+        }
+        run()?;
+        for _ in 0..BURST {
+            let start = Instant::now();
+            run()?;
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+        writeln!(done, "done")?;
+    }
+    anyhow::ensure!(!seconds.is_empty(), "no run was asked for");
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds)
+}
+
 /// The largest memory that this process held on a device so far, in MiB; on the CPU, what was resident.
 fn peak_mib(device: &Device) -> Result<Option<u64>> {
     let peak = match device {
@@ -105,6 +146,22 @@ mod tests {
         assert_eq!((seconds.len(), calls), (MOST_RUNS, MOST_RUNS + 2));
         assert!(seconds.is_sorted());
         assert_eq!(repeated(0.0, || Ok(())).unwrap().len(), FEWEST_RUNS);
+    }
+
+    #[test]
+    fn runs_in_turn_wait_to_be_asked() {
+        let (mut calls, mut said) = (0, Vec::new());
+        let mut asked = "run\nrun\nrun\nend\nrun\n".as_bytes();
+        let seconds = in_turn(&mut asked, &mut said, || {
+            calls += 1;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!((seconds.len(), calls), (3 * BURST, 3 * (BURST + 1) + 1));
+        assert!(seconds.is_sorted());
+        // What is asked after the end is for the next result.
+        assert_eq!((said.as_slice(), asked), (&b"done\ndone\ndone\n"[..], &b"run\n"[..]));
+        assert!(in_turn(&b"end\n"[..], Vec::new(), || Ok(())).is_err());
     }
 
     #[test]

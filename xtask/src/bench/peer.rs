@@ -1,5 +1,6 @@
 //! PyTorch's side: the fastest of its settings.
 
+use super::turns::{Player, play};
 use super::{objects, text};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -19,6 +20,9 @@ const FOLDERS: [&str; 6] = [
 /// With its own defaults it gives large blocks back at once, and PyTorch takes twice the time.
 const MALLOC_CONF: &str =
     "oversize_threshold:1,background_thread:true,metadata_thp:auto,dirty_decay_ms:-1,muzzy_decay_ms:-1";
+
+/// Where channels lie in memory: before the voxels, or at each.
+const LAYOUTS: [&str; 2] = ["first", "last"];
 
 /// Windows by which the settings of a whole scan are compared.
 const PROBE_WINDOWS: usize = 4;
@@ -56,7 +60,6 @@ impl Peer {
     pub(super) fn best(&self, case: &Value) -> Result<Vec<Value>> {
         let mut best = Vec::new();
         match text(case, "kind") {
-            "layer" => self.try_layouts(case, json!({}), &mut best)?,
             "inference" => {
                 for batch in [json!(1), case["batch"].clone()] {
                     self.try_layouts(case, json!({ "batch": batch, "windows": PROBE_WINDOWS }), &mut best)?;
@@ -77,6 +80,22 @@ impl Peer {
         Ok(best)
     }
 
+    /// Our results of a case, and for each of them the peer's of its fastest layout, all measured in turn. `ours` is our side of it.
+    pub(super) fn in_turn(&self, case: &Value, mut ours: Command) -> Result<(Vec<Value>, Vec<Value>)> {
+        ours.arg("in-turn");
+        let settings = LAYOUTS.map(|layout| json!({ "layout": layout, "in_turn": true }));
+        let commands = settings.iter().map(|setting| self.command(case, setting));
+        let mut players =
+            [ours].into_iter().chain(commands).map(Player::start).collect::<Result<Vec<_>>>()?;
+        let mut results = play(&mut players)?.into_iter();
+        let own = results.next().unwrap_or_default();
+        let mut best = Vec::new();
+        for (setting, results) in settings.iter().zip(results) {
+            results.into_iter().for_each(|result| keep(&mut best, result, setting));
+        }
+        Ok((own, best))
+    }
+
     /// What a GPU can do at most.
     pub(super) fn limits(&self, case: &Value) -> Result<Vec<Value>> {
         let output = self.command(case, &json!({ "layout": "last" })).stderr(Stdio::inherit()).output()?;
@@ -88,7 +107,7 @@ impl Peer {
 
     fn try_layouts(&self, case: &Value, mut setting: Value, best: &mut Vec<Value>) -> Result<()> {
         // On a GPU the one that experts take: every start costs seconds of a machine that is lent.
-        let layouts: &[&str] = if text(case, "device") == "cuda" { &["last"] } else { &["first", "last"] };
+        let layouts: &[&str] = if text(case, "device") == "cuda" { &["last"] } else { &LAYOUTS };
         for layout in layouts {
             setting["layout"] = json!(layout);
             self.attempt(case, &setting, best)?;
@@ -122,16 +141,19 @@ impl Peer {
             eprintln!("    PyTorch, {}: {}: {last}", named(setting), output.status);
             return Ok(());
         }
-        for mut result in objects(&output.stdout)? {
-            let seconds = result["seconds"].as_f64().unwrap_or(f64::NAN);
-            eprintln!("    {}: PyTorch {seconds:.4} s ({})", text(&result, "case"), named(setting));
-            result["setting"] = setting.clone();
-            result["peer"] = json!("PyTorch");
-            result["setting_name"] = json!(named(setting));
-            keep_faster(best, result);
-        }
+        objects(&output.stdout)?.into_iter().for_each(|result| keep(best, result, setting));
         Ok(())
     }
+}
+
+/// Says a result, and keeps it if it is faster than what is there.
+fn keep(best: &mut Vec<Value>, mut result: Value, setting: &Value) {
+    let seconds = result["seconds"].as_f64().unwrap_or(f64::NAN);
+    eprintln!("    {}: PyTorch {seconds:.4} s ({})", text(&result, "case"), named(setting));
+    result["setting"] = setting.clone();
+    result["peer"] = json!("PyTorch");
+    result["setting_name"] = json!(named(setting));
+    keep_faster(best, result);
 }
 
 pub(super) fn keep_faster(best: &mut Vec<Value>, result: Value) {

@@ -1,6 +1,6 @@
 //! A network's last layer: a 1x1x1 convolution to few classes, which is all memory and no arithmetic.
 
-use super::simd::on_every_path;
+use super::simd::{Lanes, Unit, Work, on_every_path, on_unit, squares};
 
 /// Its weight `(classes, channels)` and bias.
 #[derive(Clone, Copy)]
@@ -18,29 +18,58 @@ impl Head<'_> {
     }
 }
 
-on_every_path! {
-    /// The logits of one class from features `(voxel, channel)`.
-    fn forward(head: &Head, class: usize, features: &[f32], logits: &mut [f32]) {
-        let channels = head.channels();
+/// The logits of a row of voxels from their features `(voxel, channel)`, a row for each class. Where there is a vector of both, voxels
+/// come to lie side by side first, in `room` for a vector of each channel: sums across a vector would cost more than the products.
+pub(crate) fn forward(head: &Head, features: &[f32], room: &mut Vec<f32>, logits: &mut [&mut [f32]]) {
+    let channels = head.channels();
+    let voxels = features.len() / channels;
+    assert!(logits.iter().all(|logits| logits.len() == voxels), "a head's logits have another size");
+    let unit = Unit::for_channels(if voxels.min(channels) < 16 { 8 } else { 16 });
+    if voxels.min(channels) >= unit.lanes() {
+        room.resize(channels * unit.lanes(), 0.0);
+        // SAFETY: the unit is this process's; both sides are a vector wide at least, and the room has one of each channel.
+        return unsafe { on_unit(unit, Row { head, features, room, logits }) };
+    }
+    for (class, logits) in logits.iter_mut().enumerate() {
         let (weight, bias) = (&head.weight[class * channels..][..channels], head.bias[class]);
-        match channels {
-            // Counts that the compiler knows.
-            8 => forward_of::<8>(weight, bias, features, logits),
-            16 => forward_of::<16>(weight, bias, features, logits),
-            _ => {
-                let voxels = logits.iter_mut().zip(features.chunks_exact(channels));
-                voxels.for_each(|(y, x)| *y = bias + dot(x, weight));
-            }
-        }
+        let voxels = logits.iter_mut().zip(features.chunks_exact(channels));
+        voxels.for_each(|(y, x)| *y = bias + dot(x, weight));
     }
 }
 
-#[inline(always)]
-fn forward_of<const C: usize>(weight: &[f32], bias: f32, features: &[f32], logits: &mut [f32]) {
-    let mut own = [0.0; C];
-    own.copy_from_slice(weight);
-    let (voxels, _) = features.as_chunks::<C>();
-    logits.iter_mut().zip(voxels).for_each(|(y, x)| *y = bias + dot(x, &own));
+/// A row of voxels.
+struct Row<'a, 'b> {
+    head: &'a Head<'a>,
+    features: &'a [f32],
+    room: &'a mut [f32],
+    logits: &'a mut [&'b mut [f32]],
+}
+
+impl Work for Row<'_, '_> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes, const R1: usize, const R2: usize>(self) {
+        let channels = self.head.channels();
+        let room = self.room.as_mut_ptr();
+        for voxel in squares(self.features.len() / channels, L::COUNT) {
+            // SAFETY: squares lie inside of features and room, and rows of logits are as long as the row of voxels.
+            unsafe {
+                for channel in squares(channels, L::COUNT) {
+                    let from = self.features[voxel * channels + channel..].as_ptr();
+                    L::transpose((from, channels), (room.add(channel * L::COUNT), L::COUNT));
+                }
+                let classes = self.head.weight.chunks_exact(channels).zip(self.head.bias);
+                for ((weight, bias), logits) in classes.zip(&mut *self.logits) {
+                    // Two sums: an addition waits for the one before.
+                    let mut sums = [L::splat(*bias), L::splat(0.0)];
+                    for (channel, weight) in weight.iter().enumerate() {
+                        let values = L::load(room.add(channel * L::COUNT));
+                        sums[channel % 2] = sums[channel % 2].add_product(L::splat(*weight), values);
+                    }
+                    sums[0].add(sums[1]).store(logits[voxel..].as_mut_ptr());
+                }
+            }
+        }
+    }
 }
 
 /// A dot product in eight sums: a fixed order that vector units follow.

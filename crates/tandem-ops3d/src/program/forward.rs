@@ -204,12 +204,11 @@ pub(super) fn run_head<S: Kernels>(tape: &Tape<S>, x: usize, head: Head) -> Vec<
             tasks[index / (classes * d) * d + index % d].push(logits);
         }
         tasks.into_par_iter().enumerate().for_each(|(index, mut classes)| {
-            let mut buffer = vec![0.0f32; tape.row_len(x)];
+            let (mut buffer, mut room) = (vec![0.0f32; tape.row_len(x)], Vec::new());
             for y in 0..h {
                 let features = tape.row_f32(x, index * h + y, &mut buffer);
-                for (class, logits) in classes.iter_mut().enumerate() {
-                    head::forward(&head, class, features, &mut logits[y * w..][..w]);
-                }
+                let mut rows: Vec<_> = classes.iter_mut().map(|logits| &mut logits[y * w..][..w]).collect();
+                head::forward(&head, features, &mut room, &mut rows);
             }
         });
     })
