@@ -5,7 +5,8 @@
 mod tests;
 
 use super::element::Element;
-use super::simd::on_every_path;
+use super::scratch::LINE;
+use super::simd::{Lanes, Unit, Work, on_every_path, on_unit};
 use rayon::prelude::*;
 
 /// A map per channel, `(x - mean) * scale + shift`, and the floor it is cut at. Coefficients are repeated over a tile of
@@ -133,6 +134,36 @@ on_every_path! {
         for y in y.chunks_mut(factors.len()) {
             y.iter_mut().zip(factors).for_each(|(y, factor)| *y = T::from_f32(y.to_f32() * factor));
         }
+    }
+}
+
+/// A copy past the caches, for an output that no cache would hold until it is read.
+pub(crate) fn stream<T: Element>(x: &[T], y: &mut [T]) {
+    assert_eq!(x.len(), y.len(), "a copy has another length");
+    let lines = size_of_val(x) / LINE;
+    let (from, to) = (x.as_ptr().cast(), y.as_mut_ptr().cast());
+    // SAFETY: the unit is this process's; both sides have so many lines, and elements are plain data.
+    unsafe { on_unit(Unit::for_channels(16), Lines { from, to, lines }) };
+    let copied = lines * LINE / size_of::<T>();
+    y[copied..].copy_from_slice(&x[copied..]);
+}
+
+/// Lines of memory that are copied past the caches.
+struct Lines {
+    from: *const f32,
+    to: *mut f32,
+    lines: usize,
+}
+
+impl Work for Lines {
+    #[inline(always)]
+    unsafe fn run<L: Lanes, const R1: usize, const R2: usize>(self) {
+        for at in (0..self.lines * LINE / size_of::<f32>()).step_by(L::COUNT) {
+            // SAFETY: the caller's; a line is a whole number of vectors.
+            unsafe { L::load(self.from.add(at)).stream(self.to.add(at)) };
+        }
+        // SAFETY: the caller's.
+        unsafe { L::finish() };
     }
 }
 

@@ -13,6 +13,7 @@ use crate::cpu::norm::gradient_sums;
 use crate::cpu::pad::Image;
 use crate::cpu::rows::{self, for_rows};
 use crate::cpu::scratch::Scratch;
+use crate::cpu::simd::STREAMED_BYTES;
 use crate::cpu::transpose::transpose;
 use crate::storage::with_slices;
 use candle_core::{Result, Tensor, bail};
@@ -230,12 +231,14 @@ pub(super) fn head_gradients<S: Kernels>(
     let [n, d, h, w, _] = tape.dims[x];
     let (classes, row_len, volume) = (head.classes(), tape.row_len(x), d * h * w);
     let mut gradient = Scratch::<S>::take(n * d * h * row_len);
+    let streamed = size_of_val(&gradient[..]) >= STREAMED_BYTES;
     // A plane a task, each with sums of its own, added in order.
     let tasks = gradient.par_chunks_mut((h * row_len).max(1)).enumerate();
     let sums = tasks
         .map(|(plane, gradient)| {
             let mut sums = [vec![0.0; head.weight.len()], vec![0.0; classes]];
             let [mut buffer, mut dx] = [vec![0.0f32; row_len], vec![0.0f32; row_len]];
+            let mut stored = vec![S::default(); row_len];
             for (y, to) in gradient.chunks_mut(row_len).enumerate() {
                 let row = plane * h + y;
                 let features = tape.row_f32(x, row, &mut buffer);
@@ -247,7 +250,12 @@ pub(super) fn head_gradients<S: Kernels>(
                     head::backward(&head, class, features, grad, &mut dx, dw);
                     db[class] += grad.iter().sum::<f32>();
                 }
-                rows::convert(&dx, to);
+                if streamed {
+                    rows::convert(&dx, &mut stored);
+                    rows::stream(&stored, to);
+                } else {
+                    rows::convert(&dx, to);
+                }
             }
             sums
         })

@@ -169,3 +169,18 @@ fn rows_in_bf16_are_within_one_percent() {
     statistics::<bf16>();
     sums_and_factors::<bf16>(1e-2);
 }
+
+#[test]
+fn a_streamed_copy_is_a_copy_wherever_it_begins() {
+    fn check<S: Element>() {
+        for (len, first) in [(0, 0), (1, 3), (31, 0), (64, 16), (257, 1), (1_000, 5)] {
+            let x = stored::<S>(first + len, 7);
+            let mut y = vec![S::from_f32(-9.0); 16 + len + 1];
+            stream(&x[first..], &mut y[16..16 + len]);
+            assert_eq!(exact(&y[16..16 + len]), exact(&x[first..]), "{len} from {first}");
+            assert!(exact(&y[..16]).iter().chain(&exact(&y[16 + len..])).all(|beside| *beside == -9.0));
+        }
+    }
+    check::<f32>();
+    check::<bf16>();
+}
