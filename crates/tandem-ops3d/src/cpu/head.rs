@@ -127,3 +127,45 @@ fn backward_of<const C: usize>(
     }
     dw.iter_mut().zip(sums).for_each(|(dw, sum)| *dw += sum);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logits_are_weighted_sums_whatever_the_sides() {
+        let sides = [
+            [1, 1, 2],
+            [7, 16, 3],
+            [40, 7, 2],
+            [8, 8, 1],
+            [16, 9, 2],
+            [33, 17, 2],
+            [31, 40, 3],
+            [112, 16, 2],
+        ];
+        // One room for all: what an earlier row left there must not matter.
+        let mut room = vec![f32::NAN; 3];
+        for [voxels, channels, classes] in sides {
+            let mut draws = tandem_random::Draws::new(11, "head", voxels as u64, channels as u64);
+            let mut random = |len: usize| (0..len).map(|_| draws.normal() as f32).collect::<Vec<f32>>();
+            let [features, weight, bias] = [voxels * channels, classes * channels, classes].map(&mut random);
+            let head = Head { weight: &weight, bias: &bias };
+            let mut logits = vec![vec![f32::NAN; voxels]; classes];
+            let mut rows: Vec<&mut [f32]> = logits.iter_mut().map(Vec::as_mut_slice).collect();
+            forward(&head, &features, &mut room, &mut rows);
+            for (class, logits) in logits.iter().enumerate() {
+                for (voxel, logit) in logits.iter().enumerate() {
+                    let products = (0..channels).map(|c| {
+                        f64::from(features[voxel * channels + c]) * f64::from(weight[class * channels + c])
+                    });
+                    let expected = f64::from(bias[class]) + products.sum::<f64>();
+                    assert!(
+                        (f64::from(*logit) - expected).abs() <= 1e-5 * (1.0 + expected.abs()),
+                        "{voxels} voxels, {channels} channels: {logit} {expected}"
+                    );
+                }
+            }
+        }
+    }
+}
