@@ -4,8 +4,9 @@
 usage: bench_torch.py CASE SETTING                             needs torch and numpy; with "compile" a C++ compiler too
 CASE is a line that `tandem-bench` prints. SETTING is a JSON object: "layout" (first or last: where the channels lie in
 memory), "compile" (torch.compile, for networks), "batch" (windows at once) and "windows" (how many, where not all) of the
-inference, "in_turn" (a burst of runs for each line of the standard input, up to the line "end" of each result). Prints a JSON object for each result. Half precision is autocast, its layers alone are bf16 throughout; f32 on a GPU
-multiplies in TF32. The case "limits" is what a GPU can do at most.
+inference, "in_turn" (a burst of runs for each line of the standard input, up to the line "end" of each result). Prints a JSON
+object for each result. Half precision is autocast, its layers alone are bf16 throughout; f32 on a GPU multiplies in TF32.
+The case "limits" is what a GPU can do at most.
 """
 import json, math, os, resource, sys, time
 
@@ -133,6 +134,10 @@ def seconds_of(run):
     return time.perf_counter() - start
 
 
+# Runs of a burst that count.
+BURST = 2
+
+
 def in_turn(run):
     """Each line asks for a burst of runs, of which the first does not count: the caches are those of the program before."""
     seconds = []
@@ -141,7 +146,7 @@ def in_turn(run):
             break
         for _ in range(1 if seconds else 2):
             run()
-        seconds += [seconds_of(run) for _ in range(2)]
+        seconds += [seconds_of(run) for _ in range(BURST)]
         print("done", flush=True)
     return sorted(seconds)
 

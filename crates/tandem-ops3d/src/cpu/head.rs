@@ -24,16 +24,16 @@ pub(crate) fn forward(head: &Head, features: &[f32], room: &mut Vec<f32>, logits
     let channels = head.channels();
     let voxels = features.len() / channels;
     assert!(logits.iter().all(|logits| logits.len() == voxels), "a head's logits have another size");
-    let unit = Unit::for_channels(if voxels.min(channels) < 16 { 8 } else { 16 });
-    if voxels.min(channels) >= unit.lanes() {
+    if let Some(unit) = Unit::for_squares([voxels, channels]) {
         room.resize(channels * unit.lanes(), 0.0);
         // SAFETY: the unit is this process's; both sides are a vector wide at least, and the room has one of each channel.
         return unsafe { on_unit(unit, Row { head, features, room, logits }) };
     }
     for (class, logits) in logits.iter_mut().enumerate() {
         let (weight, bias) = (&head.weight[class * channels..][..channels], head.bias[class]);
-        let voxels = logits.iter_mut().zip(features.chunks_exact(channels));
-        voxels.for_each(|(y, x)| *y = bias + dot(x, weight));
+        for (y, x) in logits.iter_mut().zip(features.chunks_exact(channels)) {
+            *y = bias + x.iter().zip(weight).map(|(x, weight)| x * weight).sum::<f32>();
+        }
     }
 }
 
@@ -70,21 +70,6 @@ impl Work for Row<'_, '_> {
             }
         }
     }
-}
-
-/// A dot product in eight sums: a fixed order that vector units follow.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0f32; 8];
-    let (a_blocks, b_blocks) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f32 = a_blocks.remainder().iter().zip(b_blocks.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in a_blocks.zip(b_blocks) {
-        for i in 0..8 {
-            sums[i] += a[i] * b[i];
-        }
-    }
-    let pairs = [sums[0] + sums[4], sums[1] + sums[5], sums[2] + sums[6], sums[3] + sums[7]];
-    (pairs[0] + pairs[2]) + (pairs[1] + pairs[3]) + rest
 }
 
 on_every_path! {

@@ -29,6 +29,13 @@ impl Unit {
         }
     }
 
+    /// The unit of this process's path whose squares ([`Lanes::transpose`]) fit into a matrix with such sides, if one's do.
+    pub(crate) fn for_squares(sides: [usize; 2]) -> Option<Self> {
+        let short = sides[0].min(sides[1]);
+        let unit = Unit::for_channels(if short < 16 { 8 } else { short });
+        (short >= unit.lanes()).then_some(unit)
+    }
+
     /// Vectors of channels in a block of sums: four, which share few addresses, where there are registers for their sums and
     /// weights, and channels for all of them; else two.
     pub(crate) fn block_vectors(self, channels: usize) -> usize {

@@ -17,13 +17,11 @@ pub(crate) fn transpose(x: &[f32], images: usize, [rows, columns]: [usize; 2], y
         return;
     }
     assert!(x.len() == images * size && y.len() == x.len(), "matrices have another size");
-    let short = rows.min(columns);
-    if short == 1 {
+    if rows.min(columns) == 1 {
         y.copy_from_slice(x);
         return;
     }
-    let unit = Unit::for_channels(if short < 16 { 8 } else { short });
-    if short >= unit.lanes() {
+    if let Some(unit) = Unit::for_squares([rows, columns]) {
         let (stretches, target) = (columns.div_ceil(BLOCK), Target::new(y));
         (0..images * stretches).into_par_iter().with_min_len(1 + SMALL / size).for_each(|index| {
             let (image, stretch) = (index / stretches, index % stretches);
