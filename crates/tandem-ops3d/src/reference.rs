@@ -1,6 +1,8 @@
 //! Plain-loop twins of the kernels, in f64: the oracle of this crate's tests, and of anyone who writes a kernel.
 
 use crate::conv_shape::ConvShape;
+use crate::cpu::element::Element;
+use crate::cpu::gather::Store;
 
 /// Calls `f(image index, response index, weight index)` for every product of a convolution, without channels' order
 /// or layout in mind.
@@ -54,4 +56,32 @@ pub(crate) fn weight_gradient(shape: &ConvShape, image: &[f32], response: &[f32]
     let mut weight = vec![0.0; shape.weight_dims().iter().product()];
     each_product(shape, |i, r, w| weight[w] += f64::from(image[i]) * f64::from(response[r]));
     weight
+}
+
+/// Largest difference, relative to the largest expected value; a NaN counts as infinitely wrong.
+pub(crate) fn error<T: Element>(ours: &[T], expected: &[f64]) -> f64 {
+    assert_eq!(ours.len(), expected.len());
+    let largest = expected.iter().fold(1e-30f64, |m, v| m.max(v.abs()));
+    let worst = ours.iter().zip(expected).map(|(a, b)| (f64::from(a.to_f32()) - b).abs());
+    worst.fold(0.0f64, |m, d| if d.is_nan() { f64::INFINITY } else { m.max(d) }) / largest
+}
+
+/// Checks a convolution over memory that was never written, one that adds to it, and one with a bias.
+pub(crate) fn check_outputs<T: Element>(
+    shape: &ConvShape,
+    (expected, tolerance): (&[f64], f64),
+    bias: &[f32],
+    run: impl Fn(Option<&[f32]>, (&mut [T], Store)),
+) {
+    let mut ours = vec![T::from_f32(f32::NAN); expected.len()];
+    let mut compare = |bias: Option<&[f32]>, store, expected: &[f64]| {
+        run(bias, (&mut ours, store));
+        let error = error(&ours, expected);
+        assert!(error < tolerance, "{store:?} with bias {} of {shape:?}: {error}", bias.is_some());
+    };
+    compare(None, Store::Write, expected);
+    let twice: Vec<f64> = expected.iter().map(|value| 2.0 * value).collect();
+    compare(None, Store::Add, &twice);
+    let biased = expected.iter().enumerate().map(|(i, value)| value + f64::from(bias[i % bias.len()]));
+    compare(Some(bias), Store::Write, &biased.collect::<Vec<_>>());
 }

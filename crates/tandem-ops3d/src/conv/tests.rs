@@ -1,19 +1,12 @@
 use crate::conv_shape::{Conv3dParams, ConvShape};
-use crate::cpu::gather::Store;
+use crate::cpu;
 use crate::cpu::pad::{Rows, copy_row};
-use crate::{cpu, reference};
+use crate::reference::{self, check_outputs, error};
 use tandem_random::Draws;
 
 fn random(len: usize, slot: u64) -> Vec<f32> {
     let mut draws = Draws::new(11, "conv tests", 0, slot);
     (0..len).map(|_| draws.normal() as f32).collect()
-}
-
-/// Largest difference, relative to the largest value.
-fn error(ours: &[f32], reference: &[f64]) -> f64 {
-    assert_eq!(ours.len(), reference.len());
-    let largest = reference.iter().fold(1e-30f64, |m, v| m.max(v.abs()));
-    ours.iter().zip(reference).fold(0.0f64, |m, (a, b)| m.max((f64::from(*a) - b).abs())) / largest
 }
 
 /// Forward, input gradient and weight gradient against plain loops. f32 sums of up to 2,000 products: 1e-5.
@@ -22,6 +15,7 @@ fn check(input: [usize; 5], co: usize, kernel: [usize; 3], params: Conv3dParams)
     let image = random(input.iter().product(), 0);
     let response = random(shape.response_dims().iter().product(), 1);
     let weight = random(shape.weight_dims().iter().product(), 2);
+    let biases = random(co.max(input[4]), 3);
     let (image_dims, response_dims) = (shape.image_dims(), shape.response_dims());
     let (read_image, read_response) = (copy_row(&image, image_dims), copy_row(&response, response_dims));
     let expected = [
@@ -35,22 +29,17 @@ fn check(input: [usize; 5], co: usize, kernel: [usize; 3], params: Conv3dParams)
         let response =
             Rows { dims: response_dims, read: &read_response, whole: lent.then_some(&response[..]) };
         let [responded, spread, gradient] = &expected;
-        written_and_added(responded, |to| cpu::conv::respond(&shape, image, &weight, None, to), shape);
-        written_and_added(spread, |to| cpu::conv::spread(&shape, response, &weight, None, to), shape);
+        let respond =
+            |bias: Option<&[f32]>, to: (&mut [f32], _)| cpu::conv::respond(&shape, image, &weight, bias, to);
+        check_outputs(&shape, (responded, 1e-5), &biases[..co], respond);
+        let back = |bias: Option<&[f32]>, to: (&mut [f32], _)| {
+            cpu::conv::spread(&shape, response, &weight, bias, to)
+        };
+        check_outputs(&shape, (spread, 1e-5), &biases[..input[4]], back);
         let mut ours = vec![f32::NAN; weight.len()];
         cpu::filter::weight_gradient(&shape, image, response, &mut ours);
         assert!(error(&ours, gradient) < 1e-5, "weight gradient of {shape:?}");
     }
-}
-
-/// A convolution over memory that was never written, and one that adds to a convolution.
-fn written_and_added(expected: &[f64], run: impl Fn((&mut [f32], Store)), shape: ConvShape) {
-    let mut ours = vec![f32::NAN; expected.len()];
-    run((&mut ours, Store::Write));
-    assert!(error(&ours, expected) < 1e-5, "{shape:?}");
-    run((&mut ours, Store::Add));
-    let twice: Vec<f64> = expected.iter().map(|value| 2.0 * value).collect();
-    assert!(error(&ours, &twice) < 1e-5, "added to {shape:?}");
 }
 
 #[test]
@@ -87,6 +76,25 @@ fn odd_sides_kernels_strides_and_paddings() {
             }
         }
     }
+}
+
+/// By minimal filtering along W where there are many registers: tiles of four voxels, in blocks of ten and of four.
+#[test]
+fn rows_of_five_to_eight_taps_in_images_of_one_channel() {
+    for (taps, channels) in [(5, 3), (6, 16), (7, 33), (8, 9)] {
+        for sides in [[3, 4, 37], [2, 3, 40], [4, 5, 83], [1, 2, 3]] {
+            let input = [2, sides[0], sides[1], sides[2], 1];
+            check(input, channels, [3, 2, taps], Conv3dParams { stride: [1; 3], padding: [1, 1, taps / 2] });
+            check(
+                input,
+                channels,
+                [1, 3, taps],
+                Conv3dParams { stride: [2, 1, 1], padding: [0, 2, taps - 1] },
+            );
+        }
+    }
+    // The stem of the residual network, by tasks of several planes.
+    check([1, 12, 14, 48, 1], 16, [7; 3], Conv3dParams::uniform(1, 3));
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 mod part;
 mod single;
+mod tiles;
 
 use super::packed::{Packed, WIDTH};
 use super::pad::Rows;
@@ -216,7 +217,7 @@ impl Work for Task<'_> {
         // SAFETY: the caller's. With many registers it is those for addresses that limit a block of one vector.
         unsafe {
             match (self.valid.div_ceil(L::COUNT), R1 >= 24) {
-                (_, true) if self.is_single(7) => self.single::<L, 10, 7>(),
+                (_, true) if self.has_tiles() => self.tiles::<L>(),
                 (_, true) if self.is_single(3) => self.single::<L, 10, 3>(),
                 (4, _) => self.blocks::<L, 6, 4>(),
                 (3, _) => self.blocks::<L, 8, 3>(),

@@ -1,21 +1,12 @@
 use crate::conv_shape::{Conv3dParams, ConvShape};
-use crate::cpu::gather::Store;
 use crate::cpu::pad::{Rows, copy_row};
 use crate::cpu::winograd;
-use crate::reference;
+use crate::reference::{self, check_outputs, error};
 use tandem_random::Draws;
 
 fn random(len: usize, slot: u64) -> Vec<f32> {
     let mut draws = Draws::new(23, "winograd tests", 0, slot);
     (0..len).map(|_| draws.normal() as f32).collect()
-}
-
-/// Largest difference, relative to the largest value; a NaN counts as infinitely wrong.
-fn error(ours: &[f32], reference: &[f64]) -> f64 {
-    assert_eq!(ours.len(), reference.len());
-    let largest = reference.iter().fold(1e-30f64, |m, v| m.max(v.abs()));
-    let worst = ours.iter().zip(reference).map(|(a, b)| (f64::from(*a) - b).abs());
-    worst.fold(0.0f64, |m, d| if d.is_nan() { f64::INFINITY } else { m.max(d) }) / largest
 }
 
 /// Forward, input gradient and weight gradient against plain loops.
@@ -33,34 +24,19 @@ fn check(batch: usize, sides: [usize; 3], [ci, co]: [usize; 2], padding: [usize;
     let biases = random(ci.max(co), 3);
 
     let (bias, expected) = (&biases[..co], reference::respond(&shape, &image, &weight));
-    outputs(&expected, bias, |bias, to| winograd::respond(&shape, image_rows, &weight, bias, to), &shape);
+    let respond =
+        |bias: Option<&[f32]>, to: (&mut [f32], _)| winograd::respond(&shape, image_rows, &weight, bias, to);
+    check_outputs(&shape, (&expected, 5e-6), bias, respond);
     let (bias, expected) = (&biases[..ci], reference::spread(&shape, &response, &weight));
-    outputs(&expected, bias, |bias, to| winograd::spread(&shape, response_rows, &weight, bias, to), &shape);
+    let spread = |bias: Option<&[f32]>, to: (&mut [f32], _)| {
+        winograd::spread(&shape, response_rows, &weight, bias, to)
+    };
+    check_outputs(&shape, (&expected, 5e-6), bias, spread);
     let mut ours = vec![f32::NAN; weight.len()];
     winograd::weight_gradient(&shape, image_rows, response_rows, &mut ours);
     let expected = reference::weight_gradient(&shape, &image, &response);
     let error = error(&ours, &expected);
     assert!(error < 5e-6, "weight gradient of {shape:?}: {error}");
-}
-
-/// A convolution over memory that was never written, one that adds to it, and one with a bias.
-fn outputs(
-    expected: &[f64],
-    bias: &[f32],
-    run: impl Fn(Option<&[f32]>, (&mut [f32], Store)),
-    shape: &ConvShape,
-) {
-    let mut ours = vec![f32::NAN; expected.len()];
-    let mut compare = |bias: Option<&[f32]>, store, expected: &[f64]| {
-        run(bias, (&mut ours, store));
-        let error = error(&ours, expected);
-        assert!(error < 5e-6, "{store:?} with bias {} of {shape:?}: {error}", bias.is_some());
-    };
-    compare(None, Store::Write, expected);
-    let twice: Vec<f64> = expected.iter().map(|value| 2.0 * value).collect();
-    compare(None, Store::Add, &twice);
-    let biased = expected.iter().enumerate().map(|(i, value)| value + f64::from(bias[i % bias.len()]));
-    compare(Some(bias), Store::Write, &biased.collect::<Vec<_>>());
 }
 
 #[test]
