@@ -127,6 +127,9 @@ fn an_evaluation_goes_on_past_what_it_cannot_read() {
         serde_json::from_slice(&std::fs::read(program.path("partly/summary.json")).unwrap()).unwrap();
     assert_eq!(summary["unread"], serde_json::json!(["b"]));
     assert!(program.path("partly/predictions/a.nii.gz").exists());
+    program.run(&["report", "run", "--evaluation", "../partly"]).succeeded();
+    let page = std::fs::read_to_string(program.path("run/report.html")).unwrap();
+    assert!(page.contains("scans that could not be read have no part in the scores: b"));
     // Where none can be read, there is nothing to keep.
     let whole = std::fs::read(source.join("labels/a.nii.gz")).unwrap();
     std::fs::write(source.join("labels/a.nii.gz"), "not a label map").unwrap();

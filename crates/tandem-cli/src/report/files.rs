@@ -4,7 +4,9 @@ use crate::run_folder;
 use anyhow::Result;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use tandem_training::{Component, ENSEMBLE, Grid, History, MEAN, Provenance, Row, RunRecord, Scores};
+use tandem_training::{
+    Component, ENSEMBLE, Grid, History, MEAN, Provenance, Row, RunRecord, ScoreSummary, Scores,
+};
 
 /// A run folder that was read.
 pub(super) struct RunFiles {
@@ -60,8 +62,26 @@ impl RunFiles {
                 if evaluation.is_none() { " (it is written when the run ends)" } else { "" }
             )),
         }
+        run.check_scored();
         run.check_log();
         Ok(run)
+    }
+
+    /// Scans that have no part in the scores would not be missed in them.
+    fn check_scored(&mut self) {
+        let path = self.scored.join("summary.json");
+        let Ok(text) = std::fs::read_to_string(&path) else { return };
+        match serde_json::from_str::<ScoreSummary>(&text) {
+            Ok(ScoreSummary { unread, .. }) if unread.is_empty() => {}
+            Ok(ScoreSummary { unread, .. }) => self.missing.push(format!(
+                "scans that could not be read have no part in the scores: {}",
+                unread.join(", ")
+            )),
+            Err(error) => self.missing.push(format!(
+                "{} cannot be read ({error}): whether scans are left out of the scores is not known",
+                path.display()
+            )),
+        }
     }
 
     /// Reads a file; where that fails, what it would show is missing.
