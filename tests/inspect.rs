@@ -3,6 +3,7 @@
 use crate::program::{Program, workspace};
 use crate::scans;
 use serde_json::Value;
+use tandem_reference::largest_difference;
 use tandem_volume::write_image;
 
 #[test]
@@ -19,8 +20,8 @@ fn a_scan_is_described_for_people_and_for_programs() {
     assert_eq!(found["shape"], Value::from(scans::SHAPE.to_vec()));
     let affine: Vec<Vec<f64>> = serde_json::from_value(found["grid"]["affine"].clone()).unwrap();
     let expected = scans::oblique().affine();
-    let apart = affine.iter().flatten().zip(expected.iter().flatten()).map(|(a, b)| (a - b).abs());
-    assert!(apart.fold(0.0, f64::max) < 1e-12, "{affine:?} {expected:?}");
+    let apart = largest_difference(&affine.concat(), expected.as_flattened());
+    assert!(apart < 1e-12, "{affine:?} {expected:?}");
 }
 
 #[test]

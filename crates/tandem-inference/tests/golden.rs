@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use tandem_inference::{SlidingWindow, label_map, predict};
 use tandem_networks::{NetworkConfig, build};
-use tandem_reference::reference;
+use tandem_reference::{largest_difference, reference};
 
 /// The reference ran in f64, we run the network in f32; scores are probabilities.
 const TOLERANCE: f32 = 1e-5;
@@ -31,8 +31,8 @@ fn scores_and_labels_equal_pytorch() {
                 .unwrap();
         let expected = Array4::from_shape_vec(shape::<4>(tensor("score")), values(tensor("score"))).unwrap();
         assert_eq!(scores[0].dim(), expected.dim());
-        let error = scores[0].iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(error < TOLERANCE, "{case}: {error}");
+        let error = largest_difference(scores[0].as_slice().unwrap(), expected.as_slice().unwrap());
+        assert!(error < f64::from(TOLERANCE), "{case}: {error}");
 
         let labels = label_map(&scores[0]);
         let expected_labels = values(tensor("label"));

@@ -3,6 +3,7 @@
 use candle_core::{D, DType, Device, Result, Tensor};
 use std::collections::BTreeMap;
 use tandem_networks::{Kind, NetworkConfig, Output, Parameters, Pass, Segmenter, build};
+use tandem_reference::relative_error;
 
 type Tensors = BTreeMap<String, Tensor>;
 
@@ -15,10 +16,7 @@ fn reference(name: &str) -> Option<Tensors> {
 /// Largest difference, relative to the largest expected value.
 fn error(ours: &Tensor, expected: &Tensor) -> f64 {
     let flat = |t: &Tensor| t.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
-    let (ours, expected) = (flat(ours), flat(expected));
-    assert_eq!(ours.len(), expected.len());
-    let largest = expected.iter().fold(1e-30f64, |m, v| m.max(v.abs()));
-    ours.iter().zip(&expected).fold(0.0f64, |m, (a, b)| m.max((a - b).abs())) / largest
+    relative_error(&flat(ours), &flat(expected))
 }
 
 fn under(tensors: &Tensors, prefix: &str) -> Tensors {

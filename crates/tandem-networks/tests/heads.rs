@@ -6,6 +6,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use tandem_networks::{Kind, NetworkConfig, Output, Parameters, Pass, Precision, Segmenter, build};
+use tandem_reference::{largest_difference, relative_error};
 
 const SIDES: [usize; 3] = [32, 16, 48];
 
@@ -55,15 +56,6 @@ fn numbers(tensor: &Tensor) -> Vec<f64> {
     tensor.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
 }
 
-/// Largest difference, relative to the largest expected value.
-fn error(ours: &[f64], expected: &[f64]) -> f64 {
-    assert_eq!(ours.len(), expected.len());
-    let largest = expected.iter().fold(1e-30f64, |m, v| m.max(v.abs()));
-    let worst = ours.iter().zip(expected).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
-    // The largest of numbers passes over a NaN.
-    if ours.iter().all(|v| v.is_finite()) { worst / largest } else { f64::NAN }
-}
-
 fn outputs(output: &Output) -> BTreeMap<&str, Tensor> {
     let extra = output.extra.iter().map(|(name, made)| (name.as_str(), made.clone()));
     extra.chain([("logits", output.logits.get().unwrap())]).collect()
@@ -104,7 +96,7 @@ fn check_gradients(ours: &[[f64; 3]], expected: &[f64], what: &str) {
     for (index, (ours, expected)) in ours.iter().zip(expected).enumerate() {
         let length = if expected[2] < 1e-9 * longest { 0.1 * longest } else { expected[2] };
         compared += usize::from(length == expected[2]);
-        let off = (0..3).fold(0.0f64, |m, i| m.max((ours[i] - expected[i]).abs())) / length;
+        let off = largest_difference(ours, expected) / length;
         assert!(off < 1e-4, "{what}: gradient {index} is off by {off:e}");
     }
     assert!(compared > ours.len() / 2, "only {compared} gradients were compared");
@@ -127,13 +119,13 @@ fn are_pytorchs_on(device: &tandem_networks::Device) {
             let output = net.forward(&scans(), pass).unwrap();
             for (name, made) in outputs(&output) {
                 let ours: Vec<f64> = numbers(&made).into_iter().step_by(211).collect();
-                let error = error(&ours, &of(name));
+                let error = relative_error(&ours, &of(name));
                 assert!(error < 1e-5, "{architecture}, {mode}: {name} is off by {error:e}");
             }
             let kept = outputs(&output).len() + 2;
             let prefix = format!("{architecture}/{mode}/");
             assert_eq!(file.keys().filter(|name| name.starts_with(&prefix)).count(), kept, "{architecture}");
-            assert!(error(&numbers(&loss(&output).unwrap()), &of("loss")) < 1e-5);
+            assert!(relative_error(&numbers(&loss(&output).unwrap()), &of("loss")) < 1e-5);
             check_gradients(&gradients(&output, &parameters), &of("gradients"), &prefix);
         }
         let statistics: Vec<f64> = parameters
@@ -141,7 +133,7 @@ fn are_pytorchs_on(device: &tandem_networks::Device) {
             .filter(|(_, p)| p.kind == Kind::Statistic)
             .flat_map(|(name, _)| numbers(&parameters.get(name).unwrap().unwrap()))
             .collect();
-        assert!(error(&statistics, &numbers(&file[&format!("{architecture}/statistics")])) < 1e-5);
+        assert!(relative_error(&statistics, &numbers(&file[&format!("{architecture}/statistics")])) < 1e-5);
     }
 }
 
@@ -161,6 +153,7 @@ fn bf16_says_nearly_the_same_and_inference_the_logits_alone() {
         }
         let lean = run(Precision::F32, Pass::Infer);
         assert!(lean.extra.is_empty());
-        assert_eq!(error(&numbers(&lean.logits.get().unwrap()), &numbers(&full.logits.get().unwrap())), 0.0);
+        let [lean, full] = [&lean, &full].map(|output| numbers(&output.logits.get().unwrap()));
+        assert_eq!(largest_difference(&lean, &full), 0.0);
     }
 }

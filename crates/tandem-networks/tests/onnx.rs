@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use tandem_networks::{NetworkConfig, Pass, architectures, build, onnx};
 use tandem_ops3d::channels_first::{conv_transpose3d, conv3d, resize3d};
 use tandem_ops3d::{Conv3dParams, Resize};
+use tandem_reference::relative_error;
 
 /// The value of a field of a message.
 enum Value<'a> {
@@ -176,9 +177,8 @@ fn an_onnx_file_makes_what_its_network_makes() {
         {
             let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             let (made, expected) = (flat(&made[name]), flat(expected));
-            let largest = expected.iter().fold(0f32, |m, value| m.max(value.abs()));
-            let apart = made.iter().zip(&expected).fold(0f32, |m, (a, b)| m.max((a - b).abs())) / largest;
-            assert!(made.len() == expected.len() && apart < 1e-4, "{architecture} {name}: {apart}");
+            let apart = relative_error(&made, &expected);
+            assert!(apart < 1e-4, "{architecture} {name}: {apart}");
         }
     }
 }

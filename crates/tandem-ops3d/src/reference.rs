@@ -3,6 +3,7 @@
 use crate::conv_shape::ConvShape;
 use crate::cpu::element::Element;
 use crate::cpu::gather::Store;
+use tandem_reference::relative_error;
 
 /// Calls `f(image index, response index, weight index)` for every product of a convolution, without channels' order
 /// or layout in mind.
@@ -58,16 +59,8 @@ pub(crate) fn weight_gradient(shape: &ConvShape, image: &[f32], response: &[f32]
     weight
 }
 
-/// Largest difference, relative to the largest expected value; a NaN counts as infinitely wrong.
-pub(crate) fn error<T: Element>(ours: &[T], expected: &[f64]) -> f64 {
-    assert_eq!(ours.len(), expected.len());
-    let largest = expected.iter().fold(1e-30f64, |m, v| m.max(v.abs()));
-    let worst = ours.iter().zip(expected).map(|(a, b)| (f64::from(a.to_f32()) - b).abs());
-    worst.fold(0.0f64, |m, d| if d.is_nan() { f64::INFINITY } else { m.max(d) }) / largest
-}
-
 /// Checks a convolution over memory that was never written, one that adds to it, and one with a bias.
-pub(crate) fn check_outputs<T: Element>(
+pub(crate) fn check_outputs<T: Element + Into<f64>>(
     shape: &ConvShape,
     (expected, tolerance): (&[f64], f64),
     bias: &[f32],
@@ -76,7 +69,7 @@ pub(crate) fn check_outputs<T: Element>(
     let mut ours = vec![T::from_f32(f32::NAN); expected.len()];
     let mut compare = |bias: Option<&[f32]>, store, expected: &[f64]| {
         run(bias, (&mut ours, store));
-        let error = error(&ours, expected);
+        let error = relative_error(&ours, expected);
         assert!(error < tolerance, "{store:?} with bias {} of {shape:?}: {error}", bias.is_some());
     };
     compare(None, Store::Write, expected);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use tandem_ops3d::channels_first::{batch_norm3d, conv_transpose3d, conv3d, max_pool3d, resize3d};
 use tandem_ops3d::{Activation, BatchNorm3d, Conv3dParams, Resize, RunningStatistics, Statistics, relu};
-use tandem_reference::reference;
+use tandem_reference::{reference, relative_error};
 
 type Tensors = BTreeMap<String, Tensor>;
 
@@ -52,9 +52,7 @@ fn values(t: &Tensor) -> Vec<f64> {
 /// Largest difference, relative to the largest expected value.
 fn error(ours: &Tensor, expected: &Tensor) -> f64 {
     assert_eq!(ours.dims(), expected.dims());
-    let (ours, expected) = (values(ours), values(expected));
-    let largest = expected.iter().fold(1e-30f64, |m, v| m.max(v.abs()));
-    ours.iter().zip(&expected).fold(0.0f64, |m, (a, b)| m.max((a - b).abs())) / largest
+    relative_error(&values(ours), &values(expected))
 }
 
 /// The same values behind other strides and offsets.

@@ -4,15 +4,13 @@ use crate::reference::{Plain, reference, tiny};
 use candle_core::{DType, Tensor};
 use tandem_networks::Pass;
 use tandem_objectives::Batch;
+use tandem_reference::relative_error;
 use tandem_training::{Tensors, Trainer};
 
 /// Largest difference, relative to the largest expected value.
 fn error(ours: &Tensor, expected: &Tensor) -> f64 {
     let flat = |t: &Tensor| t.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
-    let (ours, expected) = (flat(ours), flat(expected));
-    assert_eq!(ours.len(), expected.len());
-    let largest = expected.iter().fold(1e-30f64, |most, value| most.max(value.abs()));
-    ours.iter().zip(&expected).fold(0.0f64, |most, (a, b)| most.max((a - b).abs())) / largest
+    relative_error(&flat(ours), &flat(expected))
 }
 
 fn check(case: &str, architecture: &'static str, filters: usize) {

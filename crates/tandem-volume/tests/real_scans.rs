@@ -1,5 +1,5 @@
 //! The readers on real scans: files of other programs, other scanners and other orientations.
-use tandem_reference::reference;
+use tandem_reference::{largest_difference, reference};
 use tandem_volume::{Geometry, Orientation, Volume, hdf5, read_image, read_label};
 
 /// The world axis that a voxel axis runs along, and its sign.
@@ -101,7 +101,7 @@ fn the_benchmarks_hdf5_files_hold_the_same_scans_as_the_nifti_files() {
         let nifti = read_image(shared.join(format!("la/images/{id}.nii.gz"))).unwrap();
         assert_eq!(nifti.geometry().spacing(), [0.625; 3]);
         assert_eq!(image.shape(), nifti.shape());
-        let largest = image.iter().zip(nifti.array()).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+        let largest = largest_difference(image.as_slice().unwrap(), nifti.array().as_slice().unwrap());
         assert!(largest < 1e-6, "{id}: {largest}");
         let drawn = read_label(shared.join(format!("la/labels/{id}.nii.gz"))).unwrap();
         assert_eq!(label.as_ref(), Some(drawn.array()), "{id}");

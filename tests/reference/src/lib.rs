@@ -1,5 +1,9 @@
-//! Where the tests' reference data lies, and what a test does without it.
+//! Where the tests' reference data lies, what a test does without it, and how far its numbers are from those.
 #![forbid(unsafe_code)]
+
+mod difference;
+
+pub use difference::{largest_difference, relative_error};
 
 use std::io::Write;
 use std::path::PathBuf;

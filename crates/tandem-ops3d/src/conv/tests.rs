@@ -1,8 +1,9 @@
 use crate::conv_shape::{Conv3dParams, ConvShape};
 use crate::cpu;
 use crate::cpu::pad::{Rows, copy_row};
-use crate::reference::{self, check_outputs, error};
+use crate::reference::{self, check_outputs};
 use tandem_random::Draws;
+use tandem_reference::relative_error;
 
 fn random(len: usize, slot: u64) -> Vec<f32> {
     let mut draws = Draws::new(11, "conv tests", 0, slot);
@@ -38,7 +39,7 @@ fn check(input: [usize; 5], co: usize, kernel: [usize; 3], params: Conv3dParams)
         check_outputs(&shape, (spread, 1e-5), &biases[..input[4]], back);
         let mut ours = vec![f32::NAN; weight.len()];
         cpu::filter::weight_gradient(&shape, image, response, &mut ours);
-        assert!(error(&ours, gradient) < 1e-5, "weight gradient of {shape:?}");
+        assert!(relative_error(&ours, gradient) < 1e-5, "weight gradient of {shape:?}");
     }
 }
 

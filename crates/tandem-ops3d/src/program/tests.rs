@@ -10,6 +10,7 @@ use crate::{
 };
 use candle_core::{Device, Var};
 use tandem_random::Draws;
+use tandem_reference::relative_error;
 
 /// Parameters of a program under construction: one flat vector of each kind.
 #[derive(Default)]
@@ -214,11 +215,7 @@ fn distance(ours: &Tensor, expected: &Tensor) -> f32 {
 fn error(ours: &Tensor, expected: &Tensor) -> f32 {
     let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let (ours, expected) = (flat(ours), flat(expected));
-    assert_eq!(ours.len(), expected.len());
-    // The largest of numbers passes over a NaN.
-    assert!(ours.iter().all(|value| value.is_finite()));
-    let largest = expected.iter().fold(1e-30f32, |m, v| m.max(v.abs()));
-    ours.iter().zip(&expected).fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / largest
+    relative_error(&ours, &expected) as f32
 }
 
 /// A loss on logits and features, each with its own weight at every voxel.

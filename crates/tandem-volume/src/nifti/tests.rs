@@ -3,6 +3,7 @@ use ndarray::Array3;
 use super::*;
 use crate::stored::Endian;
 use crate::{Geometry, Volume};
+use tandem_reference::relative_error;
 
 fn sample(shape: [usize; 3]) -> Volume<f32> {
     let (s, c) = 0.4f64.sin_cos();
@@ -35,8 +36,7 @@ fn with(offset: usize, value: &[u8]) -> Vec<u8> {
 /// Largest difference of two affines, relative to the largest entry.
 fn affine_error(a: &Geometry, b: &Geometry) -> f64 {
     let (a, b) = (a.affine(), b.affine());
-    let largest = a.iter().flatten().fold(0.0f64, |m, v| m.max(v.abs()));
-    a.iter().flatten().zip(b.iter().flatten()).fold(0.0f64, |m, (a, b)| m.max((a - b).abs())) / largest
+    relative_error(b.as_flattened(), a.as_flattened())
 }
 
 /// The same file with every number in the other byte order.

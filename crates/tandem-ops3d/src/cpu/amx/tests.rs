@@ -3,9 +3,10 @@ use crate::cpu::amx;
 use crate::cpu::element::Element;
 use crate::cpu::pad::Padded;
 use crate::cpu::path::{CpuPath, cpu_path};
-use crate::reference::{self, check_outputs, error};
+use crate::reference::{self, check_outputs};
 use half::bf16;
 use tandem_random::Draws;
+use tandem_reference::relative_error;
 
 /// Random values that bf16 holds.
 fn random(len: usize, slot: u64) -> Vec<f32> {
@@ -43,7 +44,7 @@ fn check(input: [usize; 5], co: usize, kernel: [usize; 3], params: Conv3dParams)
     let mut ours = vec![f32::NAN; weight.len()];
     amx::weight_gradient(&shape, &framed_image, &framed_response, &mut ours);
     let expected = reference::weight_gradient(&shape, &image, &response);
-    let error = error(&ours, &expected);
+    let error = relative_error(&ours, &expected);
     assert!(error < 1e-5, "weight gradient of {shape:?}: {error}");
 }
 

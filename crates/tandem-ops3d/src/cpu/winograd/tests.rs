@@ -1,8 +1,9 @@
 use crate::conv_shape::{Conv3dParams, ConvShape};
 use crate::cpu::pad::{Rows, copy_row};
 use crate::cpu::winograd;
-use crate::reference::{self, check_outputs, error};
+use crate::reference::{self, check_outputs};
 use tandem_random::Draws;
+use tandem_reference::relative_error;
 
 fn random(len: usize, slot: u64) -> Vec<f32> {
     let mut draws = Draws::new(23, "winograd tests", 0, slot);
@@ -35,7 +36,7 @@ fn check(batch: usize, sides: [usize; 3], [ci, co]: [usize; 2], padding: [usize;
     let mut ours = vec![f32::NAN; weight.len()];
     winograd::weight_gradient(&shape, image_rows, response_rows, &mut ours);
     let expected = reference::weight_gradient(&shape, &image, &response);
-    let error = error(&ours, &expected);
+    let error = relative_error(&ours, &expected);
     assert!(error < 5e-6, "weight gradient of {shape:?}: {error}");
 }
 

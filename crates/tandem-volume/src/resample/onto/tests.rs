@@ -1,4 +1,5 @@
 use super::*;
+use tandem_reference::largest_difference;
 
 /// What scipy and SimpleITK make of [`image`] and [`label`]: see `tests/peers/resample.py`.
 #[derive(serde::Deserialize)]
@@ -31,6 +32,10 @@ impl Golden {
 
 const SHAPE: [usize; 3] = [9, 8, 7];
 
+fn values(image: &Volume<f32>) -> &[f32] {
+    image.array().as_slice().unwrap()
+}
+
 fn on_grid<T: Clone>(array: Array3<T>) -> Volume<T> {
     Volume::new(array, Geometry::with_spacing([1.0, 1.5, 2.0]).unwrap())
 }
@@ -52,8 +57,7 @@ fn scans_and_label_maps_are_those_of_scipy() {
         {
             let found = image_onto(&image(), &golden.grid(), golden.shape, interpolation).unwrap();
             assert_eq!((found.shape(), found.geometry()), (golden.shape, &golden.grid()));
-            let apart = |(found, expected): (&f32, &f32)| (found - expected).abs();
-            let largest = found.array().iter().zip(expected).map(apart).fold(0.0, f32::max);
+            let largest = largest_difference(values(&found), expected);
             // Rounding in f32 of values up to 100.
             assert!(largest < 5e-5, "{interpolation:?}: {largest}");
         }
@@ -69,8 +73,7 @@ fn sampled_scans_are_not_smoothed() {
         [(Interpolation::Linear, &golden.linear), (Interpolation::CubicSpline, &golden.cubic)]
     {
         let found = image_sampled_onto(&image(), &golden.grid(), golden.shape, interpolation).unwrap();
-        let apart = |(found, expected): (&f32, &f32)| (found - expected).abs();
-        let largest = found.array().iter().zip(expected).map(apart).fold(0.0, f32::max);
+        let largest = largest_difference(values(&found), expected);
         assert!(largest < 5e-5, "{interpolation:?}: {largest}");
     }
 }
@@ -79,7 +82,7 @@ fn sampled_scans_are_not_smoothed() {
 fn a_scan_on_its_own_grid_is_itself() {
     for interpolation in [Interpolation::Linear, Interpolation::CubicSpline] {
         let same = image_onto(&image(), image().geometry(), SHAPE, interpolation).unwrap();
-        let apart = same.array().iter().zip(image().array()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let apart = largest_difference(values(&same), values(&image()));
         assert!(apart < 5e-5, "{interpolation:?}: {apart}");
     }
     for interpolation in [LabelInterpolation::Nearest, LabelInterpolation::Linear] {
@@ -103,8 +106,7 @@ fn axes_in_another_order_are_brought_along() {
         let interpolation = Interpolation::CubicSpline;
         let straight = image_onto(&image(), &golden.grid(), golden.shape, interpolation).unwrap();
         let found = image_onto(&turned, &golden.grid(), golden.shape, interpolation).unwrap();
-        let apart =
-            found.array().iter().zip(straight.array()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let apart = largest_difference(values(&found), values(&straight));
         assert!(apart < 5e-5, "{apart}");
     }
 }
