@@ -216,9 +216,10 @@ impl Work for Task<'_> {
     unsafe fn run<L: Lanes, const R1: usize, const R2: usize>(self) {
         // SAFETY: the caller's. With many registers it is those for addresses that limit a block of one vector.
         unsafe {
+            let taps = if R1 >= 24 { self.taps_of_one_channel() } else { None };
             match (self.valid.div_ceil(L::COUNT), R1 >= 24) {
-                (_, true) if self.has_tiles() => self.tiles::<L>(),
-                (_, true) if self.is_single(3) => self.single::<L, 10, 3>(),
+                (_, true) if matches!(taps, Some(5..=8)) => self.tiles::<L>(),
+                (_, true) if taps == Some(3) => self.single::<L, 10>(),
                 (4, _) => self.blocks::<L, 6, 4>(),
                 (3, _) => self.blocks::<L, 8, 3>(),
                 (2, _) => self.blocks::<L, R2, 2>(),

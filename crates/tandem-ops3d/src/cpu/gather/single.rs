@@ -4,20 +4,23 @@ use super::super::packed::WIDTH;
 use super::super::simd::Lanes;
 use super::{Task, store};
 
+/// Taps in a row.
+const TAPS: usize = 3;
+
 impl Task<'_> {
-    /// Whether this form fits: single values a step of one apart, also from one row to the next, and spans of that many.
-    pub(super) fn is_single(&self, span: usize) -> bool {
+    /// Taps in a row, of an image of one channel whose voxels, and rows, are read a step of one apart.
+    pub(super) fn taps_of_one_channel(&self) -> Option<usize> {
         let steps = self.plan.step[2] * self.window.strides[2] * self.plan.step[1];
-        steps == 1 && self.part.class.reads[2].len() == span && self.part.is_whole()
+        (steps == 1 && self.part.is_whole()).then_some(self.part.class.reads[2].len())
     }
 
-    /// Computes a task in blocks of two rows by `R` voxels times one vector, for spans of `K` values: each value that is read
+    /// Computes a task in blocks of two rows by `R` voxels times one vector, for spans of three values: each value that is read
     /// serves both rows, by the weights of neighbouring spans.
     ///
     /// # Safety
     /// As [`Self::blocks`]; the form fits.
     #[inline(always)]
-    pub(super) unsafe fn single<L: Lanes, const R: usize, const K: usize>(&self) {
+    pub(super) unsafe fn single<L: Lanes, const R: usize>(&self) {
         let mut bias = [0.0f32; WIDTH];
         if let Some(values) = &self.part.class.bias {
             bias[..self.valid].copy_from_slice(&values[self.channel..self.channel + self.valid]);
@@ -40,11 +43,11 @@ impl Task<'_> {
                         // SAFETY: the caller's: the voxels of the block exist.
                         unsafe {
                             group += match (groups.end - group, two) {
-                                (left, true) if left >= R => self.rows::<L, R, K, true>(at, &filters),
-                                (left, false) if left >= R => self.rows::<L, R, K, false>(at, &filters),
-                                (4.., true) => self.rows::<L, 4, K, true>(at, &filters),
-                                (_, true) => self.rows::<L, 1, K, true>(at, &filters),
-                                (_, false) => self.rows::<L, 1, K, false>(at, &filters),
+                                (left, true) if left >= R => self.rows::<L, R, true>(at, &filters),
+                                (left, false) if left >= R => self.rows::<L, R, false>(at, &filters),
+                                (4.., true) => self.rows::<L, 4, true>(at, &filters),
+                                (_, true) => self.rows::<L, 1, true>(at, &filters),
+                                (_, false) => self.rows::<L, 1, false>(at, &filters),
                             };
                         }
                     }
@@ -56,14 +59,14 @@ impl Task<'_> {
     /// # Safety
     /// As [`Self::single`]; `R` voxels exist, in both rows if there are to be `TWO`.
     #[inline(always)]
-    unsafe fn rows<L: Lanes, const R: usize, const K: usize, const TWO: bool>(
+    unsafe fn rows<L: Lanes, const R: usize, const TWO: bool>(
         &self,
         [d, h, group]: [usize; 3],
         filters: &Filters,
     ) -> usize {
         let [planes, lines, _] = self.part.class.reads.each_ref().map(|read| read.len());
         let [read, _] = self.place([d, h, group]);
-        let span = K * filters.width;
+        let span = TAPS * filters.width;
         // SAFETY: the caller's; the weights hold a row for each value of each span.
         unsafe {
             let mut upper = [L::load(filters.bias); R];
@@ -71,20 +74,20 @@ impl Task<'_> {
             for plane in 0..planes {
                 let from = self.window.as_ptr().add(read + plane * self.window.strides[0]);
                 let weight = filters.weight.add(plane * lines * span);
-                add::<L, R, K>(&mut upper, from, weight, filters.width);
+                add::<L, R, TAPS>(&mut upper, from, weight, filters.width);
                 for line in 1..lines {
                     let from = from.add(line * self.window.strides[1]);
                     let weight = weight.add(line * span);
                     if TWO {
                         let weights = [weight, weight.sub(span)];
-                        add_to_both::<L, R, K>(&mut upper, &mut lower, from, weights, filters.width);
+                        add_to_both::<L, R, TAPS>(&mut upper, &mut lower, from, weights, filters.width);
                     } else {
-                        add::<L, R, K>(&mut upper, from, weight, filters.width);
+                        add::<L, R, TAPS>(&mut upper, from, weight, filters.width);
                     }
                 }
                 if TWO {
                     let from = from.add(lines * self.window.strides[1]);
-                    add::<L, R, K>(&mut lower, from, weight.add((lines - 1) * span), filters.width);
+                    add::<L, R, TAPS>(&mut lower, from, weight.add((lines - 1) * span), filters.width);
                 }
             }
             for (row, sums) in [upper, lower].iter().enumerate().take(if TWO { 2 } else { 1 }) {
@@ -110,12 +113,12 @@ struct Filters {
     first: usize,
 }
 
-/// Adds one span to the sums of `R` voxels.
+/// Adds one span of `K` values to the sums of `R` voxels; rows of weights lie `width` apart.
 ///
 /// # Safety
 /// The values and the weights exist, and the processor has the lanes' instructions.
 #[inline(always)]
-unsafe fn add<L: Lanes, const R: usize, const K: usize>(
+pub(super) unsafe fn add<L: Lanes, const R: usize, const K: usize>(
     sums: &mut [L; R],
     from: *const f32,
     weight: *const f32,
@@ -132,7 +135,7 @@ unsafe fn add<L: Lanes, const R: usize, const K: usize>(
     }
 }
 
-/// Adds one row of values to the sums of `R` voxels of two rows, which it reaches by two spans.
+/// Adds one row of values to the sums of `R` voxels of two rows, which it reaches by two spans of `K` values.
 ///
 /// # Safety
 /// As [`add`].

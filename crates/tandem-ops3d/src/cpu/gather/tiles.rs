@@ -11,11 +11,9 @@
 use super::super::packed::WIDTH;
 use super::super::scratch::Scratch;
 use super::super::simd::Lanes;
+use super::single::add;
 use super::{Task, store};
-use std::ops::RangeInclusive;
 
-/// Taps in a row that two filters of four stand for.
-const TAPS: RangeInclusive<usize> = 5..=8;
 /// Outputs of a tile, and taps of one of the two filters.
 const TILE: usize = 4;
 /// Points of a tile.
@@ -45,12 +43,6 @@ const EXPAND: [[f32; TILE]; POINTS] = [
 ];
 
 impl Task<'_> {
-    /// Whether this form fits: single values a step of one apart, also from one row to the next, and spans of so many.
-    pub(super) fn has_tiles(&self) -> bool {
-        let steps = self.plan.step[2] * self.window.strides[2] * self.plan.step[1];
-        steps == 1 && TAPS.contains(&self.part.class.reads[2].len()) && self.part.is_whole()
-    }
-
     /// Computes a task in blocks of two rows by [`BLOCK`] tiles times one vector.
     ///
     /// # Safety
@@ -101,17 +93,17 @@ impl Task<'_> {
                 for plane in 0..filter.planes {
                     let weight = |line: usize| filter.at::<L>(point, plane, line);
                     let from = |line: usize| image.at(point, d * self.plan.step[0] + plane, h + line, tile);
-                    add::<L, R>(&mut upper, from(0), weight(0));
+                    add::<L, R, 2>(&mut upper, from(0), weight(0), L::COUNT);
                     for line in 1..filter.lines {
                         if TWO {
                             let weights = [weight(line), weight(line - 1)];
                             add_to_both::<L, R>(&mut upper, &mut lower, from(line), weights);
                         } else {
-                            add::<L, R>(&mut upper, from(line), weight(line));
+                            add::<L, R, 2>(&mut upper, from(line), weight(line), L::COUNT);
                         }
                     }
                     if TWO {
-                        add::<L, R>(&mut lower, from(filter.lines), weight(filter.lines - 1));
+                        add::<L, R, 2>(&mut lower, from(filter.lines), weight(filter.lines - 1), L::COUNT);
                     }
                 }
                 *sums = [upper, lower];
@@ -276,23 +268,7 @@ unsafe fn leave<L: Lanes>(
     }
 }
 
-/// Adds one line of a filter to one point of `R` tiles.
-///
-/// # Safety
-/// The points exist, and the processor has the lanes' instructions.
-#[inline(always)]
-unsafe fn add<L: Lanes, const R: usize>(sums: &mut [L; R], from: *const f32, weight: *const f32) {
-    // SAFETY: the caller's.
-    unsafe {
-        let [first, second] = [L::load(weight), L::load(weight.add(L::COUNT))];
-        for r in 0..R {
-            sums[r] = sums[r].add_product(L::splat(*from.add(r)), first);
-            sums[r] = sums[r].add_product(L::splat(*from.add(r + 1)), second);
-        }
-    }
-}
-
-/// Adds one line of points to those of two rows, which it reaches by two lines of a filter.
+/// Adds one line of points to those of two rows, which it reaches by two lines of a filter: each value, read once, serves four sums.
 ///
 /// # Safety
 /// As [`add`].
