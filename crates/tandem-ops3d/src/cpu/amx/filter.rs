@@ -5,6 +5,9 @@
 //! followed by as many zeros as the filter overlaps. In it a tap is an offset, the same for all voxels. Pairs may begin at
 //! even and at odd voxels, so that whatever the offset, a tile begins at a cache line; the voxels of a strided image are
 //! dealt out by their position modulo the stride, each share an image of its own.
+//!
+//! An image of one channel would fill a sixteenth of such a tile. Its taps along W take the place of channels: the voxels that
+//! follow a voxel are its channels, and the filter has one tap along W.
 
 use super::super::filter::add_parts;
 use super::super::pad::Padded;
@@ -31,6 +34,7 @@ pub(crate) fn weight_gradient(
     to: &mut [f32],
 ) {
     assert!(tile::available(), "{}", super::MISSING);
+    let shape = &by_taps(shape);
     let taps: usize = shape.kernel.iter().product();
     let [ci_tiles, co_tiles] = [shape.ci, shape.co].map(|channels| channels.div_ceil(WIDTH));
     let size = taps * ci_tiles * co_tiles * SUMS;
@@ -77,6 +81,15 @@ pub(crate) fn weight_gradient(
     });
 }
 
+/// The same sum with the taps along W in place of the channels, where there is one channel.
+fn by_taps(shape: &ConvShape) -> ConvShape {
+    let mut shape = *shape;
+    if shape.ci == 1 {
+        (shape.ci, shape.kernel[2]) = (shape.kernel[2], 1);
+    }
+    shape
+}
+
 /// From a row of sixteen image channels for each tap to `(ci, tap)`.
 ///
 /// # Safety
@@ -92,6 +105,7 @@ unsafe fn unpack_squares(from: &[f32], stride: usize, taps: usize, to: *mut f32)
 
 /// A part of the voxels times one or two tiles of image channels and all response channels.
 struct Task<'a> {
+    /// See [`by_taps`].
     shape: &'a ConvShape,
     cut: &'a Cut,
     image: &'a Padded<'a, bf16>,
@@ -188,21 +202,31 @@ impl Task<'_> {
             for tile in 0..self.count {
                 let first = (self.first + tile) * WIDTH;
                 let (from, step) = (&sums[tile * stride + o * WIDTH..], self.count * stride);
-                let to = gradient.at(((co_tile * WIDTH + o) * self.shape.ci + first) * taps);
+                let [at_channel, at_tap] = self.gradient_strides();
+                let to = gradient.at((co_tile * WIDTH + o) * self.shape.ci * taps + first * at_channel);
                 let valid = WIDTH.min(self.shape.ci - first);
                 // SAFETY: the channels exist, and are the caller's.
                 unsafe {
-                    if taps >= WIDTH && valid == WIDTH {
+                    if taps >= WIDTH && valid == WIDTH && at_tap == 1 {
                         unpack_squares(from, step, taps, to);
                         continue;
                     }
                     for tap in 0..taps {
                         for (channel, value) in from[tap * step..][..valid].iter().enumerate() {
-                            *to.add(channel * taps + tap) = *value;
+                            *to.add(channel * at_channel + tap * at_tap) = *value;
                         }
                     }
                 }
             }
+        }
+    }
+
+    /// From one image channel, and from one tap, to the next in the gradient.
+    fn gradient_strides(&self) -> [usize; 2] {
+        if self.image.dims[4] == self.shape.ci {
+            [self.shape.kernel.iter().product(), 1]
+        } else {
+            [1, self.shape.ci]
         }
     }
 
@@ -247,6 +271,7 @@ impl Task<'_> {
                 ],
                 steps: [sh, sw],
                 counts: [block.rows.len() + cut.overlap, cut.pitch],
+                channels: self.shape.ci,
                 channel: (self.first + tile) * WIDTH,
             };
             assemble(&source, cut.pitch, strip);
@@ -271,6 +296,7 @@ impl Task<'_> {
                 first,
                 steps: [1, 1],
                 counts: [block.rows.len(), self.shape.response[2]],
+                channels: self.shape.co,
                 channel: tile * WIDTH,
             };
             assemble(&source, cut.pitch, strip);

@@ -16,19 +16,22 @@ pub(super) struct Source<'a> {
     pub(super) steps: [usize; 2],
     /// Rows, and voxels in each. What lies outside of the frame is zero.
     pub(super) counts: [usize; 2],
-    /// The first of sixteen channels. Channels that do not exist are zero.
+    /// Channels of a voxel, and the first of sixteen of them. Channels that do not exist are zero. Those beyond the image's own are the
+    /// voxels that follow.
+    pub(super) channels: usize,
     pub(super) channel: usize,
 }
 
 /// Writes rows of voxels of sixteen channels, `pitch` voxels apart, and zeros in between and after them.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 pub(super) fn assemble(source: &Source, pitch: usize, strip: &mut [bf16]) {
-    let &Source { image, first: [n, z, y, x], steps, counts: [rows, width], channel } = source;
-    let [_, _, height, sides_w, channels] = image.dims;
+    let &Source { image, first: [n, z, y, x], steps, counts: [rows, width], channels, channel } = source;
+    let [_, _, height, sides_w, own] = image.dims;
     let strides = image.strides();
     let valid = (channels - channel).min(WIDTH);
     let mask = if valid == WIDTH { u16::MAX } else { (1 << valid) - 1 };
-    let inside = width.min(sides_w.saturating_sub(x).div_ceil(steps[1]));
+    let whole = sides_w.saturating_sub(x + channels.div_ceil(own) - 1);
+    let inside = width.min(whole.div_ceil(steps[1]));
     for (r, target) in strip.chunks_mut(pitch * WIDTH).enumerate() {
         let row = y + r * steps[0];
         let count = if r < rows && row < height { inside.min(target.len() / WIDTH) } else { 0 };
@@ -37,12 +40,12 @@ pub(super) fn assemble(source: &Source, pitch: usize, strip: &mut [bf16]) {
         if count == 0 {
             continue;
         }
-        let from = n * strides[0] + z * strides[1] + row * strides[2] + x * channels + channel;
-        let from = &image.values[from..from + (count - 1) * steps[1] * channels + valid];
+        let from = n * strides[0] + z * strides[1] + row * strides[2] + x * own + channel;
+        let from = &image.values[from..from + (count - 1) * steps[1] * own + valid];
         for (v, voxel) in voxels.chunks_exact_mut(WIDTH).enumerate() {
             // SAFETY: the slices hold `valid` values from here and sixteen.
             unsafe {
-                let value = _mm256_maskz_loadu_epi16(mask, from.as_ptr().add(v * steps[1] * channels).cast());
+                let value = _mm256_maskz_loadu_epi16(mask, from.as_ptr().add(v * steps[1] * own).cast());
                 _mm256_storeu_si256(voxel.as_mut_ptr().cast(), value);
             }
         }

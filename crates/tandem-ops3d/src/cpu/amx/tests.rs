@@ -86,6 +86,18 @@ fn unequal_strides_and_paddings_per_axis() {
     check([2, 6, 7, 9, 1], 16, [3, 2, 4], params);
 }
 
+/// Taps along W in place of the one channel: fewer than a tile has, as many, more; one; strides along each axis; two blocks.
+#[test]
+fn one_channel() {
+    for taps in [1, 2, 5, 15, 16, 17, 33] {
+        for stride in [[1, 1, 1], [1, 1, 2], [2, 3, 1]] {
+            let params = Conv3dParams { stride, padding: [1, 1, taps / 2] };
+            check([2, 5, 4, 35, 1], 7, [3, 2, taps], params);
+        }
+    }
+    check([2, 40, 20, 24, 1], 16, [3, 2, 3], Conv3dParams::uniform(1, 1));
+}
+
 /// The forms of the networks' layers, on few voxels.
 #[test]
 fn layers_of_the_networks() {
