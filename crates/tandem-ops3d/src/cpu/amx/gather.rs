@@ -9,8 +9,10 @@ use half::bf16;
 use rayon::prelude::*;
 use std::arch::x86_64::*;
 
-/// Tiles of groups in a task.
-const TASK_TILES: usize = 48;
+/// Tiles of groups in a task: at the most, so that their input stays in the cache; and at the least, where there are few.
+const TASK_TILES: [usize; 2] = [8, 48];
+/// Tasks that are wanted, so that no core waits long for another.
+const TASKS: usize = 16;
 /// Bytes of weights that stay in the second-level cache beside a task's input.
 const WEIGHTS_IN_CACHE: usize = 1 << 20;
 const STEP: usize = TILE_VALUES * size_of::<bf16>();
@@ -46,12 +48,16 @@ pub(super) fn run(
         deepest: packed.blocks.iter().map(Block::deepest).max().unwrap_or(0),
     };
     let tiles = plan.counts[0] * plan.counts[1] * job.plane_tiles;
-    let (tasks, blocks) = (tiles.div_ceil(TASK_TILES), packed.blocks.len());
+    let blocks = packed.blocks.len();
     // Weights that exceed the cache pass through it once, block by block.
     let outer = if packed.tiles.len() * size_of::<bf16>() > WEIGHTS_IN_CACHE { blocks } else { 1 };
     let inner = blocks / outer;
+    let [least, most] = TASK_TILES;
+    // Tiles are multiplied by twos.
+    let size = tiles.div_ceil(TASKS.div_ceil(outer)).clamp(least, most).next_multiple_of(2);
+    let tasks = tiles.div_ceil(size);
     (0..outer * tasks).into_par_iter().for_each(|index| {
-        let task = index % tasks * TASK_TILES..tiles.min((index % tasks + 1) * TASK_TILES);
+        let task = index % tasks * size..tiles.min((index % tasks + 1) * size);
         let block = index / tasks * inner;
         // SAFETY: the bounds were checked; tasks write other rows or columns of the output, which nobody else touches;
         // tiles are available.
