@@ -131,7 +131,7 @@ impl<'a> Turned<'a> {
         let from = &weight[tile.l % inputs * input + tile.column % outputs * output..];
         for (row, values) in values.chunks_exact_mut(length * WIDTH).enumerate().take(rows) {
             // SAFETY: kernels run where tiles are available, which come with AVX-512.
-            unsafe { turn(&from[row * input..], output, length, values) };
+            unsafe { turn(&from[row * input..], output, DEPTH * input, length, values) };
         }
         Some(Turned { plan, values, taps })
     }
@@ -146,15 +146,19 @@ impl<'a> Turned<'a> {
     }
 }
 
-/// Turns sixteen rows of `length` values, at least sixteen, to `length` rows of sixteen.
+/// Turns sixteen rows of `length` values, at least sixteen, to `length` rows of sixteen. Meanwhile it asks for what lies `next` values
+/// later: weights come from memory, a short way in each of many places.
 ///
 /// # Safety
 /// The processor has the instructions.
 #[target_feature(enable = "avx512f")]
-unsafe fn turn(from: &[f32], stride: usize, length: usize, to: &mut [f32]) {
+unsafe fn turn(from: &[f32], stride: usize, next: usize, length: usize, to: &mut [f32]) {
     assert!((WIDTH - 1) * stride + length <= from.len() && to.len() == length * WIDTH, "weights are missing");
     for x in squares(length, WIDTH) {
         let (from, to) = (from[x..].as_ptr(), to[x * WIDTH..].as_mut_ptr());
+        for row in 0..WIDTH {
+            _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(next + row * stride).cast());
+        }
         // SAFETY: the last square ends with the last value of each row.
         unsafe { Avx512::transpose((from, stride), (to, WIDTH)) };
     }
