@@ -137,6 +137,20 @@ on_every_path! {
     }
 }
 
+on_every_path! {
+    /// The squares of values, dealt out in turn and added up in sixteen sums: an addition waits for the one before. Squares of f32 fit
+    /// f64, which holds sums of any number of them.
+    fn sum_squares(x: &[f32], sums: &mut [f64; 16]) {
+        let groups = x.chunks_exact(16);
+        let rest = groups.remainder();
+        let mut own = *sums;
+        let mut add = |x: &[f32]| own.iter_mut().zip(x).for_each(|(sum, x)| *sum += f64::from(*x) * f64::from(*x));
+        groups.for_each(&mut add);
+        add(rest);
+        *sums = own;
+    }
+}
+
 /// A copy past the caches, for an output that no cache would hold until it is read.
 pub(crate) fn stream<T: Element>(x: &[T], y: &mut [T]) {
     assert_eq!(x.len(), y.len(), "a copy has another length");

@@ -207,15 +207,11 @@ impl WeightVector {
     }
 }
 
-/// Squares of f32 fit f64, which holds sums of any number of them. Sixteen sums side by side, since an addition waits for the one before.
+/// Sixteen sums side by side, since an addition waits for the one before.
 fn sum_of_squares(values: &[f32]) -> f64 {
-    let square = |value: &f32| f64::from(*value) * f64::from(*value);
-    let (mut sums, groups) = ([0.0; 16], values.chunks_exact(16));
-    let rest: f64 = groups.remainder().iter().map(square).sum();
-    for group in groups {
-        sums.iter_mut().zip(group).for_each(|(sum, value)| *sum += square(value));
-    }
-    sums.iter().sum::<f64>() + rest
+    let mut sums = [0.0; 16];
+    rows::sum_squares(values, &mut sums);
+    sums.iter().sum()
 }
 
 impl std::fmt::Debug for WeightVector {

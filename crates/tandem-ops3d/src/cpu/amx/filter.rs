@@ -20,6 +20,7 @@ use super::tile::{self, Tiles};
 use crate::conv_shape::ConvShape;
 use half::bf16;
 use rayon::prelude::*;
+use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
 
 /// Values of a tile of sums.
 const SUMS: usize = WIDTH * WIDTH;
@@ -208,6 +209,11 @@ impl Task<'_> {
                 // SAFETY: the channels exist, and are the caller's.
                 unsafe {
                     if taps >= WIDTH && valid == WIDTH && at_tap == 1 {
+                        // Written next: what is written to memory is read first.
+                        let next = to.wrapping_add(self.shape.ci * taps);
+                        for line in (0..taps * WIDTH).step_by(WIDTH) {
+                            _mm_prefetch::<_MM_HINT_ET0>(next.wrapping_add(line).cast());
+                        }
                         unpack_squares(from, step, taps, to);
                         continue;
                     }
