@@ -113,7 +113,11 @@ fn layers_of_the_networks() {
     check([2, 6, 12, 34, 1], 16, [3; 3], Conv3dParams::uniform(1, 1));
     check([1, 8, 9, 22, 1], 16, [7; 3], Conv3dParams::uniform(1, 3));
     check([2, 4, 5, 6, 16], 2, [1; 3], Conv3dParams::uniform(1, 0));
+    // Planes of fewer voxels than a tile has rows.
     check([2, 3, 2, 3, 128], 96, [3; 3], Conv3dParams::uniform(1, 1));
+    check([4, 3, 3, 2, 256], 224, [3; 3], Conv3dParams::uniform(1, 1));
+    check([2, 5, 6, 4, 128], 128, [3; 3], Conv3dParams::uniform(1, 1));
+    check([3, 5, 3, 3, 96], 160, [3; 3], Conv3dParams::uniform(2, 1));
     // Channels that fill whole tiles, with taps of other numbers.
     check([1, 4, 5, 6, 32], 48, [5, 4, 3], Conv3dParams::uniform(1, 2));
     check([1, 3, 4, 5, 96], 32, [3, 2, 3], Conv3dParams::uniform(1, 1));
