@@ -207,7 +207,6 @@ impl WeightVector {
     }
 }
 
-/// Sixteen sums side by side, since an addition waits for the one before.
 fn sum_of_squares(values: &[f32]) -> f64 {
     let mut sums = [0.0; 16];
     rows::sum_squares(values, &mut sums);

@@ -199,11 +199,15 @@ impl Task<'_> {
     #[target_feature(enable = "avx512f")]
     unsafe fn unpack(&self, sums: &[f32], stride: usize, co_tile: usize, gradient: Target) {
         let taps: usize = self.shape.kernel.iter().product();
+        // From one channel, and from one tap, to the next.
+        let [at_channel, at_tap] = match self.image.dims[4] == self.shape.ci {
+            true => [taps, 1],
+            false => [1, self.shape.ci],
+        };
         for o in 0..WIDTH.min(self.shape.co - co_tile * WIDTH) {
             for tile in 0..self.count {
                 let first = (self.first + tile) * WIDTH;
                 let (from, step) = (&sums[tile * stride + o * WIDTH..], self.count * stride);
-                let [at_channel, at_tap] = self.gradient_strides();
                 let to = gradient.at((co_tile * WIDTH + o) * self.shape.ci * taps + first * at_channel);
                 let valid = WIDTH.min(self.shape.ci - first);
                 // SAFETY: the channels exist, and are the caller's.
@@ -224,15 +228,6 @@ impl Task<'_> {
                     }
                 }
             }
-        }
-    }
-
-    /// From one image channel, and from one tap, to the next in the gradient.
-    fn gradient_strides(&self) -> [usize; 2] {
-        if self.image.dims[4] == self.shape.ci {
-            [self.shape.kernel.iter().product(), 1]
-        } else {
-            [1, self.shape.ci]
         }
     }
 
