@@ -49,9 +49,12 @@ fn every_path_trains_in_bf16_and_says_so() {
     let mut first_losses = Vec::new();
     for path in paths().map(CpuPath::name) {
         let ended = forced(&program, path, path, &BF16).succeeded();
-        let said = if path == "amx" { "bf16, kernels amx" } else { "bf16 stored, f32 kernels" };
+        let said = match path {
+            "avx512bf16" | "amx" => format!("bf16, kernels {path}"),
+            _ => format!("bf16 stored, f32 kernels {path}"),
+        };
         assert!(
-            ended.stdout.lines().take(3).any(|line| line.contains(said) && line.contains("threads: ")),
+            ended.stdout.lines().take(3).any(|line| line.contains(&said) && line.contains("threads: ")),
             "{ended:?}"
         );
         assert_eq!(json(&program, &format!("{path}/config.json"))["precision"], "bf16");
@@ -61,7 +64,7 @@ fn every_path_trains_in_bf16_and_says_so() {
         assert!(record["threads"].as_u64().is_some_and(|threads| threads > 0), "{record}");
         let log = log(&program, path);
         assert_eq!(log[0]["kernels"], kernels);
-        assert!(read(&program, &format!("{path}/report.md")).contains(said));
+        assert!(read(&program, &format!("{path}/report.md")).contains(&said));
         let losses = losses(&log);
         assert_eq!(losses.len(), 5 * 2);
         first_losses.push(losses[0]);
@@ -89,10 +92,10 @@ fn bf16_gives_the_same_bytes_again_and_on_any_number_of_threads() {
 }
 
 #[test]
-fn the_quick_profile_takes_bf16_where_there_are_matrix_tiles() {
+fn the_quick_profile_takes_bf16_where_the_cpu_multiplies_it() {
     let program = Program::with_phantoms();
     experiment::run(&program, "run", &["--set", "training.iterations=1"]).succeeded();
-    let expected = if cpu_path() == CpuPath::Amx { "bf16" } else { "f32" };
+    let expected = if cpu_path().multiplies_bf16() { "bf16" } else { "f32" };
     assert_eq!(json(&program, "run/config.json")["precision"], expected);
     forced(&program, "portable", "narrow", &["--set", "training.iterations=1"]).succeeded();
     assert_eq!(json(&program, "narrow/config.json")["precision"], "f32");
@@ -130,7 +133,7 @@ fn a_run_that_goes_on_elsewhere_keeps_its_precision_and_names_its_new_kernels() 
 fn what_cannot_be_forced_is_refused() {
     let program = Program::with_phantoms();
     let unknown = forced(&program, "avx1024", "run", &[]);
-    unknown.refused(&["TANDEM_CPU is \"avx1024\"", "portable, avx2, avx512, amx"]);
+    unknown.refused(&["TANDEM_CPU is \"avx1024\"", "portable, avx2, avx512, avx512bf16, amx"]);
     for path in CpuPath::ALL.into_iter().filter(|path| *path > CpuPath::widest()) {
         forced(&program, path.name(), "run", &[]).refused(&["TANDEM_CPU", path.name(), "lacks"]);
     }

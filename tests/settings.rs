@@ -109,7 +109,7 @@ const ENVIRONMENT: &str = "
 | Variable | What it does |
 |---|---|
 | `TANDEM_HOME` | the folder that holds `data/` and `runs/`: that of the workspace for `cargo xtask`, else the one that `tandem` is started in |
-| `TANDEM_CPU` | forces a code path: `portable`, `avx2`, `avx512` or `amx`; else the widest that the processor has |
+| `TANDEM_CPU` | forces a code path: `portable`, `avx2`, `avx512`, `avx512bf16` or `amx`; else the widest that the processor has |
 | `RAYON_NUM_THREADS` | how many threads compute; else one a core. No result depends on it |
 ";
 

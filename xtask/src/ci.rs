@@ -7,7 +7,7 @@ use std::time::Instant;
 
 /// The variable that forces a code path, and what it takes.
 const FORCED: &str = "TANDEM_CPU";
-const PATHS: [&str; 4] = ["portable", "avx2", "avx512", "amx"];
+const PATHS: [&str; 5] = ["portable", "avx2", "avx512", "avx512bf16", "amx"];
 
 /// Unit tests, and the tests against golden numbers and of training: what depends on the path. They are picked by target, for
 /// picked by package they would be built a second time, with other features of the crates below.

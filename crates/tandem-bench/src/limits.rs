@@ -22,7 +22,7 @@ pub(crate) fn run(device: &Device) -> Result<()> {
         "path": tandem_ops3d::cpu_path().name(),
         "threads": rayon::current_num_threads(),
         "fma_gflops": tandem_ops3d::limits::fma_gflops(),
-        "tile_gflops": tandem_ops3d::limits::tile_gflops(),
+        "bf16_gflops": tandem_ops3d::limits::bf16_gflops(),
         "copy_gb_s": copy_gb_s(),
     });
     println!("{limits}");

@@ -20,7 +20,7 @@ const AFTER: &str = "Exit codes:
 
 Environment, none of which is needed:
   TANDEM_HOME        the folder with data/ and runs/, for experiments and datasets that are given by name [default: .]
-  TANDEM_CPU         portable, avx2, avx512 or amx instead of the widest code path that the CPU has
+  TANDEM_CPU         portable, avx2, avx512, avx512bf16 or amx instead of the widest code path that the CPU has
   RAYON_NUM_THREADS  how many threads [default: one for each core]
 
 \"tandem COMMAND --help\" explains a command and gives examples.";

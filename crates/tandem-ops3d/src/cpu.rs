@@ -1,7 +1,7 @@
 //! The CPU kernels: plain slices in, plain slices out.
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) mod amx;
+pub(crate) mod bf16;
 pub(crate) mod conv;
 pub(crate) mod element;
 pub(crate) mod filter;

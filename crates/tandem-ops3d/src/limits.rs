@@ -1,5 +1,7 @@
 //! What the processor can do at most: the measure of the kernels' rates.
 
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::bf16::peak;
 use crate::cpu::path::{CpuPath, cpu_path};
 use crate::cpu::simd::{Lanes, Portable};
 use std::hint::black_box;
@@ -27,13 +29,14 @@ pub fn fma_gflops() -> f64 {
     best(ROUNDS / 4, 2 * 6 * Portable::COUNT as u64, |rounds| unsafe { chains::<Portable, 6>(rounds) })
 }
 
-/// Products of bf16 with f32 sums on matrix tiles (AMX), on all threads of the current pool: GFLOP/s. None where the
-/// processor has no tiles.
-pub fn tile_gflops() -> Option<f64> {
+/// Products of bf16 with f32 sums on registers, in matrix tiles or in vectors as [`cpu_path`] has them, on all threads of the current
+/// pool: GFLOP/s. None where the path multiplies no bf16.
+pub fn bf16_gflops() -> Option<f64> {
     #[cfg(target_arch = "x86_64")]
-    if crate::cpu::amx::available() {
-        use crate::cpu::amx::peak;
-        return Some(best(ROUNDS / 16, peak::FLOP, peak::run));
+    match cpu_path() {
+        CpuPath::Amx => return Some(best(ROUNDS / 16, peak::FLOP_TILES, peak::tiles)),
+        CpuPath::Avx512Bf16 => return Some(best(ROUNDS, peak::FLOP_VECTORS, peak::vectors)),
+        _ => {}
     }
     None
 }

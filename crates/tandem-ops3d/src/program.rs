@@ -111,21 +111,21 @@ pub enum Precision {
     /// f32.
     #[default]
     F32,
-    /// bfloat16, with the kernels of matrix tiles on [`CpuPath::Amx`], else with those of f32.
+    /// bfloat16, with kernels of its own where the processor multiplies it ([`CpuPath::multiplies_bf16`]), else with those of f32.
     Bf16,
 }
 
 impl Precision {
-    /// The faster one on a device: bf16 where it multiplies matrices of them, else f32.
+    /// The faster one on a device: bf16 where it multiplies them as they are, else f32.
     pub fn fastest(device: &crate::Device) -> Self {
-        let has_tiles = match device {
-            crate::Device::Cpu => cpu_path() == CpuPath::Amx,
+        let multiplies = match device {
+            crate::Device::Cpu => cpu_path().multiplies_bf16(),
             crate::Device::Cuda(gpu) => gpu.multiplies_bf16(),
         };
-        if has_tiles { Precision::Bf16 } else { Precision::F32 }
+        if multiplies { Precision::Bf16 } else { Precision::F32 }
     }
 
-    /// The path whose kernels run in this process: [`cpu_path`], but matrix tiles hold no f32.
+    /// The path whose kernels run in this process: [`cpu_path`], but the wider ones are for bf16 alone.
     pub fn kernels(self) -> CpuPath {
         match self {
             Precision::F32 => cpu_path().min(CpuPath::Avx512),

@@ -8,7 +8,7 @@ use tandem_ops3d::{CpuPath, Device};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// `bf16` where the device multiplies matrices of it (matrix tiles of a CPU, tensor cores of a GPU), else `f32`. A run decides
+    /// `bf16` where the device multiplies it as it is (AVX-512 BF16 or matrix tiles of a CPU, tensor cores of a GPU), else `f32`. A run decides
     /// when it is made: its folder never says `auto`.
     Auto,
     /// 32-bit floating point throughout.
@@ -78,11 +78,16 @@ impl fmt::Display for Kernels {
             return write!(f, "{stored} on {gpu}");
         }
         match self.precision {
-            Precision::Bf16 if cpu == CpuPath::Amx.name() => write!(f, "bf16, kernels {cpu}"),
-            Precision::Bf16 => write!(f, "bf16 stored, f32 kernels {cpu} (no matrix tiles)"),
+            Precision::Bf16 if multiplies_bf16(cpu) => write!(f, "bf16, kernels {cpu}"),
+            Precision::Bf16 => write!(f, "bf16 stored, f32 kernels {cpu} (the CPU multiplies no bf16)"),
             Precision::F32 | Precision::Auto => write!(f, "f32, kernels {cpu}"),
         }
     }
+}
+
+/// Whether the path of a name multiplies bf16 values as they are.
+fn multiplies_bf16(name: &str) -> bool {
+    CpuPath::ALL.into_iter().any(|path| path.name() == name && path.multiplies_bf16())
 }
 
 #[cfg(test)]
@@ -91,9 +96,8 @@ mod tests {
     use tandem_ops3d::cpu_path;
 
     #[test]
-    fn auto_is_bf16_where_there_are_matrix_tiles() {
-        let tiles = cpu_path() == CpuPath::Amx;
-        let expected = if tiles { Precision::Bf16 } else { Precision::F32 };
+    fn auto_is_bf16_where_the_cpu_multiplies_it() {
+        let expected = if cpu_path().multiplies_bf16() { Precision::Bf16 } else { Precision::F32 };
         assert_eq!(Precision::Auto.decided(&Device::Cpu), expected);
         for decided in [Precision::F32, Precision::Bf16] {
             assert_eq!(decided.decided(&Device::Cpu), decided);
@@ -107,8 +111,12 @@ mod tests {
         assert_eq!(Kernels::of(Precision::Auto), Kernels::of(Precision::Auto.decided(&Device::Cpu)));
         let shown = |precision, cpu: &str| Kernels { precision, cpu: cpu.to_owned(), gpu: None }.to_string();
         assert_eq!(shown(Precision::Bf16, "amx"), "bf16, kernels amx");
+        assert_eq!(shown(Precision::Bf16, "avx512bf16"), "bf16, kernels avx512bf16");
         assert_eq!(shown(Precision::F32, "avx2"), "f32, kernels avx2");
-        assert_eq!(shown(Precision::Bf16, "avx2"), "bf16 stored, f32 kernels avx2 (no matrix tiles)");
+        assert_eq!(
+            shown(Precision::Bf16, "avx2"),
+            "bf16 stored, f32 kernels avx2 (the CPU multiplies no bf16)"
+        );
         let of_gpu = Kernels { gpu: Some("a GPU".to_owned()), ..Kernels::of(Precision::F32) };
         assert_eq!(of_gpu.to_string(), "f32 on a GPU");
     }

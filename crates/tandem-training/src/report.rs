@@ -209,7 +209,7 @@ mod tests {
         let (last, course) =
             (text.find("final weights").unwrap(), text.find("| 20 | 61.90 | collapse |").unwrap());
         assert!(last < course, "{text}");
-        let precision = "- Precision: bf16, kernels amx; after 30 steps bf16 stored, f32 kernels avx2 (no matrix tiles)\n";
+        let precision = "- Precision: bf16, kernels amx; after 30 steps bf16 stored, f32 kernels avx2 (the CPU multiplies no bf16)\n";
         assert!(text.contains(precision), "{text}");
         assert!(text.starts_with("# tiny: supervised-ensemble on phantom\n"), "{text}");
         assert!(

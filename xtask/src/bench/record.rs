@@ -31,10 +31,10 @@ pub(super) fn new(case: &Value, ours: &Value, peer: Option<&Value>, machine: &Va
     })
 }
 
-/// What arithmetic of a precision can reach: matrix tiles for bf16 where there are any.
+/// What arithmetic of a precision can reach: products of bf16 pairs for bf16 where there are any.
 fn limit(precision: &str, machine: &Value) -> Option<f64> {
-    let tiles = machine["tile_gflops"].as_f64().filter(|_| precision == "bf16");
-    tiles.or(machine["fma_gflops"].as_f64())
+    let pairs = machine["bf16_gflops"].as_f64().filter(|_| precision == "bf16");
+    pairs.or(machine["fma_gflops"].as_f64())
 }
 
 /// Earlier records, with those that were measured again replaced.
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn ratio_and_share_of_the_limit() {
-        let machine = json!({ "fma_gflops": 100.0, "tile_gflops": 1000.0 });
+        let machine = json!({ "fma_gflops": 100.0, "bf16_gflops": 1000.0 });
         let case = json!({ "case": "a", "precision": "f32", "sides": [2, 3, 4], "batch": 5 });
         let ours = json!({ "case": "a", "seconds": 2.0, "gflop": 100.0, "mib": 7 });
         let peer = json!({ "case": "a", "seconds": 5.0, "mib": 9 });

@@ -153,12 +153,12 @@ fn limits(machine: &Value, layers: &[&Value]) -> String {
     };
     let arithmetic = match machine["gpu"].as_str() {
         Some(_) => ["matrix product, TF32", "matrix product, bf16"],
-        None => ["fused multiply-add, f32", "matrix tiles, bf16"],
+        None => ["fused multiply-add, f32", "products of bf16, f32 sums"],
     };
     let [f32, bf16] = arithmetic.map(str::to_owned);
     let mut rows = vec![
         vec![f32, number(&machine["fma_gflops"], 0), "GFLOP/s".to_owned()],
-        vec![bf16, number(&machine["tile_gflops"], 0), "GFLOP/s".to_owned()],
+        vec![bf16, number(&machine["bf16_gflops"], 0), "GFLOP/s".to_owned()],
         vec!["copy, read and written".to_owned(), number(&machine["copy_gb_s"], 1), "GB/s".to_owned()],
     ];
     for precision in ["f32", "bf16"] {

@@ -3,7 +3,7 @@
 use super::element::Element;
 use super::gather::Store;
 use super::pad::{Image, Rows};
-use super::path::{CpuPath, cpu_path};
+use super::path::cpu_path;
 use super::rows;
 use super::scratch::Scratch;
 use super::{conv, filter, winograd};
@@ -70,7 +70,7 @@ impl Kernels for f32 {
 
 impl Kernels for bf16 {
     fn reads_rows() -> bool {
-        !tiles()
+        !narrow_products()
     }
 
     fn respond(
@@ -81,8 +81,8 @@ impl Kernels for bf16 {
         to: (&mut [bf16], Store),
     ) {
         #[cfg(target_arch = "x86_64")]
-        if let (true, Image::Framed(image)) = (tiles(), image) {
-            return super::amx::respond(shape, image, weight, bias, to);
+        if let (true, Image::Framed(image)) = (narrow_products(), image) {
+            return super::bf16::respond(shape, image, weight, bias, to);
         }
         widened(image, |image| through_f32(to, |to| f32::respond(shape, image, weight, bias, to)));
     }
@@ -95,16 +95,16 @@ impl Kernels for bf16 {
         to: (&mut [bf16], Store),
     ) {
         #[cfg(target_arch = "x86_64")]
-        if let (true, Image::Framed(response)) = (tiles(), response) {
-            return super::amx::spread(shape, response, weight, bias, to);
+        if let (true, Image::Framed(response)) = (narrow_products(), response) {
+            return super::bf16::spread(shape, response, weight, bias, to);
         }
         widened(response, |response| through_f32(to, |to| f32::spread(shape, response, weight, bias, to)));
     }
 
     fn weight_gradient(shape: &ConvShape, image: &Image<bf16>, response: &Image<bf16>, to: &mut [f32]) {
         #[cfg(target_arch = "x86_64")]
-        if let (true, Image::Framed(image), Image::Framed(response)) = (tiles(), image, response) {
-            return super::amx::weight_gradient(shape, image, response, to);
+        if let (true, Image::Framed(image), Image::Framed(response)) = (narrow_products(), image, response) {
+            return super::bf16::weight_gradient(shape, image, response, to);
         }
         widened(image, |image| {
             widened(response, |response| f32::weight_gradient(shape, image, response, to));
@@ -133,7 +133,7 @@ fn through_f32((to, store): (&mut [bf16], Store), run: impl FnOnce((&mut [f32], 
     rows::convert_all(&wide, to);
 }
 
-/// Whether convolutions of bf16 values run on matrix tiles.
-fn tiles() -> bool {
-    cpu_path() == CpuPath::Amx
+/// Whether this process multiplies bf16 values as they are.
+fn narrow_products() -> bool {
+    cpu_path().multiplies_bf16()
 }

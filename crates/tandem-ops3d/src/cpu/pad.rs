@@ -8,7 +8,7 @@ use std::ops::Deref;
 
 /// An image as a kernel reads it.
 pub(crate) enum Image<'a, T: Element> {
-    /// In the frame of its convolution, for kernels on matrix tiles.
+    /// In the frame of its convolution, for kernels that multiply bf16 values as they are.
     Framed(Padded<'a, T>),
     /// As it is, for kernels that read each row a few times and put it between zeros as they go.
     Rows(Rows<'a, T>),

@@ -12,13 +12,16 @@ pub enum CpuPath {
     Avx2,
     /// AVX-512.
     Avx512,
+    /// AVX-512, and products of bf16 pairs (AVX-512 BF16) for convolutions of bf16 values.
+    Avx512Bf16,
     /// AVX-512, and matrix tiles (AMX) for convolutions of bf16 values.
     Amx,
 }
 
 impl CpuPath {
     /// All paths, narrowest first.
-    pub const ALL: [Self; 4] = [CpuPath::Portable, CpuPath::Avx2, CpuPath::Avx512, CpuPath::Amx];
+    pub const ALL: [Self; 5] =
+        [CpuPath::Portable, CpuPath::Avx2, CpuPath::Avx512, CpuPath::Avx512Bf16, CpuPath::Amx];
 
     /// Its name in logs, and in the variable `TANDEM_CPU` that forces a path.
     pub fn name(self) -> &'static str {
@@ -26,8 +29,14 @@ impl CpuPath {
             CpuPath::Portable => "portable",
             CpuPath::Avx2 => "avx2",
             CpuPath::Avx512 => "avx512",
+            CpuPath::Avx512Bf16 => "avx512bf16",
             CpuPath::Amx => "amx",
         }
+    }
+
+    /// Whether its convolutions of bf16 values multiply these as they are, in place of as f32.
+    pub fn multiplies_bf16(self) -> bool {
+        self >= CpuPath::Avx512Bf16
     }
 
     /// The widest path of this processor, whatever `TANDEM_CPU` says. It has all narrower ones too.
@@ -37,7 +46,7 @@ impl CpuPath {
     }
 }
 
-/// The path of this process: the one that `TANDEM_CPU=portable|avx2|avx512|amx` forces, else the widest of this processor.
+/// The path of this process: the one that `TANDEM_CPU=portable|avx2|avx512|avx512bf16|amx` forces, else the widest of this processor.
 ///
 /// It cannot fail and takes the widest path where `TANDEM_CPU` asks for what is not there; a program says so with
 /// [`check_cpu_path`] when it starts.
@@ -75,7 +84,8 @@ fn widest_path() -> CpuPath {
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq");
     match (avx2, avx2 && avx512) {
-        (_, true) if super::amx::available() => CpuPath::Amx,
+        (_, true) if super::bf16::tiles_available() => CpuPath::Amx,
+        (_, true) if is_x86_feature_detected!("avx512bf16") => CpuPath::Avx512Bf16,
         (_, true) => CpuPath::Avx512,
         (true, _) => CpuPath::Avx2,
         _ => CpuPath::Portable,
@@ -105,7 +115,7 @@ mod tests {
     fn a_path_that_is_not_there_is_refused_with_those_that_are() {
         for unknown in ["avx1024", "AMX", ""] {
             let message = forced_path(Some(unknown), CpuPath::Amx).unwrap_err().to_string();
-            assert!(message.contains("one of portable, avx2, avx512, amx"), "{message}");
+            assert!(message.contains("one of portable, avx2, avx512, avx512bf16, amx"), "{message}");
         }
         let message = forced_path(Some("amx"), CpuPath::Avx2).unwrap_err().to_string();
         assert!(message.contains("amx, which this processor lacks; its widest path is avx2"), "{message}");

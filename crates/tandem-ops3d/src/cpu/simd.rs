@@ -24,8 +24,8 @@ impl Unit {
         match cpu_path() {
             CpuPath::Portable => Unit::Portable,
             CpuPath::Avx2 => Unit::Ymm,
-            CpuPath::Avx512 | CpuPath::Amx if channels <= 8 => Unit::WideYmm,
-            CpuPath::Avx512 | CpuPath::Amx => Unit::Zmm,
+            CpuPath::Avx512 | CpuPath::Avx512Bf16 | CpuPath::Amx if channels <= 8 => Unit::WideYmm,
+            CpuPath::Avx512 | CpuPath::Avx512Bf16 | CpuPath::Amx => Unit::Zmm,
         }
     }
 
@@ -256,7 +256,7 @@ macro_rules! on_every_path {
                 fn avx2 $(<$($stored: $crate::cpu::element::Element),+>)? ($($arg: $type),*) { plain($($arg),*) }
                 match cpu_path() {
                     // SAFETY: the path is only chosen where the processor has these instructions.
-                    CpuPath::Avx512 | CpuPath::Amx => return unsafe { avx512($($arg),*) },
+                    CpuPath::Avx512 | CpuPath::Avx512Bf16 | CpuPath::Amx => return unsafe { avx512($($arg),*) },
                     // SAFETY: likewise.
                     CpuPath::Avx2 => return unsafe { avx2($($arg),*) },
                     CpuPath::Portable => {}

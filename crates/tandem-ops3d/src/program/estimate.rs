@@ -4,7 +4,7 @@
 //! tasks, which is a few MiB a thread.
 
 use super::{ConvLayer, Node, Precision, Program, Sum};
-use crate::{CpuPath, Device};
+use crate::Device;
 use candle_core::Result;
 
 /// Bytes that the passes of a program hold. Weights, their gradient and what heads make are not among them.
@@ -77,7 +77,7 @@ impl<'a> Walk<'a> {
         let dims = program.dims(image)?;
         let bf16 = precision == Precision::Bf16;
         let on_gpu = matches!(device, Device::Cuda(_));
-        let tiles = !on_gpu && precision.kernels() == CpuPath::Amx;
+        let tiles = !on_gpu && precision.kernels().multiplies_bf16();
         Ok(Walk {
             program,
             counts: dims.iter().map(|dims| dims.iter().product::<usize>() as u64).collect(),

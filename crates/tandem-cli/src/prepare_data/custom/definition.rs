@@ -36,7 +36,7 @@ pub(super) fn toml(name: &str, plan: &Plan, fingerprint: &Fingerprint) -> String
 #
 {why}version = 1
 name = \"{name}\"
-precision = \"f32\" # or \"bf16\", or \"auto\": bf16 where the CPU has matrix tiles (AMX), else f32
+precision = \"f32\" # or \"bf16\", or \"auto\": bf16 where the CPU multiplies it, else f32
 
 [method]
 name = \"{method}\"

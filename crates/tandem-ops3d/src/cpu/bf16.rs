@@ -1,4 +1,4 @@
-//! Convolutions of bf16 values on tile matrices (AMX).
+//! Convolutions of bf16 values, multiplied as they are: on matrix tiles (AMX), or in vectors of pairs (AVX-512 BF16).
 //!
 //! A tile register holds sixteen rows of 64 bytes; one instruction multiplies `16 x 32` bf16 values by `32 x 16` and adds
 //! to `16 x 16` f32 sums. At its full rate the loads decide: a row that lies across two cache lines costs six times as
@@ -6,10 +6,14 @@
 //! the forms of these kernels: neighbouring voxels are joined until they fill a cache line, and work goes in blocks that
 //! the cache holds.
 //!
-//! Rows and runs are read in whole tiles: values beside a window meet weights of zero. They must be finite, as must the
+//! A row of such a product is a pair of values times a vector of sixteen pairs, which processors without tiles multiply in one
+//! instruction. So plans, weights and factors are the same for both, and `dot.rs` holds all that differs.
+//!
+//! Rows and runs are read in whole tiles, or pairs: values beside a window meet weights of zero. They must be finite, as must the
 //! whole image.
 
 mod blocks;
+mod dot;
 mod filter;
 mod gather;
 mod pack;
@@ -22,13 +26,32 @@ mod tile;
 
 use super::gather::Store;
 use super::pad::Padded;
+use super::path::{CpuPath, cpu_path};
 use crate::conv_shape::ConvShape;
 use half::bf16;
 
 pub(crate) use filter::weight_gradient;
-pub(crate) use tile::available;
+pub(crate) use tile::available as tiles_available;
 
-const MISSING: &str = "a kernel on tile matrices was called without them";
+/// What multiplies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Engine {
+    /// Tile registers, on [`CpuPath::Amx`].
+    Tiles,
+    /// Vectors of pairs, on [`CpuPath::Avx512Bf16`].
+    Vectors,
+}
+
+impl Engine {
+    /// That of this process's path.
+    fn of_process() -> Self {
+        match cpu_path() {
+            CpuPath::Amx => Engine::Tiles,
+            CpuPath::Avx512Bf16 => Engine::Vectors,
+            path => panic!("a kernel on bf16 values was called on path {}", path.name()),
+        }
+    }
+}
 
 /// The response `(n, d', h', w', co)` of an image `(n, d, h, w, ci)` in its [`ConvShape::image_frame`].
 ///
@@ -40,7 +63,6 @@ pub(crate) fn respond(
     bias: Option<&[f32]>,
     (response, store): (&mut [bf16], Store),
 ) {
-    assert!(available(), "{MISSING}");
     assert_eq!(image.frame, shape.image_frame(), "an image lies in another frame than its convolution's");
     let plan = plan::respond(shape, image);
     gather::run(&plan, &image.values, (weight, bias), (response, store));
@@ -54,7 +76,6 @@ pub(crate) fn spread(
     bias: Option<&[f32]>,
     (image, store): (&mut [bf16], Store),
 ) {
-    assert!(available(), "{MISSING}");
     let frame = shape.response_frame();
     assert_eq!(response.frame, frame, "a response lies in another frame than its convolution's");
     for plan in plan::spread(shape, response) {

@@ -2,7 +2,8 @@
 
 use super::super::gather::Store;
 use super::super::simd::STREAMED_BYTES;
-use super::pack::{Block, Packed, TILE_VALUES};
+use super::Engine;
+use super::pack::{Block, Input, Packed, TILE_VALUES};
 use super::plan::{Plan, TILE, WIDTH};
 use super::tile::{self, Tiles};
 use half::bf16;
@@ -24,6 +25,7 @@ pub(super) fn run(
     (weight, bias): (&[f32], Option<&[f32]>),
     (output, store): (&mut [bf16], Store),
 ) {
+    let engine = Engine::of_process();
     let volume: usize = plan.counts.iter().product();
     if volume == 0 || plan.columns == 0 {
         return;
@@ -45,9 +47,19 @@ pub(super) fn run(
         biases: &biases,
         add: store == Store::Add,
         stream: store == Store::Write && size_of_val(output) >= STREAMED_BYTES,
-        deepest: packed.blocks.iter().map(Block::deepest).max().unwrap_or(0),
+        deepest: packed.blocks.iter().map(|block| block.deepest(|_| super::plan::DEPTH)).max().unwrap_or(0),
+        deepest_pair: packed
+            .blocks
+            .iter()
+            .map(|block| block.deepest(|input| 2 * input.pairs))
+            .max()
+            .unwrap_or(0),
     };
-    let tiles = plan.counts[0] * plan.counts[1] * job.plane_tiles;
+    let tiles = if engine == Engine::Tiles {
+        plan.counts[0] * plan.counts[1] * job.plane_tiles
+    } else {
+        volume.div_ceil(TILE)
+    };
     let blocks = packed.blocks.len();
     // Weights that exceed the cache pass through it once, block by block.
     let outer = if packed.tiles.len() * size_of::<bf16>() > WEIGHTS_IN_CACHE { blocks } else { 1 };
@@ -61,7 +73,15 @@ pub(super) fn run(
         let block = index / tasks * inner;
         // SAFETY: the bounds were checked; tasks write other rows or columns of the output, which nobody else touches;
         // tiles are available.
-        unsafe { job.task(task, block..block + inner) }
+        unsafe {
+            match engine {
+                Engine::Tiles => job.task(task, block..block + inner),
+                Engine::Vectors => {
+                    let groups = task.start * TILE..volume.min(task.end * TILE);
+                    job.groups(groups, block..block + inner);
+                }
+            }
+        }
     });
 }
 
@@ -82,11 +102,11 @@ fn check_bounds(plan: &Plan, input: usize, output: usize) {
 }
 
 impl Block {
-    /// The last value that the block reads of a group's input, rounded up to whole tiles.
-    fn deepest(&self) -> usize {
+    /// How far the block reads of a group's input, where it reads so many values of each.
+    fn deepest(&self, values: impl Fn(&Input) -> usize) -> usize {
         let [first, second] = &self.single;
-        let last = self.both.iter().chain(first).chain(second).max();
-        last.map_or(0, |last| last + super::plan::DEPTH)
+        let inputs = self.both.iter().chain(first).chain(second);
+        inputs.map(|input| input.offset + values(input)).max().unwrap_or(0)
     }
 }
 
@@ -97,19 +117,20 @@ unsafe impl Send for Target {}
 // SAFETY: likewise.
 unsafe impl Sync for Target {}
 
-struct Job<'a> {
-    plan: &'a Plan,
+pub(super) struct Job<'a> {
+    pub(super) plan: &'a Plan,
     pitch: usize,
     plane_tiles: usize,
-    input: &'a [bf16],
+    pub(super) input: &'a [bf16],
     output: Target,
-    packed: &'a Packed,
+    pub(super) packed: &'a Packed,
     biases: &'a [f32],
     add: bool,
     /// Whether the output is too large for the caches.
     stream: bool,
-    /// How far a group's input reaches.
+    /// How far a group's input reaches, in whole tiles and in whole pairs.
     deepest: usize,
+    pub(super) deepest_pair: usize,
 }
 
 /// Where a tile of groups lies: its first row and group, and the first values of its plane in the input and the output.
@@ -193,7 +214,7 @@ impl Job<'_> {
             tile::zero::<1>();
             tile::zero::<2>();
             tile::zero::<3>();
-            for &offset in &block.both {
+            for &Input { offset, .. } in &block.both {
                 tile::load::<6>(weight, 64);
                 self.load::<4, AT_END>(a + offset, stride);
                 tile::multiply::<0, 4, 6>();
@@ -204,7 +225,7 @@ impl Job<'_> {
                 tile::multiply::<3, 5, 7>();
                 weight = weight.add(2 * STEP);
             }
-            for &offset in &block.single[0] {
+            for &Input { offset, .. } in &block.single[0] {
                 tile::load::<6>(weight, 64);
                 self.load::<4, AT_END>(a + offset, stride);
                 tile::multiply::<0, 4, 6>();
@@ -212,7 +233,7 @@ impl Job<'_> {
                 tile::multiply::<2, 5, 6>();
                 weight = weight.add(STEP);
             }
-            for &offset in &block.single[1] {
+            for &Input { offset, .. } in &block.single[1] {
                 tile::load::<7>(weight, 64);
                 self.load::<4, AT_END>(a + offset, stride);
                 tile::multiply::<1, 4, 7>();
@@ -246,48 +267,61 @@ impl Job<'_> {
     /// As [`Self::task`].
     #[inline(always)]
     unsafe fn store_tile(&self, place: Place, sums: [&[f32; TILE * WIDTH]; 2], block: usize) {
-        let column = block * 2 * WIDTH;
         let [.., rows, groups] = self.plan.counts;
         let [.., row_stride, group_stride] = self.plan.output.strides;
         let (mut row, mut group) = (place.row, place.group);
-        // SAFETY: the biases cover whole blocks; a group's columns are cut to those of its row.
+        // SAFETY: the caller's.
         unsafe {
-            let bias = [0, 1].map(|i| _mm512_loadu_ps(self.biases.as_ptr().add(column + i * WIDTH)));
             for r in 0..TILE {
                 if row >= rows {
                     break;
                 }
                 if group < groups {
-                    let at = group * group_stride + column;
-                    let valid = (self.plan.columns - column)
-                        .min(2 * WIDTH)
-                        .min((self.plan.row_values).saturating_sub(at));
-                    let mask = if valid == 2 * WIDTH { u32::MAX } else { (1 << valid) - 1 };
-                    let to = self.output.0.wrapping_add(place.output + row * row_stride + at);
-                    let mut values = [0, 1]
-                        .map(|i| _mm512_add_ps(_mm512_loadu_ps(sums[i].as_ptr().add(r * WIDTH)), bias[i]));
-                    if self.add {
-                        let old = _mm512_maskz_loadu_epi16(mask, to.cast());
-                        let halves = [_mm512_castsi512_si256(old), _mm512_extracti64x4_epi64::<1>(old)];
-                        for i in 0..2 {
-                            let old = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves[i]));
-                            values[i] = _mm512_add_ps(values[i], _mm512_castsi512_ps(old));
-                        }
-                    }
-                    let rounded = _mm512_cvtne2ps_pbh(values[1], values[0]);
-                    let rounded = std::mem::transmute::<__m512bh, __m512i>(rounded);
-                    if self.stream && mask == u32::MAX && (to as usize).is_multiple_of(64) {
-                        _mm512_stream_si512(to.cast(), rounded);
-                    } else if mask == u32::MAX {
-                        _mm512_storeu_si512(to.cast(), rounded);
-                    } else {
-                        _mm512_mask_storeu_epi16(to.cast(), mask, rounded);
-                    }
+                    let values = [0, 1].map(|i| _mm512_loadu_ps(sums[i].as_ptr().add(r * WIDTH)));
+                    self.store_group([place.output + row * row_stride, group * group_stride], values, block);
                 }
                 group += 1;
                 if group == self.pitch {
                     (row, group) = (row + 1, 0);
                 }
+            }
+        }
+    }
+
+    /// Rounds and stores the sums of one group, as far as its row goes; its place is that of its row, and its own from there.
+    ///
+    /// # Safety
+    /// As [`Self::task`].
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    #[inline]
+    pub(super) unsafe fn store_group(&self, [row, group]: [usize; 2], mut values: [__m512; 2], block: usize) {
+        let column = block * 2 * WIDTH;
+        let at = group + column;
+        let valid = (self.plan.columns - column).min(2 * WIDTH).min(self.plan.row_values.saturating_sub(at));
+        let mask = if valid == 2 * WIDTH { u32::MAX } else { (1 << valid) - 1 };
+        let to = self.output.0.wrapping_add(row + at);
+        // SAFETY: the biases cover whole blocks; a group's columns are cut to those of its row.
+        unsafe {
+            for i in 0..2 {
+                let bias = _mm512_loadu_ps(self.biases.as_ptr().add(column + i * WIDTH));
+                values[i] = _mm512_add_ps(values[i], bias);
+            }
+            if self.add {
+                let old = _mm512_maskz_loadu_epi16(mask, to.cast());
+                let halves = [_mm512_castsi512_si256(old), _mm512_extracti64x4_epi64::<1>(old)];
+                for i in 0..2 {
+                    let old = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves[i]));
+                    values[i] = _mm512_add_ps(values[i], _mm512_castsi512_ps(old));
+                }
+            }
+            let rounded = _mm512_cvtne2ps_pbh(values[1], values[0]);
+            let rounded = std::mem::transmute::<__m512bh, __m512i>(rounded);
+            if self.stream && mask == u32::MAX && (to as usize).is_multiple_of(64) {
+                _mm512_stream_si512(to.cast(), rounded);
+            } else if mask == u32::MAX {
+                _mm512_storeu_si512(to.cast(), rounded);
+            } else {
+                _mm512_mask_storeu_epi16(to.cast(), mask, rounded);
             }
         }
     }

@@ -1,8 +1,8 @@
 use crate::conv_shape::{Conv3dParams, ConvShape};
-use crate::cpu::amx;
+use crate::cpu::bf16 as kernels;
 use crate::cpu::element::Element;
 use crate::cpu::pad::Padded;
-use crate::cpu::path::{CpuPath, cpu_path};
+use crate::cpu::path::cpu_path;
 use crate::reference::{self, check_outputs};
 use half::bf16;
 use tandem_random::Draws;
@@ -20,8 +20,8 @@ fn rounded(values: &[f32]) -> Vec<bf16> {
 
 /// Forward, input gradient and weight gradient against plain loops on the same values. Outputs are rounded to eight bits.
 fn check(input: [usize; 5], co: usize, kernel: [usize; 3], params: Conv3dParams) {
-    if cpu_path() != CpuPath::Amx {
-        eprintln!("path {}, without matrix tiles: {input:?} -> {co} is not tested", cpu_path().name());
+    if !cpu_path().multiplies_bf16() {
+        eprintln!("path {}, without products of bf16: {input:?} -> {co} is not tested", cpu_path().name());
         return;
     }
     let shape = ConvShape::of_conv(&input, &[co, input[4], kernel[0], kernel[1], kernel[2]], params).unwrap();
@@ -33,16 +33,18 @@ fn check(input: [usize; 5], co: usize, kernel: [usize; 3], params: Conv3dParams)
     let biases = random(co.max(input[4]), 3);
 
     let (bias, expected) = (&biases[..co], reference::respond(&shape, &image, &weight));
-    let respond =
-        |bias: Option<&[f32]>, to: (&mut [bf16], _)| amx::respond(&shape, &framed_image, &weight, bias, to);
+    let respond = |bias: Option<&[f32]>, to: (&mut [bf16], _)| {
+        kernels::respond(&shape, &framed_image, &weight, bias, to)
+    };
     check_outputs(&shape, (&expected, 1e-2), bias, respond);
     let (bias, expected) = (&biases[..input[4]], reference::spread(&shape, &response, &weight));
-    let spread =
-        |bias: Option<&[f32]>, to: (&mut [bf16], _)| amx::spread(&shape, &framed_response, &weight, bias, to);
+    let spread = |bias: Option<&[f32]>, to: (&mut [bf16], _)| {
+        kernels::spread(&shape, &framed_response, &weight, bias, to)
+    };
     check_outputs(&shape, (&expected, 1e-2), bias, spread);
 
     let mut ours = vec![f32::NAN; weight.len()];
-    amx::weight_gradient(&shape, &framed_image, &framed_response, &mut ours);
+    kernels::weight_gradient(&shape, &framed_image, &framed_response, &mut ours);
     let expected = reference::weight_gradient(&shape, &image, &response);
     let error = relative_error(&ours, &expected);
     assert!(error < 1e-5, "weight gradient of {shape:?}: {error}");

@@ -13,6 +13,7 @@ use super::super::filter::add_parts;
 use super::super::pad::Padded;
 use super::super::scratch::Scratch;
 use super::super::simd::{Avx512, Lanes, Target, squares};
+use super::Engine;
 use super::blocks::{Block, Cut};
 use super::plan::{DEPTH, WIDTH};
 use super::strip::{Source, assemble, channel_rows, pairs};
@@ -23,7 +24,7 @@ use rayon::prelude::*;
 use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
 
 /// Values of a tile of sums.
-const SUMS: usize = WIDTH * WIDTH;
+pub(super) const SUMS: usize = WIDTH * WIDTH;
 /// Values of a tile of factors.
 const TILE_VALUES: usize = DEPTH * WIDTH;
 
@@ -34,7 +35,6 @@ pub(crate) fn weight_gradient(
     response: &Padded<bf16>,
     to: &mut [f32],
 ) {
-    assert!(tile::available(), "{}", super::MISSING);
     let shape = &by_taps(shape);
     let taps: usize = shape.kernel.iter().product();
     let [ci_tiles, co_tiles] = [shape.ci, shape.co].map(|channels| channels.div_ceil(WIDTH));
@@ -132,6 +132,7 @@ impl Task<'_> {
     /// [`tile::available`]; nobody else writes the gradient of these channels.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn run(&self, mut to: To) {
+        let engine = Engine::of_process();
         let (cut, co_tiles) = (self.cut, self.shape.co.div_ceil(WIDTH));
         let image_plane = self.image_plane();
         let image_planes = self.blocks.iter().map(|block| block.image_planes.len()).max().unwrap_or(0);
@@ -144,7 +145,7 @@ impl Task<'_> {
         let mut own: Scratch<f32> =
             Scratch::take(if matches!(to, To::Gradient(_)) { inputs.len() * 2 * SUMS } else { 0 });
         // SAFETY: the caller's; a thread runs one task at a time, and a task starts no others.
-        let _tiles = unsafe { Tiles::new([16; 8]) };
+        let _tiles = (engine == Engine::Tiles).then(|| unsafe { Tiles::new([16; 8]) });
         for (index, block) in self.blocks.iter().enumerate() {
             self.prepare_image(block, &mut strip, &mut image);
             self.prepare_response(block, &mut strip, &mut response);
@@ -165,7 +166,11 @@ impl Task<'_> {
             };
             for co in (0..co_tiles).step_by(2) {
                 let pair = co + 1 < co_tiles;
-                let group = if pair { 2 } else { 6 };
+                let group = match engine {
+                    Engine::Tiles if pair => 2,
+                    Engine::Tiles => 6,
+                    Engine::Vectors => 3,
+                };
                 let (values, stride) = match &mut to {
                     To::Sums(sums) => (&mut sums[co * SUMS..], co_tiles * SUMS),
                     To::Gradient(_) => (&mut own[..], 2 * SUMS),
@@ -175,10 +180,13 @@ impl Task<'_> {
                     let from = co * cut.chunks * TILE_VALUES;
                     // SAFETY: the caller's, and `inputs` and `prepare_*` agree on the factors' layout.
                     unsafe {
-                        if pair {
-                            factors.pairs(from, inputs, sums);
-                        } else {
-                            factors.singles(from, inputs, sums);
+                        match engine {
+                            Engine::Tiles if pair => factors.pairs(from, inputs, sums),
+                            Engine::Tiles => factors.singles(from, inputs, sums),
+                            Engine::Vectors => {
+                                let channels = (self.shape.co - co * WIDTH).min(2 * WIDTH);
+                                factors.vectors(from, channels, inputs, sums);
+                            }
                         }
                     }
                 }
@@ -307,22 +315,22 @@ impl Task<'_> {
 }
 
 /// Tiles of sums, `stride` values from one input to the next; those of two response tiles lie side by side.
-struct Sums<'a> {
-    values: &'a mut [f32],
-    stride: usize,
+pub(super) struct Sums<'a> {
+    pub(super) values: &'a mut [f32],
+    pub(super) stride: usize,
 }
 
 /// The prepared factors of a block.
-struct Factors<'a> {
-    image: &'a [bf16],
-    response: &'a [bf16],
+pub(super) struct Factors<'a> {
+    pub(super) image: &'a [bf16],
+    pub(super) response: &'a [bf16],
     /// Where the image values under each plane of the response begin.
-    starts: &'a [usize],
+    pub(super) starts: &'a [usize],
     /// Tiles in a plane of the response, and values of its tiles of all channels.
-    chunks: usize,
-    plane: usize,
+    pub(super) chunks: usize,
+    pub(super) plane: usize,
     /// Whether these are the first products of their sums.
-    fresh: bool,
+    pub(super) fresh: bool,
 }
 
 impl Factors<'_> {

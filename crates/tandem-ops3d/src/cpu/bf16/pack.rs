@@ -22,9 +22,18 @@ pub(super) struct Block {
     /// Where the block's weights begin.
     pub(super) first_value: usize,
     /// Inputs of both tiles of columns; their weights' tiles alternate.
-    pub(super) both: Vec<usize>,
+    pub(super) both: Vec<Input>,
     /// Inputs of the first only, and of the second only.
-    pub(super) single: [Vec<usize>; 2],
+    pub(super) single: [Vec<Input>; 2],
+}
+
+/// The input under a tile of weights.
+#[derive(Clone, Copy)]
+pub(super) struct Input {
+    /// From a group's first value.
+    pub(super) offset: usize,
+    /// Pairs of values that have weights.
+    pub(super) pairs: usize,
 }
 
 impl Packed {
@@ -36,6 +45,7 @@ impl Packed {
         if inputs.is_multiple_of(DEPTH) {
             steps.sort_by_key(|(l, _)| l % inputs);
         }
+        let input = |l: usize, span: &Span| Input { offset: span.offset + l, pairs: plan.pairs(l) };
         let mut tiles = Vec::new();
         let blocks = (0..plan.columns)
             .step_by(2 * WIDTH)
@@ -43,14 +53,14 @@ impl Packed {
                 let mut block = Block { first_value: tiles.len() * TILE_VALUES, ..Block::default() };
                 let connected = |l| [0, 1].map(|tile| plan.connects(l, column + tile * WIDTH));
                 for &(l, span) in steps.iter().filter(|(l, _)| connected(*l) == [true, true]) {
-                    block.both.push(span.offset + l);
+                    block.both.push(input(l, span));
                     let tap = span.tap;
                     tiles.extend([column, column + WIDTH].map(|column| Tile { l, tap, column }));
                 }
                 for tile in 0..2 {
                     let only = [tile == 0, tile == 1];
                     for &(l, span) in steps.iter().filter(|(l, _)| connected(*l) == only) {
-                        block.single[tile].push(span.offset + l);
+                        block.single[tile].push(input(l, span));
                         tiles.push(Tile { l, tap: span.tap, column: column + tile * WIDTH });
                     }
                 }

@@ -6,6 +6,7 @@
 //! reads one run of input values; the weight between an input and an output of a group that no tap connects is zero.
 
 use super::super::pad::Padded;
+use super::Engine;
 use crate::conv_shape::{ConvShape, SpreadClass};
 use half::bf16;
 
@@ -90,10 +91,10 @@ pub(super) fn spread(shape: &ConvShape, response: &Padded<bf16>) -> Vec<Plan> {
 }
 
 fn cheapest(plan: impl Fn(usize) -> Plan) -> Plan {
-    let [first, rest @ ..] = GROUPS;
+    let (engine, [first, rest @ ..]) = (Engine::of_process(), GROUPS);
     rest.into_iter()
         .map(&plan)
-        .fold(plan(first), |best, plan| if plan.cost() < best.cost() { plan } else { best })
+        .fold(plan(first), |best, plan| if plan.cost(engine) < best.cost(engine) { plan } else { best })
 }
 
 fn respond_in_groups(shape: &ConvShape, from: [usize; 4], joined: usize) -> Plan {
@@ -215,13 +216,21 @@ impl Plan {
             .any(|j| (column / outputs..=last_column / outputs).any(|o| self.taps.meet(j, o)))
     }
 
-    /// Rough cost, in cycles: products, loads of rows that are not aligned, and the storing of sums.
-    fn cost(&self) -> usize {
+    /// Pairs of values in the tile of a span that begins with `l`.
+    pub(super) fn pairs(&self, l: usize) -> usize {
+        (self.span_len - l).min(DEPTH).div_ceil(2)
+    }
+
+    /// Rough cost of a plane, in cycles: products, loads of rows that are not aligned, and the storing of sums.
+    fn cost(&self, engine: Engine) -> usize {
         let blocks = self.columns.div_ceil(2 * WIDTH);
-        let tiles: usize = self
-            .chunks()
-            .map(|l| (0..2 * blocks).filter(|tile| self.connects(l, tile * WIDTH)).count())
-            .sum();
+        let tiles = |l: usize| (0..2 * blocks).filter(|tile| self.connects(l, tile * WIDTH)).count();
+        if engine == Engine::Vectors {
+            let [.., rows, groups] = self.counts;
+            let products: usize = self.chunks().map(|l| self.pairs(l) * tiles(l)).sum();
+            return rows * groups * (self.spans.len() * products + 8 * blocks);
+        }
+        let tiles: usize = self.chunks().map(tiles).sum();
         let aligned = self.input.strides.iter().all(|stride| (stride * size_of::<bf16>()).is_multiple_of(64));
         let load = if aligned { 0 } else { 24 };
         let loads = self.chunks().count() * blocks * load;
