@@ -270,6 +270,22 @@ impl Job<'_> {
     }
 }
 
+/// Where the pairs of so many rows lie in a tile of the response and in the image: those of voxels, not of the zeros between rows.
+pub(super) fn pairs_of_voxels(rows: usize, pitch: usize, width: usize) -> Vec<[usize; 2]> {
+    let mut pairs = Vec::with_capacity(rows * width.div_ceil(2));
+    let mut next = 0;
+    for row in 0..rows {
+        let end = (row * pitch + width).div_ceil(2);
+        // Where there are no zeros between them, two rows may share a pair.
+        for pair in next.max(row * pitch / 2)..end {
+            let [tile, column] = [pair / (DEPTH / 2), pair % (DEPTH / 2)];
+            pairs.push([tile * TILE_VALUES + 2 * column, pair * 2 * WIDTH]);
+        }
+        next = end;
+    }
+    pairs
+}
+
 /// Rows of response channels that are summed up at once.
 const CHANNELS: usize = 8;
 
@@ -278,7 +294,7 @@ impl Factors<'_> {
     /// up to seven, count as zeros; sums of others are left as they are.
     ///
     /// # Safety
-    /// Inputs begin so that all their chunks exist; the processor has the instructions.
+    /// Inputs begin so that all their pairs exist; the processor has the instructions.
     #[target_feature(enable = "avx512f,avx512bf16")]
     pub(super) unsafe fn vectors(
         &self,
@@ -327,10 +343,14 @@ impl Factors<'_> {
             for (plane, start) in self.starts.iter().enumerate() {
                 let response = self.response[plane * self.plane + from..].as_ptr();
                 let image = inputs.map(|input| self.image[start + input..].as_ptr());
-                for chunk in 0..self.chunks {
-                    let at = chunk * TILE_VALUES;
-                    let rows = std::array::from_fn(|r| response.add(at + r * DEPTH));
-                    add::<CHANNELS, N, 0, N>(&mut values, rows, image.map(|image| image.add(at)), DEPTH / 2);
+                for &[row, pair] in self.pairs {
+                    let column = image.map(|image| load_pairs(image.add(pair)));
+                    for r in 0..CHANNELS {
+                        let value = repeat_pair(response.add(row + r * DEPTH));
+                        for n in 0..N {
+                            values[r][n] = _mm512_dpbf16_ps(values[r][n], value, column[n]);
+                        }
+                    }
                 }
             }
             for r in 0..CHANNELS {

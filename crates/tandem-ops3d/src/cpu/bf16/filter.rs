@@ -15,6 +15,7 @@ use super::super::scratch::Scratch;
 use super::super::simd::{Avx512, Lanes, Target, squares};
 use super::Engine;
 use super::blocks::{Block, Cut};
+use super::dot;
 use super::plan::{DEPTH, WIDTH};
 use super::strip::{Source, assemble, channel_rows, pairs};
 use super::tile::{self, Tiles};
@@ -156,11 +157,16 @@ impl Task<'_> {
                 .clone()
                 .map(|p| (p / depth * planes + p % depth * stride - block.image_planes.start) * image_plane)
                 .collect();
+            let pairs = match engine {
+                Engine::Tiles => Vec::new(),
+                Engine::Vectors => dot::pairs_of_voxels(block.rows.len(), cut.pitch, self.shape.response[2]),
+            };
             let factors = Factors {
                 image: &image,
                 response: &response,
                 starts: &starts,
                 chunks: cut.chunks,
+                pairs: &pairs,
                 plane: co_tiles * cut.chunks * TILE_VALUES,
                 fresh: index == 0,
             };
@@ -329,6 +335,8 @@ pub(super) struct Factors<'a> {
     /// Tiles in a plane of the response, and values of its tiles of all channels.
     pub(super) chunks: usize,
     pub(super) plane: usize,
+    /// See [`dot::pairs_of_voxels`].
+    pub(super) pairs: &'a [[usize; 2]],
     /// Whether these are the first products of their sums.
     pub(super) fresh: bool,
 }

@@ -51,15 +51,18 @@ impl Packed {
             .step_by(2 * WIDTH)
             .map(|column| {
                 let mut block = Block { first_value: tiles.len() * TILE_VALUES, ..Block::default() };
-                let connected = |l| [0, 1].map(|tile| plan.connects(l, column + tile * WIDTH));
-                for &(l, span) in steps.iter().filter(|(l, _)| connected(*l) == [true, true]) {
+                let connected: &Vec<_> = &plan
+                    .chunks()
+                    .map(|l| [0, 1].map(|tile| plan.connects(l, column + tile * WIDTH)))
+                    .collect();
+                let that_are = |which| steps.iter().filter(move |(l, _)| connected[l / DEPTH] == which);
+                for &(l, span) in that_are([true, true]) {
                     block.both.push(input(l, span));
                     let tap = span.tap;
                     tiles.extend([column, column + WIDTH].map(|column| Tile { l, tap, column }));
                 }
                 for tile in 0..2 {
-                    let only = [tile == 0, tile == 1];
-                    for &(l, span) in steps.iter().filter(|(l, _)| connected(*l) == only) {
+                    for &(l, span) in that_are([tile == 0, tile == 1]) {
                         block.single[tile].push(input(l, span));
                         tiles.push(Tile { l, tap: span.tap, column: column + tile * WIDTH });
                     }

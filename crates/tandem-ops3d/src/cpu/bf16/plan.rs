@@ -92,9 +92,12 @@ pub(super) fn spread(shape: &ConvShape, response: &Padded<bf16>) -> Vec<Plan> {
 
 fn cheapest(plan: impl Fn(usize) -> Plan) -> Plan {
     let (engine, [first, rest @ ..]) = (Engine::of_process(), GROUPS);
-    rest.into_iter()
-        .map(&plan)
-        .fold(plan(first), |best, plan| if plan.cost(engine) < best.cost(engine) { plan } else { best })
+    let costed = |joined| {
+        let plan = plan(joined);
+        (plan.cost(engine), plan)
+    };
+    let better = |best: (usize, Plan), other: (usize, Plan)| if other.0 < best.0 { other } else { best };
+    rest.into_iter().map(costed).fold(costed(first), better).1
 }
 
 fn respond_in_groups(shape: &ConvShape, from: [usize; 4], joined: usize) -> Plan {
