@@ -183,9 +183,7 @@ impl Job<'_> {
             }
         }
     }
-}
 
-impl Job<'_> {
     /// Neighbouring groups that read the same values, a step apart: over how many steps a group's spans go, where the weights of one tile
     /// of columns lie in their order.
     fn shared_steps(&self, block: &Block) -> Option<usize> {
