@@ -134,17 +134,19 @@ def seconds_of(run):
     return time.perf_counter() - start
 
 
-# Runs of a burst that count.
-BURST = 2
+# Runs of a burst that count, and seconds that those before them take.
+BURST, AWAKE = 2, 0.05
 
 
 def in_turn(run):
-    """Each line asks for a burst of runs, of which the first does not count: the caches are those of the program before."""
+    """Each line asks for a burst of runs, of which the first do not count (why: crates/tandem-bench/src/measure.rs)."""
     seconds = []
     for line in iter(sys.stdin.readline, ""):
         if line.strip() == "end":
             break
-        for _ in range(1 if seconds else 2):
+        start = time.perf_counter()
+        run()
+        while time.perf_counter() - start < AWAKE:
             run()
         seconds += [seconds_of(run) for _ in range(BURST)]
         print("done", flush=True)
