@@ -146,15 +146,15 @@ impl Job<'_> {
             let last = places.iter().map(|place| place.from).max().unwrap_or(0);
             // What groups read beyond the input's end is zero.
             let end;
-            let missing = (last + self.deepest_pair).saturating_sub(self.input.len());
-            let (input, skipped) = if missing == 0 || self.deepest_pair == 0 {
+            let missing = (last + self.deepest).saturating_sub(self.input.len());
+            let (input, skipped) = if missing == 0 || self.deepest == 0 {
                 (self.input, 0)
             } else {
                 let skipped = places.iter().map(|place| place.from).min().unwrap_or(0);
                 end = [&self.input[skipped..], &vec![bf16::ZERO; missing]].concat();
                 (&end[..], skipped)
             };
-            // SAFETY: the caller's; `deepest_pair` is the furthest that a group reads.
+            // SAFETY: the caller's; `deepest` is the furthest that a group reads.
             unsafe {
                 let rows = places.map(|place| input.as_ptr().wrapping_add(place.from - skipped));
                 let mut sums = [[_mm512_setzero_ps(); C]; R];
@@ -207,7 +207,7 @@ impl Job<'_> {
         while group < groups.end {
             let first = Groups::new(self.plan, group).group();
             let left = (width - group % width).min(groups.end - group);
-            let reach = first.from + (left - 1) * self.plan.input.strides[3] + self.deepest_pair;
+            let reach = first.from + (left - 1) * self.plan.input.strides[3] + self.deepest;
             // SAFETY: the caller's; the groups lie in one row, and what they read in the input.
             unsafe {
                 group += match left {
@@ -342,13 +342,8 @@ impl Factors<'_> {
                 let response = self.response[plane * self.plane + from..].as_ptr();
                 let image = inputs.map(|input| self.image[start + input..].as_ptr());
                 for &[row, pair] in self.pairs {
-                    let column = image.map(|image| load_pairs(image.add(pair)));
-                    for r in 0..CHANNELS {
-                        let value = repeat_pair(response.add(row + r * DEPTH));
-                        for n in 0..N {
-                            values[r][n] = _mm512_dpbf16_ps(values[r][n], value, column[n]);
-                        }
-                    }
+                    let rows = std::array::from_fn(|r| response.add(row + r * DEPTH));
+                    add::<CHANNELS, N, 0, N>(&mut values, rows, image.map(|image| image.add(pair)), 1);
                 }
             }
             for r in 0..CHANNELS {

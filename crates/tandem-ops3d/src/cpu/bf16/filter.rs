@@ -36,7 +36,7 @@ pub(crate) fn weight_gradient(
     response: &Padded<bf16>,
     to: &mut [f32],
 ) {
-    let shape = &by_taps(shape);
+    let (engine, shape) = (Engine::of_process(), &by_taps(shape));
     let taps: usize = shape.kernel.iter().product();
     let [ci_tiles, co_tiles] = [shape.ci, shape.co].map(|channels| channels.div_ceil(WIDTH));
     let size = taps * ci_tiles * co_tiles * SUMS;
@@ -49,12 +49,21 @@ pub(crate) fn weight_gradient(
     let pairs = ci_tiles.div_ceil(2);
     let task = |part: usize, pair: usize| {
         let count = (ci_tiles - 2 * pair).min(2);
-        Task { shape, cut: &cut, image, response, blocks: cut.part(part, parts), first: 2 * pair, count }
+        Task {
+            engine,
+            shape,
+            cut: &cut,
+            image,
+            response,
+            blocks: cut.part(part, parts),
+            first: 2 * pair,
+            count,
+        }
     };
     if cut.is_whole() {
         // All sums of a pair of response tiles are there at once: they go to the gradient while they are in the cache.
         return (0..pairs).into_par_iter().for_each(|pair| {
-            // SAFETY: tiles are available; each task has image channels of its own.
+            // SAFETY: the engine is this process's; each task has image channels of its own.
             unsafe { task(0, pair).run(To::Gradient(target)) }
         });
     }
@@ -71,14 +80,14 @@ pub(crate) fn weight_gradient(
         tasks
     };
     tasks.into_par_iter().for_each(|(task, sums)| {
-        // SAFETY: tiles are available.
+        // SAFETY: the engine is this process's.
         unsafe { task.run(To::Sums(sums)) }
     });
     add_parts(&mut sums, size);
     (0..pairs * co_tiles).into_par_iter().for_each(|index| {
         let (pair, co_tile) = (index / co_tiles, index % co_tiles);
         let first = (2 * pair * taps * co_tiles + co_tile) * SUMS;
-        // SAFETY: the processor has tiles; each task has channels of its own.
+        // SAFETY: the engine is this process's; each task has channels of its own.
         unsafe { task(0, pair).unpack(&sums[first..], co_tiles * SUMS, co_tile, target) };
     });
 }
@@ -107,6 +116,8 @@ unsafe fn unpack_squares(from: &[f32], stride: usize, taps: usize, to: *mut f32)
 
 /// A part of the voxels times one or two tiles of image channels and all response channels.
 struct Task<'a> {
+    /// That of this process: its instructions are there.
+    engine: Engine,
     /// See [`by_taps`].
     shape: &'a ConvShape,
     cut: &'a Cut,
@@ -130,10 +141,10 @@ impl Task<'_> {
     /// Sums up all blocks of the part.
     ///
     /// # Safety
-    /// [`tile::available`]; nobody else writes the gradient of these channels.
+    /// The engine is this process's; nobody else writes the gradient of these channels.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn run(&self, mut to: To) {
-        let engine = Engine::of_process();
+        let engine = self.engine;
         let (cut, co_tiles) = (self.cut, self.shape.co.div_ceil(WIDTH));
         let image_plane = self.image_plane();
         let image_planes = self.blocks.iter().map(|block| block.image_planes.len()).max().unwrap_or(0);

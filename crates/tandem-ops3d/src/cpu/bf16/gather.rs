@@ -47,18 +47,11 @@ pub(super) fn run(
         biases: &biases,
         add: store == Store::Add,
         stream: store == Store::Write && size_of_val(output) >= STREAMED_BYTES,
-        deepest: packed.blocks.iter().map(|block| block.deepest(|_| super::plan::DEPTH)).max().unwrap_or(0),
-        deepest_pair: packed
-            .blocks
-            .iter()
-            .map(|block| block.deepest(|input| 2 * input.pairs))
-            .max()
-            .unwrap_or(0),
+        deepest: packed.blocks.iter().map(|block| block.deepest(engine)).max().unwrap_or(0),
     };
-    let tiles = if engine == Engine::Tiles {
-        plan.counts[0] * plan.counts[1] * job.plane_tiles
-    } else {
-        volume.div_ceil(TILE)
+    let tiles = match engine {
+        Engine::Tiles => plan.counts[0] * plan.counts[1] * job.plane_tiles,
+        Engine::Vectors => volume.div_ceil(TILE),
     };
     let blocks = packed.blocks.len();
     // Weights that exceed the cache pass through it once, block by block.
@@ -72,7 +65,7 @@ pub(super) fn run(
         let task = index % tasks * size..tiles.min((index % tasks + 1) * size);
         let block = index / tasks * inner;
         // SAFETY: the bounds were checked; tasks write other rows or columns of the output, which nobody else touches;
-        // tiles are available.
+        // the engine is this process's.
         unsafe {
             match engine {
                 Engine::Tiles => job.task(task, block..block + inner),
@@ -102,11 +95,14 @@ fn check_bounds(plan: &Plan, input: usize, output: usize) {
 }
 
 impl Block {
-    /// How far the block reads of a group's input, where it reads so many values of each.
-    fn deepest(&self, values: impl Fn(&Input) -> usize) -> usize {
+    /// How far the block reads of a group's input, in whole tiles or in whole pairs.
+    fn deepest(&self, engine: Engine) -> usize {
         let [first, second] = &self.single;
-        let inputs = self.both.iter().chain(first).chain(second);
-        inputs.map(|input| input.offset + values(input)).max().unwrap_or(0)
+        let end = |input: &Input| match engine {
+            Engine::Tiles => input.offset + super::plan::DEPTH,
+            Engine::Vectors => input.offset + 2 * input.pairs,
+        };
+        self.both.iter().chain(first).chain(second).map(end).max().unwrap_or(0)
     }
 }
 
@@ -128,9 +124,8 @@ pub(super) struct Job<'a> {
     add: bool,
     /// Whether the output is too large for the caches.
     stream: bool,
-    /// How far a group's input reaches, in whole tiles and in whole pairs.
-    deepest: usize,
-    pub(super) deepest_pair: usize,
+    /// How far a group's input reaches.
+    pub(super) deepest: usize,
 }
 
 /// Where a tile of groups lies: its first row and group, and the first values of its plane in the input and the output.

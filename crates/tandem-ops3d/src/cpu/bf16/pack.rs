@@ -143,7 +143,7 @@ impl<'a> Turned<'a> {
         let mut values = Scratch::take(DEPTH * taps * WIDTH);
         let from = &weight[tile.l % inputs * input + tile.column % outputs * output..];
         for (row, values) in values.chunks_exact_mut(length * WIDTH).enumerate().take(rows) {
-            // SAFETY: kernels run where tiles are available, which come with AVX-512.
+            // SAFETY: kernels run on an engine of this process, which comes with AVX-512.
             unsafe { turn(&from[row * input..], output, DEPTH * input, length, values) };
         }
         Some(Turned { plan, values, taps })
@@ -154,7 +154,7 @@ impl<'a> Turned<'a> {
         let along_w = self.plan.taps.at(tile.l / inputs, tile.column / outputs);
         let tap = tile.tap.wrapping_add_signed(along_w);
         assert!(tap < self.taps && to.len() == TILE_VALUES, "a tile has no weights");
-        // SAFETY: kernels run where tiles are available; the tap is one of those that were turned.
+        // SAFETY: kernels run on an engine of this process; the tap is one of those that were turned.
         unsafe { pack_turned(&self.values[tap * WIDTH..], self.taps * WIDTH, to) }
     }
 }
@@ -253,7 +253,7 @@ pub(super) fn pack(
     taps: usize,
 ) {
     assert!(tile.len() == TILE_VALUES && weight.len() <= i32::MAX as usize, "a parameter is too large");
-    // SAFETY: kernels run where tiles are available; the tile's length was checked.
+    // SAFETY: kernels run on an engine of this process; the tile's length was checked.
     unsafe { pack_wide(tile, weight, rows, columns, taps as i32) }
 }
 
