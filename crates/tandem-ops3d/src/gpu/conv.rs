@@ -6,10 +6,19 @@ use super::queue::Queue;
 use crate::conv_shape::ConvShape;
 use candle_core::Result;
 
-/// Values that a block of the own kernels makes, and channels up to which it makes few.
-const TILE: usize = 4096;
-const FEW: usize = 16;
-const MANY: usize = 64;
+/// A form of an own kernel: channels that a block makes, and the voxels (or a weight's entries) that it makes of them.
+type Form = (usize, usize, &'static str);
+
+/// Narrow to wide: the first that has all channels is taken, or the last for several blocks.
+const GATHER: [Form; 3] = [(16, 256, "gather_16"), (32, 256, "gather_32"), (64, 128, "gather_64")];
+const FILTER: [Form; 3] = [(16, 256, "filter_16"), (32, 256, "filter_32"), (64, 128, "filter_64")];
+
+fn form_for(forms: [Form; 3], channels: usize) -> Form {
+    forms.into_iter().find(|(made, ..)| *made >= channels).unwrap_or(forms[2])
+}
+
+/// Voxels that a share of a weight's gradient has at least.
+const SHARE: usize = 64;
 
 /// Blocks that keep a GPU busy: the voxels of a weight's gradient are shared out to about as many.
 const BLOCKS: usize = 1024;
@@ -41,8 +50,7 @@ impl Queue {
             return Ok(false);
         }
         let &Operands { from, weight, bias, to, add } = operands;
-        let packed = self.stored(weights(shape))?;
-        self.pack("pack_filter", shape, &[Argument::Pointer(weight), (&packed).into()], None)?;
+        let packed = self.packed(shape, weight, false)?;
         let (image, response) = if kind == Kind::Spread { (to, from) } else { (from, to) };
         let job = Job {
             kind,
@@ -73,27 +81,39 @@ impl Queue {
 
     fn gather(&self, kind: Kind, shape: &ConvShape, operands: &Operands) -> Result<()> {
         let spread = kind == Kind::Spread;
-        let packed = self.f32s(weights(shape))?;
-        let spreads = Argument::Int(spread.into());
-        self.pack("pack", shape, &[Argument::Pointer(operands.weight), (&packed).into()], Some(spreads))?;
-        let [n, d, h, w, channels] = if spread { shape.image_dims() } else { shape.response_dims() };
-        let columns = if channels <= FEW { FEW } else { MANY };
-        let kernel = match (spread, columns) {
-            (false, FEW) => "respond_16",
-            (false, _) => "respond_64",
-            (true, FEW) => "spread_16",
-            (true, _) => "spread_64",
-        };
-        let grid = [(n * d * h * w).div_ceil(TILE / columns), channels.div_ceil(columns), 1];
+        let packed = self.packed(shape, operands.weight, spread)?;
+        let ([n, sides @ .., channels], read) =
+            if spread { (shape.image_dims(), shape.co) } else { (shape.response_dims(), shape.ci) };
+        // Voxels of an image that meet the same taps are a class, the first of which has the most voxels.
+        let stride = if spread { shape.params.stride } else { [1; 3] };
+        let of_class: usize = sides.iter().zip(stride).map(|(side, stride)| side.div_ceil(stride)).product();
+        let (columns, rows, kernel) = form_for(GATHER, channels);
+        let classes = stride.iter().product();
+        let grid = [(n * of_class).div_ceil(rows), channels.div_ceil(columns), classes];
         let arguments = [
             operands.from.into(),
             (&packed).into(),
             Argument::Pointer(operands.bias),
             operands.to.into(),
             Argument::Int(operands.add.into()),
+            Argument::Int(spread.into()),
+            self.lies_in_pieces(&[read]),
             Argument::Geometry(Geometry::new(shape)?),
         ];
         self.run(kernel, grid, &arguments)
+    }
+
+    /// A weight as convolutions read it, `(co, taps, ci)`, or to spread `(ci, taps, co)`; the address is that of `(co, ci, taps)`, f32.
+    fn packed(&self, shape: &ConvShape, weight: u64, spread: bool) -> Result<Buffer> {
+        let packed = self.stored(weights(shape))?;
+        let spread = Argument::Int(spread.into());
+        self.pack("pack", shape, &[Argument::Pointer(weight), (&packed).into()], Some(spread))?;
+        Ok(packed)
+    }
+
+    /// Whether all these channels can be moved sixteen bytes at once.
+    fn lies_in_pieces(&self, channels: &[usize]) -> Argument {
+        Argument::Int(channels.iter().all(|channels| channels.is_multiple_of(self.width())).into())
     }
 
     /// Writes the gradient of the weight, `(co, ci, taps)`, to an address.
@@ -111,20 +131,23 @@ impl Queue {
             };
             // SAFETY: the buffers are those of this shape.
             if unsafe { self.machine.convolve(&job)? } {
-                return self.pack("unpack_filter", shape, &[(&packed).into(), Argument::Pointer(to)], None);
+                return self.pack("unpack", shape, &[(&packed).into(), Argument::Pointer(to)], None);
             }
         }
-        let taps: usize = shape.kernel.iter().product();
-        let entries = taps * shape.ci;
-        let rows = if shape.co <= FEW { FEW } else { MANY };
-        let kernel = if rows == FEW { "filter_16" } else { "filter_64" };
-        let tiles = entries.div_ceil(TILE / rows) * shape.co.div_ceil(rows);
+        let entries = shape.kernel.iter().product::<usize>() * shape.ci;
+        let (rows, columns, kernel) = form_for(FILTER, shape.co);
+        let [across, down] = [entries.div_ceil(columns), shape.co.div_ceil(rows)];
         let voxels: usize = shape.response_dims()[..4].iter().product();
-        let shares = (BLOCKS / tiles.max(1)).clamp(1, voxels.div_ceil(MANY).max(1));
+        let shares = (BLOCKS / (across * down).max(1)).clamp(1, voxels.div_ceil(SHARE).max(1));
         let partials = self.f32s(shares * weights(shape))?;
-        let grid = [entries.div_ceil(TILE / rows), shape.co.div_ceil(rows), shares];
-        let geometry = Argument::Geometry(Geometry::new(shape)?);
-        self.run(kernel, grid, &[image.into(), response.into(), (&partials).into(), geometry])?;
+        let arguments = [
+            image.into(),
+            response.into(),
+            (&partials).into(),
+            self.lies_in_pieces(&[shape.ci, shape.co]),
+            Argument::Geometry(Geometry::new(shape)?),
+        ];
+        self.run(kernel, [across, down, shares], &arguments)?;
         let shares = Argument::Int(int(shares)?);
         self.pack("sum_filters", shape, &[(&partials).into(), shares, Argument::Pointer(to)], None)
     }

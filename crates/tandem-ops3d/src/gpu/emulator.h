@@ -14,6 +14,7 @@
 #include <vector>
 #include <ucontext.h>
 
+#define EMULATED
 #define __global__
 #define __device__
 // Blocks run one after the other, so one copy serves.
@@ -58,9 +59,68 @@ static void __syncthreads()
     swapcontext(&fibres[running].context, &scheduler);
 }
 
+// A copy that a thread has asked for, and the group that it belongs to.
+struct Copy {
+    void* to;
+    const void* from;
+    bool inside;
+    int group;
+};
+static std::vector<Copy> copies[1024];
+static int groups[1024];
+
+// What is read before it was waited for is NaN.
+static void copy_ahead(void* to, const void* from, bool inside)
+{
+    memset(to, 0xff, 16);
+    copies[threadIdx.x].push_back({to, from, inside, groups[threadIdx.x]});
+}
+
+static void end_group_of_copies() { ++groups[threadIdx.x]; }
+
+static void wait_for_older_copies()
+{
+    auto& own = copies[threadIdx.x];
+    std::vector<Copy> left;
+    for (const Copy& copy : own) {
+        if (copy.group >= groups[threadIdx.x] - 1)
+            left.push_back(copy);
+        else if (copy.inside)
+            memcpy(copy.to, copy.from, 16);
+        else
+            memset(copy.to, 0, 16);
+    }
+    own = left;
+}
+
+// By the layout of the instruction, which `matrices.cu` tells. All warps of a block multiply at once here.
+template <int M, int N> static void multiply_by_warp(float (*d)[N][4], const unsigned (*a)[4], const unsigned (*b)[2])
+{
+    static unsigned of_a[1024][M][4], of_b[1024][N][2];
+    const int thread = threadIdx.x, lane = thread % 32, first = thread - lane;
+    memcpy(of_a[thread], a, sizeof of_a[thread]);
+    memcpy(of_b[thread], b, sizeof of_b[thread]);
+    __syncthreads();
+    auto half = [](unsigned word, int k) { return __uint_as_float(k % 2 ? word & 0xffff0000u : word << 16); };
+    for (int m = 0; m < M; ++m)
+        for (int n = 0; n < N; ++n)
+            for (int i = 0; i < 4; ++i) {
+                const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+                for (int k = 0; k < 16; ++k) {
+                    const int of_row = first + row % 8 * 4 + k % 8 / 2, of_column = first + column * 4 + k % 8 / 2;
+                    d[m][n][i] += half(of_a[of_row][m][row / 8 + k / 8 * 2], k) * half(of_b[of_column][n][k / 8], k);
+                }
+            }
+    __syncthreads();
+}
+
 static void enter_fibre()
 {
     body(arguments);
+    if (!copies[threadIdx.x].empty()) {
+        fprintf(stderr, "a thread ends and has not waited for its copies\n");
+        abort();
+    }
     fibres[running].ended = true;
     swapcontext(&fibres[running].context, &scheduler);
 }
@@ -117,21 +177,21 @@ template <class... A, void (*kernel)(A...)> struct Kernel<kernel> {
     static std::string letters() { return {letter<A>()...}; }
 };
 
-struct Entry {
+struct Known {
     const char* name;
     bool waits;
     void (*call)(void**);
     std::string letters;
 };
-#define KERNEL(name, waits) Entry{#name, waits, Kernel<&name>::call, Kernel<&name>::letters()}
-static std::vector<Entry> kernels();
+#define KERNEL(name, waits) Known{#name, waits, Kernel<&name>::call, Kernel<&name>::letters()}
+static std::vector<Known> kernels();
 
 // 0, or 1 where no kernel has that name, or 2 where it takes other arguments.
 extern "C" int emulate(const char* name, const char* letters, const unsigned* grid, unsigned threads, void** values)
 {
-    static const std::vector<Entry> known = kernels();
+    static const std::vector<Known> known = kernels();
     static bool reversed = false;
-    for (const Entry& entry : known) {
+    for (const Known& entry : known) {
         if (strcmp(entry.name, name) != 0) continue;
         if (entry.letters != letters) return 2;
         reversed = !reversed;

@@ -2,7 +2,7 @@
 //! of the kernels is tested on machines without a GPU.
 //!
 //! It is stricter than a GPU: arguments are compared with what a kernel takes, memory begins as NaN and ends with a mark that must
-//! stay, and the order of threads and blocks turns with every launch.
+//! stay, copies within a kernel are NaN until they were waited for, and the order of threads and blocks turns with every launch.
 
 use super::machine::{Argument, BF16, Machine, SOURCES, THREADS, kernels};
 use crate::program::Precision;
@@ -30,11 +30,11 @@ const WAITING: [&str; 21] = [
     "cosine",
     "uncertainty",
     "squares",
-    "respond_16",
-    "respond_64",
-    "spread_16",
-    "spread_64",
+    "gather_16",
+    "gather_32",
+    "gather_64",
     "filter_16",
+    "filter_32",
     "filter_64",
 ];
 
@@ -67,7 +67,7 @@ pub(crate) fn emulator() -> std::result::Result<Arc<dyn Machine>, String> {
 fn compile(precision: Precision) -> std::result::Result<Library, String> {
     let mut source = include_str!("emulator.h").to_owned();
     SOURCES.iter().for_each(|part| source.push_str(part));
-    source.push_str("\nstatic std::vector<Entry> kernels()\n{\n    return {");
+    source.push_str("\nstatic std::vector<Known> kernels()\n{\n    return {");
     for name in kernels() {
         source.push_str(&format!("KERNEL({name}, {}), ", WAITING.contains(&name.trim_end_matches(WIDE))));
     }
@@ -79,7 +79,7 @@ fn compile(precision: Precision) -> std::result::Result<Library, String> {
     let [from, to] = ["cpp", "so"].map(|extension| folder.join(format!("{name}.{extension}")));
     std::fs::write(&from, source).map_err(|error| format!("{}: {error}", from.display()))?;
     let mut command = Command::new(&compiler);
-    command.args(["-std=c++17", "-O2", "-shared", "-fPIC", "-o"]).arg(&to).arg(&from);
+    command.args(["-std=c++17", "-O2", "-fno-strict-aliasing", "-shared", "-fPIC", "-o"]).arg(&to).arg(&from);
     if precision == Precision::Bf16 {
         command.arg(format!("-D{BF16}"));
     }

@@ -6,7 +6,7 @@ use candle_core::{Result, bail};
 
 /// The sources of the kernels: one program, the file that the others need first.
 #[cfg(any(test, feature = "cuda", feature = "emulator"))]
-pub(crate) const SOURCES: [&str; 11] = [
+pub(crate) const SOURCES: [&str; 14] = [
     include_str!("kernels/stored.cu"),
     include_str!("kernels/pointwise.cu"),
     include_str!("kernels/sums.cu"),
@@ -17,7 +17,10 @@ pub(crate) const SOURCES: [&str; 11] = [
     include_str!("kernels/windows.cu"),
     include_str!("kernels/weights.cu"),
     include_str!("kernels/resample.cu"),
+    include_str!("kernels/matrices.cu"),
     include_str!("kernels/conv.cu"),
+    include_str!("kernels/gather.cu"),
+    include_str!("kernels/filter.cu"),
 ];
 
 /// The names of all kernels.

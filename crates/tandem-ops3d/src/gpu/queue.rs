@@ -135,8 +135,13 @@ impl Queue {
 
     /// The form of a kernel for so many channels, and how many of them a thread has: sixteen bytes, as `stored.cu` has it.
     fn form(&self, [narrow, wide]: [&'static str; 2], channels: usize) -> (&'static str, usize) {
-        let width = 16 / self.size();
+        let width = self.width();
         if channels.is_multiple_of(width) { (wide, width) } else { (narrow, 1) }
+    }
+
+    /// Stored values that are moved at once, sixteen bytes.
+    pub(super) fn width(&self) -> usize {
+        16 / self.size()
     }
 
     /// Bytes of a stored value.

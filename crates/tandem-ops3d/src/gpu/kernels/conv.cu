@@ -1,205 +1,135 @@
-// Convolutions as products of matrices whose entries are gathered from the images (implicit GEMM), without tensor cores. An image
-// (n, d, h, w, ci) and its response (n, d', h', w', co); weights are f32.
+// The geometry of convolutions, and their weights. An image (n, d, h, w, ci), its response (n, d', h', w', co), and a weight
+// (co, ci, taps), f32.
 
 struct Geometry {
     int batch, image[3], response[3], kernel[3], stride[3], padding[3], ci, co;
 };
 
-// Products that a block gathers at a time.
-#define DEPTH 16
-// A block makes 4096 values: each thread 4 x 4.
-#define TILE 4096
-
-struct Place {
-    int n, z, y, x;
+// How the voxels of what is made meet those of the source along an axis. A place is voxel `first + step * place` of `target`; by tap j,
+// the weight's `first_tap + tap_step * j`, it meets `stride * place + offset + direction * j` of the source's `side`.
+struct Axis {
+    int places, first, step, target, stride, offset, direction, taps, first_tap, tap_step, side;
 };
 
-__device__ inline Place place(index_t i, const int* sides)
+// Of a response; or (spread) of the voxels of an image whose place within a stride is that of a class, which all meet the same taps.
+// Classes count through the axes, the last first: `left` is what others take.
+__device__ inline Axis axis_of(const Geometry& g, int axis, int spread, int& left)
 {
-    Place p;
-    p.x = (int)(i % sides[2]);
-    i /= sides[2];
-    p.y = (int)(i % sides[1]);
-    i /= sides[1];
-    p.z = (int)(i % sides[0]);
-    p.n = (int)(i / sides[0]);
-    return p;
+    int stride = g.stride[axis], padding = g.padding[axis], taps = g.kernel[axis];
+    if (!spread) return {g.response[axis], 0, 1, g.response[axis], stride, -padding, 1, taps, 0, 1, g.image[axis]};
+    int first = left % stride, tap = (first + padding) % stride;
+    left /= stride;
+    int places = (g.image[axis] - first + stride - 1) / stride;
+    int met = tap < taps ? (taps - tap + stride - 1) / stride : 0;
+    return {places, first, stride, g.image[axis], 1, (first + padding - tap) / stride, -1, met, tap, stride, g.response[axis]};
 }
 
-// Taps of a kernel, and the channel that goes with one of its entries: (tap, channel) in this order.
-struct Tap {
+// A place: its image, and where in it.
+struct Place {
+    index_t n;
+    int z, y, x;
+};
+
+// The voxel of the source that a place meets by its first tap, and the index of its first value. It may lie outside.
+struct Corner {
+    index_t at;
+    int z, y, x;
+};
+
+// An entry of a row of the matrices: a tap and a channel of the source, in this order.
+struct Entry {
     int z, y, x, channel;
 };
 
-__device__ inline Tap tap(int entry, int channels, const int* kernel)
-{
-    Tap t;
-    t.channel = entry % channels;
-    entry /= channels;
-    t.x = entry % kernel[2];
-    t.y = entry / kernel[2] % kernel[1];
-    t.z = entry / kernel[2] / kernel[1];
-    return t;
-}
+// What rows are gathered from.
+struct Source {
+    Axis z, y, x;
+    int channels;
 
-// Which voxel of the source a voxel meets by a tap, along one axis: SPREAD goes from response to image.
-template <bool SPREAD>
-__device__ inline bool meets(int at, int tap, int stride, int padding, int side, int& source)
-{
-    if (SPREAD) {
-        int distance = at + padding - tap;
-        source = distance / stride;
-        return distance >= 0 && distance % stride == 0 && source < side;
+    __device__ Source(const Geometry& g, int spread, int left)
+        : x(axis_of(g, 2, spread, left)), channels(spread ? g.co : g.ci)
+    {
+        y = axis_of(g, 1, spread, left);
+        z = axis_of(g, 0, spread, left);
     }
-    source = at * stride + tap - padding;
-    return source >= 0 && source < side;
-}
 
-template <bool SPREAD>
-__device__ inline float gathered(const stored* x, Place p, Tap t, const int* sides, int channels, const Geometry& g)
-{
-    int z, y, w;
-    if (!meets<SPREAD>(p.z, t.z, g.stride[0], g.padding[0], sides[0], z)) return 0.0f;
-    if (!meets<SPREAD>(p.y, t.y, g.stride[1], g.padding[1], sides[1], y)) return 0.0f;
-    if (!meets<SPREAD>(p.x, t.x, g.stride[2], g.padding[2], sides[2], w)) return 0.0f;
-    index_t voxel = (((index_t)p.n * sides[0] + z) * sides[1] + y) * sides[2] + w;
-    return load(x, voxel * channels + t.channel);
-}
+    __device__ index_t places(int batch) const { return (index_t)batch * z.places * y.places * x.places; }
+    __device__ int entries() const { return z.taps * y.taps * x.taps * channels; }
 
-// Adds the products of a block's two gathered matrices to this thread's 4 x 4 sums.
-template <int ROWS, int COLUMNS>
-__device__ inline void multiply(const float (*a)[ROWS + 1], const float (*b)[COLUMNS + 1], int row, int column,
-                                float (*sums)[4])
-{
-    for (int k = 0; k < DEPTH; ++k)
-        for (int i = 0; i < 4; ++i)
-            for (int j = 0; j < 4; ++j) sums[i][j] += a[k][row + i] * b[k][column + j];
-}
-
-// The response of an image, or (SPREAD) the image that a response spreads into, COLUMNS channels of it a block. `packed` is
-// (taps, source channels, target channels).
-template <bool SPREAD, int COLUMNS>
-__device__ void gather(const stored* x, const float* packed, const float* bias, stored* y, int add, const Geometry& g)
-{
-    const int ROWS = TILE / COLUMNS;
-    __shared__ float a[DEPTH][ROWS + 1], b[DEPTH][COLUMNS + 1];
-    __shared__ Place places[ROWS];
-    __shared__ Tap taps[DEPTH];
-    const int* sides = SPREAD ? g.response : g.image;
-    const int* targets = SPREAD ? g.image : g.response;
-    int from = SPREAD ? g.co : g.ci, to = SPREAD ? g.ci : g.co;
-    int entries = g.kernel[0] * g.kernel[1] * g.kernel[2] * from;
-    index_t voxels = (index_t)g.batch * targets[0] * targets[1] * targets[2];
-    index_t first = (index_t)blockIdx.x * ROWS;
-    int first_channel = blockIdx.y * COLUMNS;
-    int row = threadIdx.x / (COLUMNS / 4) * 4, column = threadIdx.x % (COLUMNS / 4) * 4;
-    float sums[4][4] = {};
-    for (int i = threadIdx.x; i < ROWS; i += THREADS) places[i] = place(first + i, targets);
-    for (int start = 0; start < entries; start += DEPTH) {
-        if (threadIdx.x < DEPTH) taps[threadIdx.x] = tap(start + threadIdx.x, from, g.kernel);
-        __syncthreads();
-        for (int i = threadIdx.x; i < ROWS * DEPTH; i += THREADS) {
-            int k = i % DEPTH, r = i / DEPTH;
-            bool inside = first + r < voxels && start + k < entries;
-            a[k][r] = inside ? gathered<SPREAD>(x, places[r], taps[k], sides, from, g) : 0.0f;
-        }
-        for (int i = threadIdx.x; i < COLUMNS * DEPTH; i += THREADS) {
-            int k = i / COLUMNS, c = i % COLUMNS;
-            bool inside = first_channel + c < to && start + k < entries;
-            b[k][c] = inside ? packed[(index_t)(start + k) * to + first_channel + c] : 0.0f;
-        }
-        __syncthreads();
-        multiply<ROWS, COLUMNS>(a, b, row, column, sums);
-        __syncthreads();
+    __device__ Place place(index_t i) const
+    {
+        index_t line = quotient_of(i, x.places), plane = quotient_of(line, y.places), n = quotient_of(plane, z.places);
+        return {n, (int)(plane - n * z.places), (int)(line - plane * y.places), (int)(i - line * x.places)};
     }
-    for (int i = 0; i < 4; ++i)
-        for (int j = 0; j < 4; ++j) {
-            index_t voxel = first + row + i;
-            int c = first_channel + column + j;
-            if (voxel >= voxels || c >= to) continue;
-            float value = sums[i][j] + (bias ? bias[c] : 0.0f);
-            index_t at = voxel * to + c;
-            store(y, at, add ? load(y, at) + value : value);
-        }
-}
 
-extern "C" __global__ void respond_16(const stored* x, const float* packed, const float* bias, stored* y, int add,
-                                      Geometry g)
-{
-    gather<false, 16>(x, packed, bias, y, add, g);
-}
-
-extern "C" __global__ void respond_64(const stored* x, const float* packed, const float* bias, stored* y, int add,
-                                      Geometry g)
-{
-    gather<false, 64>(x, packed, bias, y, add, g);
-}
-
-extern "C" __global__ void spread_16(const stored* x, const float* packed, const float* bias, stored* y, int add,
-                                     Geometry g)
-{
-    gather<true, 16>(x, packed, bias, y, add, g);
-}
-
-extern "C" __global__ void spread_64(const stored* x, const float* packed, const float* bias, stored* y, int add,
-                                     Geometry g)
-{
-    gather<true, 64>(x, packed, bias, y, add, g);
-}
-
-// The weight's gradient over this block's share of the response's voxels (blockIdx.z of gridDim.z): ROWS channels of the response by
-// some entries (tap, channel of the image). `partials` is (shares, co, entries).
-template <int ROWS>
-__device__ void filter(const stored* image, const stored* response, float* partials, const Geometry& g)
-{
-    const int COLUMNS = TILE / ROWS;
-    __shared__ float a[DEPTH][ROWS + 1], b[DEPTH][COLUMNS + 1];
-    __shared__ Place places[DEPTH];
-    __shared__ Tap taps[COLUMNS];
-    int entries = g.kernel[0] * g.kernel[1] * g.kernel[2] * g.ci;
-    index_t voxels = (index_t)g.batch * g.response[0] * g.response[1] * g.response[2];
-    index_t share = (voxels + gridDim.z - 1) / gridDim.z;
-    index_t first = blockIdx.z * share, end = first + share < voxels ? first + share : voxels;
-    int first_entry = blockIdx.x * COLUMNS, first_channel = blockIdx.y * ROWS;
-    int row = threadIdx.x / (COLUMNS / 4) * 4, column = threadIdx.x % (COLUMNS / 4) * 4;
-    float sums[4][4] = {};
-    for (int i = threadIdx.x; i < COLUMNS; i += THREADS) taps[i] = tap(first_entry + i, g.ci, g.kernel);
-    for (index_t start = first; start < end; start += DEPTH) {
-        if (threadIdx.x < DEPTH) places[threadIdx.x] = place(start + threadIdx.x, g.response);
-        __syncthreads();
-        for (int i = threadIdx.x; i < ROWS * DEPTH; i += THREADS) {
-            int k = i / ROWS, c = i % ROWS;
-            bool inside = start + k < end && first_channel + c < g.co;
-            a[k][c] = inside ? load(response, (start + k) * g.co + first_channel + c) : 0.0f;
-        }
-        for (int i = threadIdx.x; i < COLUMNS * DEPTH; i += THREADS) {
-            int k = i / COLUMNS, e = i % COLUMNS;
-            bool inside = start + k < end && first_entry + e < entries;
-            b[k][e] = inside ? gathered<false>(image, places[k], taps[e], g.image, g.ci, g) : 0.0f;
-        }
-        __syncthreads();
-        multiply<ROWS, COLUMNS>(a, b, row, column, sums);
-        __syncthreads();
+    // The voxel of what is made.
+    __device__ index_t target(const Place& p) const
+    {
+        index_t line = (p.n * z.target + z.first + z.step * p.z) * y.target + y.first + y.step * p.y;
+        return line * x.target + x.first + x.step * p.x;
     }
-    for (int i = 0; i < 4; ++i)
-        for (int j = 0; j < 4; ++j) {
-            int c = first_channel + row + i, entry = first_entry + column + j;
-            if (c < g.co && entry < entries)
-                partials[((index_t)blockIdx.z * g.co + c) * entries + entry] = sums[i][j];
-        }
-}
 
-extern "C" __global__ void filter_16(const stored* image, const stored* response, float* partials, Geometry g)
+    __device__ Corner corner(const Place& p) const
+    {
+        int at_z = p.z * z.stride + z.offset, at_y = p.y * y.stride + y.offset, at_x = p.x * x.stride + x.offset;
+        return {(((p.n * z.side + at_z) * y.side + at_y) * x.side + at_x) * channels, at_z, at_y, at_x};
+    }
+
+    // Meets nothing by any tap.
+    __device__ Corner nowhere() const { return {0, -(1 << 28), 0, 0}; }
+
+    // Goes on by some entries, of which there are some.
+    __device__ void advance(Entry& e, int by) const
+    {
+        e.channel += by;
+        if (e.channel < channels) return;
+        int taps = e.channel / channels;
+        e.channel -= taps * channels;
+        for (e.x += taps; e.x >= x.taps; e.x -= x.taps)
+            if (++e.y == y.taps) {
+                e.y = 0;
+                ++e.z;
+            }
+    }
+
+    __device__ bool has(const Entry& e) const { return e.z < z.taps; }
+
+    // How far from the first value of a corner that of an entry lies.
+    __device__ index_t reach(const Entry& e) const
+    {
+        index_t rows = (index_t)(z.direction * e.z) * y.side + y.direction * e.y;
+        return (rows * x.side + x.direction * e.x) * channels + e.channel;
+    }
+
+    // Whether it lies inside.
+    __device__ bool meets(const Corner& corner, const Entry& e) const
+    {
+        unsigned at_z = corner.z + z.direction * e.z, at_y = corner.y + y.direction * e.y, at_x = corner.x + x.direction * e.x;
+        return at_z < (unsigned)z.side && at_y < (unsigned)y.side && at_x < (unsigned)x.side;
+    }
+};
+
+// Weights (co, ci, taps) stored as convolutions read them: (co, taps, ci), or to spread (ci, taps, co).
+extern "C" __global__ void pack(const float* weight, stored* packed, int co, int ci, int taps, int spread)
 {
-    filter<16>(image, response, partials, g);
+    index_t i = own_index();
+    if (i >= (index_t)co * ci * taps) return;
+    int inner = spread ? co : ci, in = (int)(i % inner), t = (int)(i / inner % taps), out = (int)(i / inner / taps);
+    index_t o = spread ? in : out;
+    store(packed, i, weight[(o * ci + (spread ? out : in)) * taps + t]);
 }
 
-extern "C" __global__ void filter_64(const stored* image, const stored* response, float* partials, Geometry g)
+// A gradient (co, taps, ci), as it is stored, in the weight's own order.
+extern "C" __global__ void unpack(const stored* packed, float* weight, int co, int ci, int taps)
 {
-    filter<64>(image, response, partials, g);
+    index_t i = own_index();
+    if (i >= (index_t)co * ci * taps) return;
+    int t = (int)(i % taps), c = (int)(i / taps % ci);
+    index_t o = i / taps / ci;
+    weight[i] = load(packed, (o * taps + t) * ci + c);
 }
 
-// Adds up the shares, and turns (co, taps, ci) into the weight's own order (co, ci, taps).
+// The same of the sum of several (shares, co, taps, ci), f32.
 extern "C" __global__ void sum_filters(const float* partials, int shares, float* weight, int co, int ci, int taps)
 {
     index_t i = own_index(), count = (index_t)co * ci * taps;
@@ -209,38 +139,6 @@ extern "C" __global__ void sum_filters(const float* partials, int shares, float*
     double sum = 0.0;
     for (int share = 0; share < shares; ++share) sum += partials[share * count + from];
     weight[i] = (float)sum;
-}
-
-// Weights (co, ci, taps) as `gather` reads them: (taps, ci, co), or to spread (taps, co, ci).
-extern "C" __global__ void pack(const float* weight, float* packed, int co, int ci, int taps, int spread)
-{
-    index_t i = own_index(), count = (index_t)co * ci * taps;
-    if (i >= count) return;
-    int from = spread ? co : ci, to = spread ? ci : co;
-    int target = (int)(i % to), source = (int)(i / to % from);
-    index_t t = i / to / from;
-    int o = spread ? source : target, c = spread ? target : source;
-    packed[i] = weight[((index_t)o * ci + c) * taps + t];
-}
-
-// Weights (co, ci, taps) as cuDNN reads them beside channels-last images: (co, taps, ci), stored as these are.
-extern "C" __global__ void pack_filter(const float* weight, stored* packed, int co, int ci, int taps)
-{
-    index_t i = own_index();
-    if (i >= (index_t)co * ci * taps) return;
-    int c = (int)(i % ci), t = (int)(i / ci % taps);
-    index_t o = i / ci / taps;
-    store(packed, i, weight[(o * ci + c) * taps + t]);
-}
-
-// The same back, of a gradient.
-extern "C" __global__ void unpack_filter(const stored* packed, float* weight, int co, int ci, int taps)
-{
-    index_t i = own_index();
-    if (i >= (index_t)co * ci * taps) return;
-    int t = (int)(i % taps), c = (int)(i / taps % ci);
-    index_t o = i / taps / ci;
-    weight[i] = load(packed, (o * taps + t) * ci + c);
 }
 
 // Adds a bias to each channel.

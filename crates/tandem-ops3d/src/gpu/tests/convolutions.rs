@@ -54,6 +54,16 @@ fn channels_of_every_tail() {
     check([1, 5, 4, 3, 33], 63, [1; 3], Conv3dParams::uniform(1, 0));
 }
 
+/// Each form of the kernels, with channels that are moved several at once.
+#[test]
+fn channels_that_lie_in_pieces() {
+    for (ci, co) in [(8, 16), (16, 32), (32, 8), (24, 40), (40, 72), (128, 136)] {
+        check([1, 3, 5, 4, ci], co, [3; 3], Conv3dParams::uniform(1, 1));
+        check([2, 4, 5, 6, ci], co, [2; 3], Conv3dParams::uniform(2, 0));
+        check([1, 5, 3, 6, ci], co, [3; 3], Conv3dParams::uniform(2, 1));
+    }
+}
+
 #[test]
 fn odd_sides_kernels_strides_and_paddings() {
     for (kernel, stride, padding) in [
