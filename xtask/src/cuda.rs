@@ -80,7 +80,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
         Err(error) if std::env::var("TANDEM_REFERENCE").as_deref() == Ok("required") => return Err(error),
         Err(error) => println!("==> the kernels for GPUs: SKIPPED, {error:#}"),
     }
-    check_device(&["--emulated", "--no-speed", "--steps", "3"], None)
+    check_device(&["--emulated", "--steps", "3"], None)
 }
 
 /// The folder of the compiler of kernels: the one that is named, or that of the wheel, which is installed into a virtual environment in

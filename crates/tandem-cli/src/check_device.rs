@@ -31,13 +31,24 @@ pub(crate) struct Arguments {
     /// Compiles the kernels for GPUs of compute capability 8.0 and 9.0, and does no more: it needs no GPU.
     #[arg(long)]
     compile: bool,
-    /// Leaves out the measurement of training steps at full size.
+    /// Leaves out the measurement of training steps at full size, and of what in them takes how long.
     #[arg(long)]
     no_speed: bool,
     /// Takes the GPU's kernels as they run emulated on the CPU, which is slow: what can be checked without a GPU.
     #[cfg(feature = "emulator")]
     #[arg(long)]
     emulated: bool,
+}
+
+impl Arguments {
+    /// Of the steps that are measured.
+    fn size(&self) -> training::Size {
+        #[cfg(feature = "emulator")]
+        if self.emulated {
+            return speed::TINY;
+        }
+        speed::FULL
+    }
 }
 
 /// A device, what its convolutions are, and how closely they must agree with those of the CPU.
@@ -87,7 +98,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let steps = arguments.steps;
         judge(&format!("{name}, training of {steps} steps"), &|| training::check(&device, steps, rounding));
         if !arguments.no_speed {
-            judge(&format!("{name}, speed"), &|| speed::measure(&device));
+            let size = arguments.size();
+            judge(&format!("{name}, speed"), &|| speed::measure(&device, &size));
+            speed::tell_shares(&device, &size)?;
         }
         if let Device::Cuda(gpu) = &device {
             gpu.remarks().into_iter().for_each(|remarks| say(format!("        {remarks}")));

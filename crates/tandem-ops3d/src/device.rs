@@ -2,7 +2,7 @@
 
 use candle_core::Result;
 
-pub use crate::gpu::Gpu;
+pub use crate::gpu::{Gpu, Stopwatch, TimedWork};
 
 /// Where networks run, and where their weights and logits lie. Tensors lie in the memory of the host either way: a pass takes its image to
 /// the device, and logits come back as a tensor where somebody asks for one (`Deferred::get`).

@@ -16,12 +16,16 @@ mod machine;
 mod queue;
 #[cfg(test)]
 pub(crate) mod tests;
+mod timed;
+
+pub use timed::{Stopwatch, TimedWork};
 
 pub(crate) use buffer::{Buffer, Plain};
 pub(crate) use conv::Operands;
 pub(crate) use machine::{Kind, Machine};
 pub(crate) use queue::{Norm, NormGradients, NormParameters, Part, Queue, Rest, Tables};
 
+use candle_core::Result;
 use std::sync::Arc;
 
 /// A GPU that networks run on. Clones are the same one.
@@ -42,6 +46,15 @@ impl Gpu {
     /// Bytes of its memory that nobody uses, where it says.
     pub fn free_memory(&self) -> Option<u64> {
         self.0.free_memory()
+    }
+
+    /// Bytes of it that this process holds once all that was asked for has run, where it says.
+    ///
+    /// # Errors
+    /// Where it fails.
+    pub fn held_memory(&self) -> Result<Option<u64>> {
+        self.0.wait()?;
+        Ok(self.0.held_memory())
     }
 
     /// The most bytes of it that this process held at once, where it says.

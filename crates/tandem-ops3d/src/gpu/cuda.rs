@@ -142,6 +142,16 @@ fn pool(context: &CudaContext) -> Result<sys::CUmemoryPool> {
     Ok(pool)
 }
 
+/// A number of bytes that the pool tells.
+fn of_pool(context: &CudaContext, attribute: sys::CUmemPool_attribute) -> Option<u64> {
+    let (pool, mut bytes) = (pool(context).ok()?, 0u64);
+    // SAFETY: the pool is that of the device; the pointer is to a value of the type that the driver gives.
+    unsafe { sys::cuMemPoolGetAttribute(pool, attribute, std::ptr::from_mut(&mut bytes).cast()) }
+        .result()
+        .ok()?;
+    Some(bytes)
+}
+
 impl Machine for Cuda {
     fn describe(&self) -> String {
         let name = self.context.name().unwrap_or_else(|_| "a GPU".to_owned());
@@ -166,18 +176,21 @@ impl Machine for Cuda {
         result::mem_get_info().ok().map(|(free, _)| free as u64)
     }
 
+    fn held_memory(&self) -> Option<u64> {
+        of_pool(&self.context, sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT)
+    }
+
     fn peak_memory(&self) -> Option<u64> {
-        let (pool, mut bytes) = (pool(&self.context).ok()?, 0u64);
-        let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
-        // SAFETY: the pool is that of the device; the pointer is to a value of the type that the driver gives.
-        unsafe { sys::cuMemPoolGetAttribute(pool, attribute, std::ptr::from_mut(&mut bytes).cast()) }
-            .result()
-            .ok()?;
-        Some(bytes)
+        of_pool(&self.context, sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH)
     }
 
     fn remarks(&self) -> Option<String> {
         Some(self.convolutions.as_ref()?.remarks())
+    }
+
+    fn wait(&self) -> Result<()> {
+        self.bind()?;
+        self.stream.synchronize().map_err(failed)
     }
 
     fn allocate(&self, bytes: usize) -> Result<u64> {

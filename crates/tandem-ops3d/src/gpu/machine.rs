@@ -53,6 +53,11 @@ pub(crate) trait Machine: Send + Sync {
         None
     }
 
+    /// Bytes that this process holds.
+    fn held_memory(&self) -> Option<u64> {
+        None
+    }
+
     /// The most bytes that this process ever held at once.
     fn peak_memory(&self) -> Option<u64> {
         None
@@ -61,6 +66,11 @@ pub(crate) trait Machine: Send + Sync {
     /// What is worth knowing of the work so far.
     fn remarks(&self) -> Option<String> {
         None
+    }
+
+    /// Waits until all that was asked for has run.
+    fn wait(&self) -> Result<()> {
+        Ok(())
     }
 
     /// Memory of that many bytes, more than none, with unspecified contents.

@@ -2,6 +2,7 @@ mod convolutions;
 mod features;
 mod layers;
 mod scores;
+mod timed;
 mod voxels;
 mod windows;
 
