@@ -26,7 +26,7 @@ fn pieces_of_work_are_counted_by_their_names() {
     let (values, x) = queue.given(&random(32, 0));
     assert_eq!(counts(), [work("copies to the GPU", 1), work("enter", 1)]);
     stopwatch.reset();
-    let (_, y) = queue.given(&vec![0.0; 32]);
+    let (_, y) = queue.given(&[0.0; 32]);
     queue.add(&x, &y, 32).unwrap();
     queue.add(&x, &y, 32).unwrap();
     let sums: Vec<f32> = y.values(32).unwrap();
