@@ -26,7 +26,7 @@ Verbs of xtask itself:
   docs        whether the pages are true: links, commands, settings, and the tutorial, which it runs
               docs --renew writes docs/settings.md anew
   tidy        the rules of the house: who may import whom, file sizes and names
-  soak        the long version of a test: soak NAME, of hostile, steps, kill, faults; soak alone says what each does
+  soak        the long version of a test: soak NAME, of hostile, steps, kill, faults, kernels; soak alone says what each does
 
 Every other verb is one of tandem:
 ";

@@ -15,6 +15,21 @@
 #include <vector>
 #include <ucontext.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
+// Forbids memory to kernels, or allows it again; only a soak is compiled so that it is watched.
+extern "C" void forbid(void* from, std::size_t bytes, int forbidden)
+{
+#ifdef __SANITIZE_ADDRESS__
+    if (forbidden)
+        __asan_poison_memory_region(from, bytes);
+    else
+        __asan_unpoison_memory_region(from, bytes);
+#endif
+}
+
 #define EMULATED
 #define __global__
 #define __device__

@@ -45,6 +45,11 @@ const WIDE: &str = "_wide";
 /// What lies before and after lent memory, and its alignment.
 const MARK: [u8; 64] = [0xa5; 64];
 
+/// What a kernel may not do, in any test: misaligned moves, which fail on a GPU, and indices beyond an array.
+const TRAPS: [&str; 2] = ["-fsanitize=alignment,bounds", "-fsanitize-undefined-trap-on-error"];
+
+type Forbid = unsafe extern "C" fn(*mut c_void, usize, c_int);
+
 type Emulate =
     unsafe extern "C" fn(*const c_char, *const c_char, *const c_uint, c_uint, *mut *mut c_void) -> c_int;
 
@@ -84,7 +89,11 @@ fn compile(precision: Precision) -> std::result::Result<Library, String> {
     let mut command = Command::new(&compiler);
     command.args(["-std=c++17", "-O2", "-fno-strict-aliasing", "-shared", "-fPIC"]);
     // A jump to another stack is what some compilers are told to call an error.
-    command.args(["-U_FORTIFY_SOURCE", "-o"]).arg(&to).arg(&from);
+    command.args(["-U_FORTIFY_SOURCE", "-o"]).arg(&to).arg(&from).args(TRAPS);
+    // A soak sees to it that the library of this check is there.
+    if std::env::var("TANDEM_SOAK").as_deref() == Ok("kernels") {
+        command.arg("-fsanitize=address");
+    }
     if precision == Precision::Bf16 {
         command.arg(format!("-D{BF16}"));
     }
@@ -102,6 +111,22 @@ fn compile(precision: Precision) -> std::result::Result<Library, String> {
 
 fn layout(bytes: usize) -> Layout {
     Layout::from_size_align(bytes + 2 * MARK.len(), MARK.len()).expect("sizes that were asked for before")
+}
+
+impl Emulator {
+    /// Forbids the marks around lent memory to kernels, reads of them too, where a soak watches; or allows them again.
+    ///
+    /// # Safety
+    /// `start` is that of memory of this many bytes with its marks.
+    unsafe fn forbid_marks(&self, start: *mut u8, bytes: usize, forbidden: bool) {
+        // SAFETY: the function has this type; both marks lie where the caller says.
+        unsafe {
+            let Ok(forbid) = self.libraries[0].get::<Forbid>(b"forbid\0") else { return };
+            for mark in [start, start.add(MARK.len() + bytes)] {
+                forbid(mark.cast(), MARK.len(), forbidden.into());
+            }
+        }
+    }
 }
 
 impl Machine for Emulator {
@@ -124,6 +149,7 @@ impl Machine for Emulator {
             // NaN, as f32 and as bf16.
             start.add(MARK.len()).write_bytes(0xff, bytes);
             start.add(MARK.len() + bytes).copy_from_nonoverlapping(MARK.as_ptr(), MARK.len());
+            self.forbid_marks(start, bytes, true);
             self.held.fetch_add(bytes as u64, Ordering::Relaxed);
             Ok(start.add(MARK.len()) as u64)
         }
@@ -134,6 +160,7 @@ impl Machine for Emulator {
         // SAFETY: it was allocated with as many bytes and the marks.
         unsafe {
             let start = (address as *mut u8).sub(MARK.len());
+            self.forbid_marks(start, bytes, false);
             for mark in [start, start.add(MARK.len() + bytes)] {
                 let mark = std::slice::from_raw_parts(mark, MARK.len());
                 assert!(mark == MARK || std::thread::panicking(), "a kernel wrote outside of its memory");
