@@ -2,7 +2,6 @@
 
 use super::super::halves::{Halves, Place};
 use cudarc::driver::{CudaStream, DriverError, result, sys};
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Bytes of a half: the host waits once as many were copied since the GPU was last known to have read the other one.
@@ -10,9 +9,6 @@ const HALF: usize = 32 << 20;
 
 /// Bytes that are copied at once: the GPU reads them while the host writes the next ones.
 const PIECE: usize = 4 << 20;
-
-/// Bytes of a piece that one core writes.
-const SHARE: usize = 256 << 10;
 
 /// Memory of the host that stays where it is, which the GPU reads by itself while the host goes on.
 pub(super) struct Staging {
@@ -56,8 +52,7 @@ impl Staging {
             // when the half was begun. As many bytes as are copied are allocated, the caller says.
             unsafe {
                 let place = std::slice::from_raw_parts_mut(self.memory.add(first), len);
-                let shares = place.par_chunks_mut(SHARE).zip(from[done..done + len].par_chunks(SHARE));
-                shares.for_each(|(to, from)| to.copy_from_slice(from));
+                place.copy_from_slice(&from[done..done + len]);
                 result::memcpy_htod_async(address + done as u64, place, stream)?;
             }
             done += len;
