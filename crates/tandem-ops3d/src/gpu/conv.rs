@@ -29,8 +29,6 @@ pub(crate) struct Operands<'a> {
     pub(crate) from: &'a Buffer,
     /// The address of the weight `(co, ci, taps)`, f32.
     pub(crate) weight: u64,
-    /// The address of the bias, f32; 0 where there is none.
-    pub(crate) bias: u64,
     pub(crate) to: &'a Buffer,
     /// Whether the result is added to what is there.
     pub(crate) add: bool,
@@ -49,7 +47,7 @@ impl Queue {
         if !self.machine.convolves() {
             return Ok(false);
         }
-        let &Operands { from, weight, bias, to, add } = operands;
+        let &Operands { from, weight, to, add } = operands;
         let packed = self.packed(shape, weight, false)?;
         let (image, response) = if kind == Kind::Spread { (to, from) } else { (from, to) };
         let job = Job {
@@ -62,21 +60,7 @@ impl Queue {
             weight: packed.address(),
         };
         // SAFETY: the buffers are those of this shape.
-        if !unsafe { self.machine.convolve(&job)? } {
-            return Ok(false);
-        }
-        if bias != 0 {
-            let dims = if kind == Kind::Spread { shape.image_dims() } else { shape.response_dims() };
-            let count: usize = dims.iter().product();
-            let arguments = [
-                to.into(),
-                Argument::Pointer(bias),
-                Argument::Long(count as i64),
-                Argument::Int(int(dims[4])?),
-            ];
-            self.run_each("add_bias", count, &arguments)?;
-        }
-        Ok(true)
+        unsafe { self.machine.convolve(&job) }
     }
 
     fn gather(&self, kind: Kind, shape: &ConvShape, operands: &Operands) -> Result<()> {
@@ -93,7 +77,6 @@ impl Queue {
         let arguments = [
             operands.from.into(),
             (&packed).into(),
-            Argument::Pointer(operands.bias),
             operands.to.into(),
             Argument::Int(operands.add.into()),
             Argument::Int(spread.into()),

@@ -34,6 +34,8 @@ pub(crate) struct Norm {
 
 /// Where a normalisation's parameters lie: addresses of f32 values of all channels.
 pub(crate) struct NormParameters {
+    /// What the convolution before it left out, for it moves the mean alone; 0 where there is none.
+    pub(crate) bias: u64,
     pub(crate) gamma: u64,
     pub(crate) beta: u64,
     pub(crate) running_mean: u64,
@@ -224,12 +226,13 @@ impl Queue {
             self.run(kernel, [blocks, 1, 1], &arguments)?;
         }
         let norm = Norm { map: self.f32s(3 * channels)?, kept: self.f64s(2 * channels)?, relu, of_batch };
-        let &NormParameters { gamma, beta, running_mean, running_variance, momentum, eps } = parameters;
+        let &NormParameters { bias, gamma, beta, running_mean, running_variance, momentum, eps } = parameters;
         let arguments = [
             (&partials).into(),
             Argument::Int(int(blocks)?),
             long(count),
             Argument::Int(int(channels)?),
+            Argument::Pointer(bias),
             Argument::Pointer(gamma),
             Argument::Pointer(beta),
             Argument::Pointer(running_mean),

@@ -140,10 +140,3 @@ extern "C" __global__ void sum_filters(const float* partials, int shares, float*
     for (int share = 0; share < shares; ++share) sum += partials[share * count + from];
     weight[i] = (float)sum;
 }
-
-// Adds a bias to each channel.
-extern "C" __global__ void add_bias(stored* y, const float* bias, index_t count, int channels)
-{
-    index_t i = own_index();
-    if (i < count) store(y, i, load(y, i) + bias[remainder_of(i, channels)]);
-}

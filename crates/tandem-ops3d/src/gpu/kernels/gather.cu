@@ -7,15 +7,11 @@
 #define PITCH (PIECES + 1)
 
 // Sums of a row that become channels `c` and `c + 1` of a voxel.
-__device__ inline void put(stored* y, index_t voxel, int c, int channels, const float* bias, int add, float first, float second)
+__device__ inline void put(stored* y, index_t voxel, int c, int channels, int add, float first, float second)
 {
     if (c >= channels) return;
     index_t at = voxel * channels + c;
     bool pair = c + 1 < channels;
-    if (bias) {
-        first += bias[c];
-        if (pair) second += bias[c + 1];
-    }
     if (pair && channels % 2 == 0) {
         Values<2> values = {};
         if (add) values = load_values<2>(y, at);
@@ -32,7 +28,7 @@ __device__ inline void put(stored* y, index_t voxel, int c, int channels, const 
 // channels. `packed` is (target channels, taps, source channels). Both lie in pieces where the source's channels are `wide`, a multiple
 // of WIDE. While a step is multiplied, the next one is copied.
 template <int ROWS, int COLUMNS>
-__device__ void gather(const stored* x, const stored* packed, const float* bias, stored* y, int add, int spread, int wide,
+__device__ void gather(const stored* x, const stored* packed, stored* y, int add, int spread, int wide,
                        const Geometry& g)
 {
     // A thread's pieces are those of one column of pieces, in rows this far apart.
@@ -114,24 +110,24 @@ __device__ void gather(const stored* x, const stored* packed, const float* bias,
         __syncthreads();
     }
     sums.each([&](int row, int column, float one, float two) {
-        if (targets[row] >= 0) put(y, targets[row], first_channel + column, made, bias, add, one, two);
+        if (targets[row] >= 0) put(y, targets[row], first_channel + column, made, add, one, two);
     });
 }
 
-extern "C" __global__ void gather_16(const stored* x, const stored* packed, const float* bias, stored* y, int add,
+extern "C" __global__ void gather_16(const stored* x, const stored* packed, stored* y, int add,
                                      int spread, int wide, Geometry g)
 {
-    gather<256, 16>(x, packed, bias, y, add, spread, wide, g);
+    gather<256, 16>(x, packed, y, add, spread, wide, g);
 }
 
-extern "C" __global__ void gather_32(const stored* x, const stored* packed, const float* bias, stored* y, int add,
+extern "C" __global__ void gather_32(const stored* x, const stored* packed, stored* y, int add,
                                      int spread, int wide, Geometry g)
 {
-    gather<256, 32>(x, packed, bias, y, add, spread, wide, g);
+    gather<256, 32>(x, packed, y, add, spread, wide, g);
 }
 
-extern "C" __global__ void gather_64(const stored* x, const stored* packed, const float* bias, stored* y, int add,
+extern "C" __global__ void gather_64(const stored* x, const stored* packed, stored* y, int add,
                                      int spread, int wide, Geometry g)
 {
-    gather<128, 64>(x, packed, bias, y, add, spread, wide, g);
+    gather<128, 64>(x, packed, y, add, spread, wide, g);
 }

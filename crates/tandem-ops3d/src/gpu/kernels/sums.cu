@@ -83,9 +83,10 @@ extern "C" __global__ void moments_wide(const stored* x, double* partials, index
 }
 
 // From the sums to a normalisation: its map (mean, scale, shift), and mean and 1 / SD for the backward pass. Batch statistics
-// move the running ones, with the unbiased variance; without a batch the running ones are used. A block a channel.
+// move the running ones, with the unbiased variance; without a batch the running ones are used. The image lacks the bias of its
+// convolution, where there is one: it moves the mean and nothing else. A block a channel.
 extern "C" __global__ void normalise(const double* partials, int blocks, index_t voxels, int channels,
-                                     const float* gamma, const float* beta, float* running_mean,
+                                     const float* bias, const float* gamma, const float* beta, float* running_mean,
                                      float* running_variance, double momentum, double eps, int of_batch, float* map,
                                      double* kept)
 {
@@ -93,14 +94,14 @@ extern "C" __global__ void normalise(const double* partials, int blocks, index_t
     double sum = 0.0, squares = 0.0;
     if (of_batch) totals(partials, blocks, channels, c, sum, squares);
     if (threadIdx.x > 0) return;
-    double mean = running_mean[c], variance = running_variance[c];
+    double shift = bias ? bias[c] : 0.0, mean = running_mean[c] - shift, variance = running_variance[c];
     if (of_batch) {
-        double count = (double)voxels, old_mean = mean, old_variance = variance;
+        double count = (double)voxels, old_mean = running_mean[c], old_variance = variance;
         mean = sum / count;
         variance = squares / count - mean * mean;
         // Rounding may leave less than nothing; NaN must stay.
         if (variance < 0.0) variance = 0.0;
-        running_mean[c] = (float)((1.0 - momentum) * old_mean + momentum * mean);
+        running_mean[c] = (float)((1.0 - momentum) * old_mean + momentum * (mean + shift));
         running_variance[c] = (float)((1.0 - momentum) * old_variance + momentum * variance * (count / (count - 1.0)));
     }
     double inverse_sd = 1.0 / sqrt(variance + eps);

@@ -11,7 +11,7 @@ const CHANNELS: [usize; 5] = [1, 3, 16, 100, 300];
 const EPS: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
 
-/// A normalised image: what it was made of, on the host and on the machine.
+/// A normalised image, which lacks the bias of its convolution: what it was made of, on the host and on the machine.
 struct Case {
     dims: [usize; 5],
     x: Vec<f32>,
@@ -31,10 +31,14 @@ impl Case {
         let shifted: Vec<f32> = random(count, 0).iter().map(|value| value + centre).collect();
         let (x, middle) = queue.given(&shifted);
         let (gamma, beta) = (random(channels, 1), random(channels, 2));
+        // Layers without a bias, too.
+        let biased = of_batch != relu;
+        let bias = if biased { random(channels, 3) } else { vec![0.0; channels] };
         let running: Vec<f32> = [0.5, 2.0].iter().flat_map(|value| vec![*value; channels]).collect();
-        let parameters = queue.copy(&[&gamma[..], &beta, &running].concat()).unwrap();
+        let parameters = queue.copy(&[&gamma[..], &beta, &running, &bias].concat()).unwrap();
         let at = |part: usize| parameters.at(part * channels);
         let places = NormParameters {
+            bias: if biased { at(4) } else { 0 },
             gamma: at(0),
             beta: at(1),
             running_mean: at(2),
@@ -44,14 +48,18 @@ impl Case {
         };
         let there = queue.norm(&middle, dims, &places, (of_batch, relu)).unwrap();
 
-        let [mean, variance] =
-            if of_batch { moments(&x, channels) } else { [vec![0.5; channels], vec![2.0; channels]] };
+        let [mean, variance] = if of_batch {
+            moments(&x, channels)
+        } else {
+            [bias.iter().map(|bias| 0.5 - f64::from(*bias)).collect(), vec![2.0; channels]]
+        };
         let values = (count / channels) as f64;
         let norm = Normalisation { mean, variance, of_batch: of_batch.then_some(values), eps: EPS, relu };
         let moved = |old: f64, new: f64| if of_batch { (1.0 - MOMENTUM) * old + MOMENTUM * new } else { old };
         let mut expected = [wide(&gamma), wide(&beta)].concat();
-        expected.extend(norm.mean.iter().map(|mean| moved(0.5, *mean)));
+        expected.extend(norm.mean.iter().zip(&bias).map(|(mean, bias)| moved(0.5, mean + f64::from(*bias))));
         expected.extend(norm.variance.iter().map(|variance| moved(2.0, variance * values / (values - 1.0))));
+        expected.extend(wide(&bias));
         queue.expect_f32(&parameters, &expected, 1e-6, "parameters and running statistics");
         let affine = norm.affine(&gamma, &beta);
         let map = [&affine.mean[..channels], &affine.scale[..channels], &affine.shift[..channels]].concat();
@@ -274,8 +282,15 @@ fn what_is_no_number_stays_none() {
         let (_, x) = queue.given(&[f32::NAN, 1.0, 2.0, 3.0]);
         let parameters = queue.copy(&[1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0]).unwrap();
         let [gamma, beta, running_mean, running_variance] = [0, 2, 4, 6].map(|at| parameters.at(at));
-        let places =
-            NormParameters { gamma, beta, running_mean, running_variance, momentum: MOMENTUM, eps: EPS };
+        let places = NormParameters {
+            bias: 0,
+            gamma,
+            beta,
+            running_mean,
+            running_variance,
+            momentum: MOMENTUM,
+            eps: EPS,
+        };
         let norm = queue.norm(&x, dims, &places, (true, true)).unwrap();
         let y = queue.activate(&x, dims, &norm, Rest::default()).unwrap();
         let y = queue.widened(&y, 4).unwrap();

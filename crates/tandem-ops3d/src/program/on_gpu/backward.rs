@@ -206,7 +206,7 @@ impl Pass {
                 None => queue.stored(self.count(x))?,
             };
             let weight = self.tape.weights.at(conv.weight.start);
-            let operands = Operands { from: gradient, weight, bias: 0, to: &to, add };
+            let operands = Operands { from: gradient, weight, to: &to, add };
             queue.convolve(if spread { Kind::Respond } else { Kind::Spread }, geometry, &operands)?;
             self.values[x] = Some(to);
         }

@@ -95,13 +95,8 @@ impl Pass {
         let middle = queue.stored(dims.iter().product())?;
         let (geometry, spread) = shape.geometry();
         let from = tape.read(x)?;
-        let operands = Operands {
-            from: &from,
-            weight: tape.weights.at(conv.weight.start),
-            bias: conv.bias.as_ref().map_or(0, |bias| tape.weights.at(bias.start)),
-            to: &middle,
-            add: false,
-        };
+        let operands =
+            Operands { from: &from, weight: tape.weights.at(conv.weight.start), to: &middle, add: false };
         queue.convolve(if spread { Kind::Spread } else { Kind::Respond }, geometry, &operands)?;
         // What was written for the convolution alone makes room for what follows.
         drop(from);
@@ -117,6 +112,7 @@ impl Pass {
         let before = matches!(sum, Sum::Before(_));
         let relu = activation == Activation::Relu;
         let parameters = NormParameters {
+            bias: conv.bias.as_ref().map_or(0, |bias| tape.weights.at(bias.start)),
             gamma: tape.weights.at(layer.scale.start),
             beta: tape.weights.at(layer.shift.start),
             running_mean: self.running.at(layer.mean.start),
