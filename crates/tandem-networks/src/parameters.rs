@@ -1,12 +1,12 @@
 //! The named parameters of a network, in two flat vectors.
 
 use crate::initialise::Values;
-use candle_core::{DType, Result, Tensor, Var, bail};
+use candle_core::{DType, Result, Tensor, bail};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use tandem_ops3d::Device;
-use tandem_ops3d::program::{WeightVector, Weights};
+use tandem_ops3d::program::{NormStatistics, WeightVector, Weights};
 
 /// What a parameter is to the optimiser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct Parameter {
 #[derive(Clone, Debug)]
 pub struct Parameters {
     weights: Weights,
-    statistics: Var,
+    statistics: NormStatistics,
     by_name: BTreeMap<String, Parameter>,
 }
 
@@ -107,10 +107,9 @@ impl Declared {
     }
 
     pub(crate) fn finish(self, device: &Device) -> Result<Parameters> {
-        let (count, statistics) = (self.statistics.len, self.statistics.values());
         Ok(Parameters {
             weights: Weights::new(&self.weights.values(), device)?,
-            statistics: Var::from_vec(statistics, count, &candle_core::Device::Cpu)?,
+            statistics: NormStatistics::new(&self.statistics.values(), device)?,
             by_name: self.by_name,
         })
     }
@@ -139,7 +138,7 @@ impl Parameters {
     }
 
     /// The running statistics: one vector.
-    pub fn statistics(&self) -> &Var {
+    pub fn statistics(&self) -> &NormStatistics {
         &self.statistics
     }
 
@@ -151,13 +150,12 @@ impl Parameters {
     /// A copy of the parameter of that name, where there is one.
     pub fn get(&self, name: &str) -> Option<Result<Tensor>> {
         let parameter = self.by_name.get(name)?;
-        Some(match parameter.kind {
-            Kind::Weight => {
-                let part = self.weights.part(parameter.range.clone());
-                part.and_then(|part| part.reshape(parameter.dims.clone()))
-            }
-            Kind::Statistic => parameter.of(&self.statistics),
-        })
+        let range = parameter.range.clone();
+        let part = match parameter.kind {
+            Kind::Weight => self.weights.part(range),
+            Kind::Statistic => self.statistics.part(range),
+        };
+        Some(part.and_then(|part| part.reshape(parameter.dims.clone())))
     }
 
     /// How many numbers the optimiser moves.
@@ -170,7 +168,7 @@ impl Parameters {
     /// # Errors
     /// Where the device fails.
     pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
-        let (weights, statistics) = (self.weights.values()?, self.statistics.as_tensor().copy()?);
+        let (weights, statistics) = (self.weights.values()?, self.statistics.values()?);
         let of = |parameter: &Parameter| match parameter.kind {
             Kind::Weight => parameter.of(&weights),
             Kind::Statistic => parameter.of(&statistics),
@@ -213,7 +211,7 @@ impl Parameters {
         self.check(values, &|_| true)?;
         let statistics = self.vector_of(values, Kind::Statistic)?;
         self.weights.set(&self.vector_of(values, Kind::Weight)?)?;
-        self.statistics.set(&Tensor::from_vec(statistics, self.statistics.shape(), self.statistics.device())?)
+        self.statistics.set(&statistics)
     }
 
     fn check(&self, values: &BTreeMap<String, Tensor>, wanted: &dyn Fn(Kind) -> bool) -> Result<()> {
@@ -237,7 +235,7 @@ impl Parameters {
 
     /// One of the two vectors with these values.
     fn vector_of(&self, values: &BTreeMap<String, Tensor>, kind: Kind) -> Result<Vec<f32>> {
-        let count = if kind == Kind::Weight { self.count() } else { self.statistics.elem_count() };
+        let count = if kind == Kind::Weight { self.count() } else { self.statistics.count() };
         let mut all = vec![0.0f32; count];
         for (name, parameter) in self.iter().filter(|(_, p)| p.kind == kind) {
             let value = values[name].to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;

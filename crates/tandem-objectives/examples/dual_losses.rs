@@ -5,11 +5,13 @@
 //! that logits and features leave and gradients return as those of real ones; what such a pair costs with a loss that is
 //! next to nothing is measured too, and subtracted.
 
-use candle_core::{Device, Result, Tensor, Var, bail};
+use candle_core::{Device, Result, Tensor, bail};
 use std::sync::Arc;
 use std::time::Instant;
 use tandem_objectives::{Batch, Forward, Prediction, Step, build, with_gradient};
-use tandem_ops3d::program::{ConvLayer, Mode, NormLayer, Precision, Program, Sum, Value, Weights};
+use tandem_ops3d::program::{
+    ConvLayer, Mode, NormLayer, NormStatistics, Precision, Program, Sum, Value, Weights,
+};
 use tandem_ops3d::{Activation, Conv3dParams};
 use tandem_random::Draws;
 
@@ -20,7 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Tiny {
     program: Arc<Program>,
     weights: Weights,
-    statistics: Var,
+    statistics: NormStatistics,
     /// Before and after dropout.
     features: [Value; 2],
 }
@@ -54,7 +56,7 @@ impl Tiny {
         Ok(Tiny {
             program: Arc::new(program),
             weights: Weights::new(&weights, &tandem_ops3d::Device::Cpu)?,
-            statistics: Var::from_vec(vec![1f32; 2 * channels], 2 * channels, &Device::Cpu)?,
+            statistics: NormStatistics::new(&vec![1.0; 2 * channels], &tandem_ops3d::Device::Cpu)?,
             features: [kept, dropped],
         })
     }

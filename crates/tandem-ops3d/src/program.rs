@@ -14,6 +14,8 @@ mod layers;
 mod on_gpu;
 mod op;
 mod read;
+mod shared;
+mod statistics;
 mod tape;
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,7 @@ pub use estimate::Footprint;
 pub use layers::{LayerShape, LayerTrial};
 pub(crate) use op::HeadOnGpu;
 pub use op::Outputs;
+pub use statistics::NormStatistics;
 pub use vector::{Descent, WeightVector};
 pub use weights::Weights;
 
@@ -284,7 +287,7 @@ impl Program {
         self: &Arc<Self>,
         x: &Tensor,
         weights: &Weights,
-        statistics: &candle_core::Var,
+        statistics: &NormStatistics,
         (mode, precision): (Mode, Precision),
     ) -> Result<Outputs> {
         op::run(self, x, weights, statistics, mode, precision)

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use tandem_networks::{Kind, Parameters};
 use tandem_objectives::{Method, Objective, Term};
+use tandem_ops3d::program::WeightVector;
 
 /// What a run does about a loss or gradient that is not finite.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,13 +112,13 @@ pub(crate) fn broken_parameter(network: &str, parameters: &Parameters, gradient:
 
 /// What a step moves before its losses are known: running statistics and the method's own state.
 pub(crate) struct Before {
-    statistics: Vec<Tensor>,
+    statistics: Vec<WeightVector>,
     method: Tensors,
 }
 
 impl Before {
     pub(crate) fn of(networks: &Networks, method: &dyn Method) -> Result<Self> {
-        let statistics = networks.iter().map(|member| member.parameters.statistics().detach().copy());
+        let statistics = networks.iter().map(|member| member.parameters.statistics().keep());
         Ok(Before { statistics: statistics.collect::<candle_core::Result<_>>()?, method: method.state() })
     }
 
@@ -125,7 +126,7 @@ impl Before {
     pub(crate) fn restore(&self, networks: &Networks, method: &mut dyn Method) -> Result<()> {
         networks.forget_gradients();
         for (member, statistics) in networks.iter().zip(&self.statistics) {
-            member.parameters.statistics().set(statistics)?;
+            member.parameters.statistics().restore(statistics)?;
         }
         Ok(method.restore(&self.method)?)
     }

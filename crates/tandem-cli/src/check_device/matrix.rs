@@ -4,7 +4,9 @@ use super::{Rounding, Verdict, difference, larger};
 use anyhow::{Context, Result};
 use candle_core::{Tensor, Var};
 use std::sync::Arc;
-use tandem_ops3d::program::{ConvLayer, Mode, NormLayer, Precision, Program, Sum, Value, Weights};
+use tandem_ops3d::program::{
+    ConvLayer, Mode, NormLayer, NormStatistics, Precision, Program, Sum, Value, Weights,
+};
 use tandem_ops3d::{Activation, Conv3dParams, Device, Resize};
 use tandem_random::Draws;
 
@@ -164,12 +166,9 @@ fn run(device: &Device, precision: Precision, operation: Operation, layout: Layo
     };
     let (weight, bias) = (parameters.drawn(3 * width, 0.0, 0.5), parameters.drawn(3, 0.0, 0.5));
     program.head(value, weight, bias);
-    // candle knows no empty vector.
-    parameters.statistics.push(0.0);
 
     let weights = Weights::new(&parameters.weights, device)?;
-    let count = parameters.statistics.len();
-    let statistics = Var::from_vec(parameters.statistics, count, host)?;
+    let statistics = NormStatistics::new(&parameters.statistics, device)?;
     let mut draws = Draws::new(9, "check device image", 0, 0);
     let [n, d, h, w] = DIMS;
     let values: Vec<f32> = (0..n * channels * d * h * w).map(|_| draws.normal() as f32).collect();

@@ -23,8 +23,6 @@ pub(super) struct Forward {
     pub(super) tape: GpuTape,
     /// Of each head that ran, by its node: `(N, K, D, H, W)`, f32, and these sides.
     pub(super) heads: Vec<(usize, Buffer, [usize; 5])>,
-    /// The running statistics after it.
-    pub(super) statistics: Vec<f32>,
 }
 
 /// What a forward pass keeps, on the GPU.

@@ -6,14 +6,14 @@ use super::on_gpu::{self, GpuTape, GpuVector};
 use super::tape::Tape;
 use super::values::Values;
 use super::vector::Place;
-use super::{Mode, Node, Precision, Program, Value, Weights};
+use super::{Mode, Node, NormStatistics, Precision, Program, Value, Weights};
 use crate::class_scores::LogitsGradient;
 use crate::cpu::kernels::Kernels;
 use crate::deferred::{Deferred, Source, VoxelGradient, Voxels, add_row};
 use crate::gpu::{Buffer, Queue};
 use crate::storage::{slice, with_slices};
 use crate::voxel_bytes::VoxelBytes;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, Var, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use half::bf16;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -57,8 +57,6 @@ struct State {
     heads: Vec<(usize, HeadGradient)>,
     /// Gradients of values that left through [`Outputs::value`].
     gradients: Vec<OtherGradient>,
-    /// Running statistics after the run.
-    statistics: Vec<f32>,
 }
 
 /// What a head made.
@@ -123,7 +121,7 @@ pub(super) fn run(
     program: &Arc<Program>,
     x: &Tensor,
     weights: &Weights,
-    statistics: &Var,
+    statistics: &NormStatistics,
     mode: Mode,
     precision: Precision,
 ) -> Result<Outputs> {
@@ -136,17 +134,14 @@ pub(super) fn run(
     if program.nodes.iter().filter(is_main).count() != 1 {
         bail!("a program needs one head without a name, which makes the logits")
     }
-    let state = State { statistics: statistics.to_vec1()?, ..State::default() };
-    let state = Arc::new(Mutex::new(state));
+    let state = Arc::new(Mutex::new(State::default()));
+    let (program, kept) = (program.clone(), state.clone());
+    let (weights, statistics) = (weights.clone(), statistics.clone());
     let op =
-        Run { program: program.clone(), weights: weights.clone(), mode, precision, state: state.clone() };
+        Run { program: program.clone(), weights: weights.clone(), statistics, mode, precision, state: kept };
     // Without gradients there is nothing to keep a graph for.
     let leaf = if mode == Mode::Infer { weights.leaf().detach() } else { weights.leaf().clone() };
     let run = x.contiguous()?.apply_op2(&leaf, op)?;
-    if let Mode::Train { .. } = mode {
-        let moved = std::mem::take(&mut lock(&state).statistics);
-        statistics.set(&Tensor::from_vec(moved, statistics.shape(), &candle_core::Device::Cpu)?)?;
-    }
     let (mut logits, mut heads) = (None, BTreeMap::new());
     let all = std::mem::take(&mut lock(&state).made);
     for (index, made, dims) in all {
@@ -167,6 +162,7 @@ pub(super) fn run(
 struct Run {
     program: Arc<Program>,
     weights: Weights,
+    statistics: NormStatistics,
     mode: Mode,
     precision: Precision,
     state: Arc<Mutex<State>>,
@@ -180,30 +176,35 @@ impl Run {
         weights: &[f32],
         keep: fn(Tape<S>) -> AnyTape,
     ) -> Result<()> {
-        let statistics = std::mem::take(&mut lock(&self.state).statistics);
+        let before = self.statistics.0.read().to_vec()?;
         let Forward { tape, heads, statistics } =
-            forward::<S>(&self.program, image, weights, statistics, self.mode)?;
+            forward::<S>(&self.program, image, weights, before, self.mode)?;
+        if let Mode::Train { .. } = self.mode {
+            self.statistics.set(&statistics)?;
+        }
         let made = heads.into_iter().map(|(node, planes, dims)| (node, Made::Host(planes), dims));
-        self.leave(keep(tape), made.collect(), statistics);
+        self.leave(keep(tape), made.collect());
         Ok(())
     }
 
     /// The same on a GPU.
     fn forward_on_gpu(&self, image: (&[f32], [usize; 5]), weights: &GpuVector) -> Result<()> {
-        let statistics = std::mem::take(&mut lock(&self.state).statistics);
+        let statistics = self.statistics.0.read();
+        let Place::Gpu(running) = &statistics.0 else {
+            bail!("the running statistics of a network do not lie where its weights lie")
+        };
         let how = (self.mode, self.precision);
-        let on_gpu::Forward { tape, heads, statistics } =
-            on_gpu::forward(&self.program, image, weights, statistics, how)?;
+        let on_gpu::Forward { tape, heads } = on_gpu::forward(&self.program, image, weights, running, how)?;
         let queue = &tape.queue;
         let made = heads.into_iter().map(|(node, made, dims)| (node, Made::Gpu(made, queue.clone()), dims));
         let made = made.collect();
-        self.leave(AnyTape::Gpu(tape), made, statistics);
+        self.leave(AnyTape::Gpu(tape), made);
         Ok(())
     }
 
-    fn leave(&self, tape: AnyTape, made: Vec<(usize, Made, [usize; 5])>, statistics: Vec<f32>) {
+    fn leave(&self, tape: AnyTape, made: Vec<(usize, Made, [usize; 5])>) {
         let mut state = lock(&self.state);
-        (state.statistics, state.made) = (statistics, made);
+        state.made = made;
         state.tape = (self.mode != Mode::Infer).then_some(tape);
     }
 }

@@ -52,13 +52,12 @@ impl Flat {
         (self.conv(channels, kernel, params, transposed), self.norm(channels[1]))
     }
 
-    fn finish(self) -> (Weights, Var) {
+    fn finish(self) -> (Weights, super::NormStatistics) {
         self.finish_on(&crate::Device::Cpu)
     }
 
-    fn finish_on(self, device: &crate::Device) -> (Weights, Var) {
-        let count = self.statistics.len();
-        let statistics = Var::from_vec(self.statistics, count, &Device::Cpu).unwrap();
+    fn finish_on(self, device: &crate::Device) -> (Weights, super::NormStatistics) {
+        let statistics = super::NormStatistics::new(&self.statistics, device).unwrap();
         (Weights::new(&self.weights, device).unwrap(), statistics)
     }
 
@@ -87,7 +86,7 @@ struct Sample {
     weights: Weights,
     /// The same for candle's graph.
     values: Var,
-    statistics: Var,
+    statistics: super::NormStatistics,
     features: Value,
     layers: Vec<(ConvLayer, NormLayer)>,
     head: [Range<usize>; 2],
@@ -155,9 +154,7 @@ impl Sample {
         let weight = self.part(&conv.weight, &[a, b, conv.kernel, conv.kernel, conv.kernel]);
         let bias = self.part(conv.bias.as_ref().unwrap(), &[conv.to]);
         let apply = if conv.transposed { conv_transpose3d } else { conv3d };
-        let running = |range: &Range<usize>| {
-            Var::from_tensor(&self.statistics.narrow(0, range.start, range.len())?.copy()?)
-        };
+        let running = |range: &Range<usize>| Var::from_tensor(&self.statistics.part(range.clone())?);
         let norm = BatchNorm3d {
             weight: self.part(&norm.scale, &[conv.to]),
             bias: self.part(&norm.shift, &[conv.to]),
@@ -378,7 +375,7 @@ fn training_moves_the_running_statistics_and_evaluation_does_not() {
     let mut moved: Option<Tensor> = None;
     for device in devices() {
         let sample = sample_on(&device);
-        let values = || sample.statistics.to_vec1::<f32>().unwrap();
+        let values = || sample.statistics.values().unwrap().to_vec1::<f32>().unwrap();
         let before = values();
         let run = |mode| {
             sample.program.run(&image(), &sample.weights, &sample.statistics, (mode, Precision::F32)).unwrap()
@@ -387,7 +384,7 @@ fn training_moves_the_running_statistics_and_evaluation_does_not() {
         assert_eq!(values(), before);
         run(Mode::Train { dropout: 1 });
         assert!(values().iter().zip(&before).all(|(a, b)| a != b));
-        let ours = sample.statistics.as_tensor().copy().unwrap();
+        let ours = sample.statistics.values().unwrap();
         if let Some(first) = &moved {
             assert!(error(&ours, first) < 1e-5, "{device:?}");
         }

@@ -191,6 +191,20 @@ impl WeightVector {
         }
     }
 
+    /// Another one of these values, beside it.
+    pub(super) fn copy(&self) -> Result<Self> {
+        let mut copy = self.like()?;
+        match (&mut copy.0, &self.0) {
+            (Host(to), Host(from)) => to.copy_from_slice(from),
+            (Gpu(to), Gpu(from)) => {
+                to.clear()?;
+                to.add(from)?;
+            }
+            _ => return self.refuse(&copy),
+        }
+        Ok(copy)
+    }
+
     /// Another one of this length, of unspecified values, beside it.
     fn like(&self) -> Result<Self> {
         Ok(WeightVector(match &self.0 {

@@ -1,10 +1,11 @@
 //! The weights of a network and, beside them, their gradient.
 
+use super::shared::Shared;
 use super::vector::{Descent, WeightVector};
 use crate::device::Device;
-use candle_core::{DType, Result, Tensor, Var, bail};
+use candle_core::{DType, Result, Tensor, Var};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard};
 
 /// The weights of a network: one vector, and the gradient that a backward pass leaves for them. Both lie where the network runs.
 ///
@@ -13,9 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 /// both.
 #[derive(Clone, Debug)]
 pub struct Weights {
-    count: usize,
-    device: Device,
-    values: Arc<RwLock<WeightVector>>,
+    values: Shared,
     gradient: Arc<Mutex<Option<WeightVector>>>,
     /// Stands for the weights in candle's graph, so that it knows what depends on them.
     leaf: Var,
@@ -28,9 +27,7 @@ impl Weights {
     /// Where the device has no memory for them.
     pub fn new(values: &[f32], device: &Device) -> Result<Self> {
         Ok(Weights {
-            count: values.len(),
-            device: device.clone(),
-            values: Arc::new(RwLock::new(WeightVector::of(values, device)?)),
+            values: Shared::new(values, device)?,
             gradient: Arc::default(),
             leaf: Var::zeros((), DType::F32, &candle_core::Device::Cpu)?,
         })
@@ -38,12 +35,12 @@ impl Weights {
 
     /// Where the network runs.
     pub fn device(&self) -> &Device {
-        &self.device
+        self.values.device()
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.count
+        self.values.count()
     }
 
     /// A copy of them, one vector. candle's graph knows nothing of it: see [`Self::take_gradient`].
@@ -51,7 +48,7 @@ impl Weights {
     /// # Errors
     /// Where the device fails.
     pub fn values(&self) -> Result<Tensor> {
-        self.part(0..self.count)
+        self.part(0..self.count())
     }
 
     /// A copy of some of them.
@@ -59,8 +56,7 @@ impl Weights {
     /// # Errors
     /// Where the range is not part of them, or the device fails.
     pub fn part(&self, range: Range<usize>) -> Result<Tensor> {
-        let count = range.len();
-        Tensor::from_vec(self.read().read(range)?, count, &candle_core::Device::Cpu)
+        self.values.part(range)
     }
 
     /// Sets all of them.
@@ -68,8 +64,7 @@ impl Weights {
     /// # Errors
     /// Where there are more or fewer.
     pub fn set(&self, values: &[f32]) -> Result<()> {
-        *self.write() = self.vector(values)?;
-        Ok(())
+        self.values.set(values)
     }
 
     /// Values for as many weights, beside them: a momentum that was kept.
@@ -77,10 +72,7 @@ impl Weights {
     /// # Errors
     /// Where there are more or fewer.
     pub fn vector(&self, values: &[f32]) -> Result<WeightVector> {
-        if values.len() != self.count {
-            bail!("there are {} values for {} weights", values.len(), self.count);
-        }
-        WeightVector::of(values, &self.device)
+        self.values.vector(values)
     }
 
     /// The sum of the gradients of all backward passes since it was last taken; none where none reached the weights.
@@ -98,7 +90,7 @@ impl Weights {
         momentum: &mut Option<WeightVector>,
         step: &Descent,
     ) -> Result<()> {
-        self.write().descend(gradient, momentum, step)
+        self.values.write().descend(gradient, momentum, step)
     }
 
     /// Moves them towards those of another network: `decay * own + (1 - decay) * other`.
@@ -106,10 +98,10 @@ impl Weights {
     /// # Errors
     /// Where the other network has another number of weights, or lies elsewhere.
     pub fn follow(&self, other: &Weights, decay: f64) -> Result<()> {
-        if Arc::ptr_eq(&self.values, &other.values) {
+        if self.values.is(&other.values) {
             return Ok(());
         }
-        self.write().follow(&other.read(), decay)
+        self.values.write().follow(&other.read(), decay)
     }
 
     /// What stands for the weights in a graph.
@@ -118,11 +110,7 @@ impl Weights {
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, WeightVector> {
-        self.values.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, WeightVector> {
-        self.values.write().unwrap_or_else(PoisonError::into_inner)
+        self.values.read()
     }
 
     /// Keeps a gradient, or adds it to the one that is there.

@@ -77,9 +77,11 @@ impl Queue {
     pub(crate) fn overlaps(&self, of: Part, targets: &Buffer, squared: bool) -> Result<Vec<[f64; 2]>> {
         let of_class = |class| {
             let [kind, squared] = [Argument::Int(int(class)?), Argument::Int(squared.into())];
-            self.sums("overlaps", of, &[Argument::Pointer(of.p), targets.into(), kind, squared])
+            self.start_sums("overlaps", of, &[Argument::Pointer(of.p), targets.into(), kind, squared])
         };
-        (0..of.classes).map(of_class).collect()
+        // All are asked for before the first is waited for.
+        let started = (0..of.classes).map(of_class).collect::<Result<Vec<Buffer>>>()?;
+        started.iter().map(|partials| total(partials, of)).collect()
     }
 
     /// Adds a Dice loss's gradient, from its derivatives by the sizes and by the overlaps of all classes.
@@ -167,15 +169,25 @@ impl Queue {
         self.run_each(kernel, of.count, &arguments)
     }
 
-    /// Runs a kernel that sums over voxels; its two sums, added in an order that the shape gives.
+    /// Runs a kernel that sums over voxels; its two sums.
     fn sums(&self, kernel: &'static str, of: Part, arguments: &[Argument]) -> Result<[f64; 2]> {
+        total(&self.start_sums(kernel, of, arguments)?, of)
+    }
+
+    /// Asks for a kernel that sums over voxels; two sums of each block.
+    fn start_sums(&self, kernel: &'static str, of: Part, arguments: &[Argument]) -> Result<Buffer> {
         let blocks = summing(of.count, 1);
         let partials = self.f64s(2 * blocks)?;
         let mut all = arguments.to_vec();
         all.push((&partials).into());
         all.extend(of.ending()?);
         self.run(kernel, [blocks, 1, 1], &all)?;
-        let of_blocks: Vec<f64> = partials.values(2 * blocks)?;
-        Ok(of_blocks.chunks_exact(2).fold([0.0; 2], |sum, block| [sum[0] + block[0], sum[1] + block[1]]))
+        Ok(partials)
     }
+}
+
+/// Waits for what [`Queue::start_sums`] asked for; the sums of all blocks, added in an order that the shape gives.
+fn total(partials: &Buffer, of: Part) -> Result<[f64; 2]> {
+    let of_blocks: Vec<f64> = partials.values(2 * summing(of.count, 1))?;
+    Ok(of_blocks.chunks_exact(2).fold([0.0; 2], |sum, block| [sum[0] + block[0], sum[1] + block[1]]))
 }

@@ -10,18 +10,17 @@ use crate::resize::Resampling;
 use candle_core::{Result, bail};
 use tandem_random::Draws;
 
-/// Runs a program on an image `(n, c, d, h, w)` of the host.
+/// Runs a program on an image `(n, c, d, h, w)` of the host; in training, the running statistics move where they lie.
 pub(in super::super) fn forward(
     program: &Program,
     (image, [n, c, d, h, w]): (&[f32], [usize; 5]),
     weights: &GpuVector,
-    mut statistics: Vec<f32>,
+    running: &GpuVector,
     (mode, precision): (Mode, Precision),
 ) -> Result<Forward> {
     let queue = Queue { machine: weights.queue.machine.clone(), precision };
-    let running = queue.copy(&statistics)?;
     let tape = GpuTape { weights: weights.buffer.clone(), queue, dims: Vec::new(), kept: Vec::new() };
-    let mut pass = Pass { tape, running, mode };
+    let mut pass = Pass { tape, running: running.buffer.clone(), mode };
     let mut heads = Vec::new();
     let needed = program.needed(mode == Mode::Infer);
     let last_uses = program.last_uses(&needed);
@@ -69,8 +68,7 @@ pub(in super::super) fn forward(
             }
         }
     }
-    pass.running.download(&mut statistics)?;
-    Ok(Forward { tape: pass.tape, heads, statistics })
+    Ok(Forward { tape: pass.tape, heads })
 }
 
 /// One forward pass under way.

@@ -1,4 +1,4 @@
-//! What a program holds on a GPU, counted on the emulated one.
+//! What a program holds on a GPU, and when it waits for it, counted on the emulated one.
 
 use super::*;
 use crate::gpu::tests::WithLibrary;
@@ -23,7 +23,8 @@ fn steps_on_a_gpu_give_their_memory_back_and_hold_what_is_estimated() {
         let dims = [2, 2, 16, 12, 20];
         let image = Tensor::randn(0f32, 1.0, &dims, &Device::Cpu).unwrap();
         let of_weights = 4 * sample.weights.count();
-        assert_eq!(counting.live.load(Ordering::Relaxed), of_weights);
+        let of_statistics = 4 * sample.statistics.count();
+        assert_eq!(counting.live.load(Ordering::Relaxed), of_weights + of_statistics);
         let mut momentum = None;
         let step = Descent { rate: 1e-3, momentum: 0.9, weight_decay: 0.0, nesterov: false };
         let (mut peaks, mut of_logits) = (Vec::new(), 0);
@@ -48,7 +49,8 @@ fn steps_on_a_gpu_give_their_memory_back_and_hold_what_is_estimated() {
             let gradient = sample.weights.take_gradient().unwrap();
             sample.weights.descend(&gradient, &mut momentum, &step).unwrap();
             drop(gradient);
-            assert_eq!(counting.live.load(Ordering::Relaxed), 2 * of_weights, "weights and momentum");
+            let (kept, expected) = (counting.live.load(Ordering::Relaxed), 2 * of_weights + of_statistics);
+            assert_eq!(kept, expected, "weights, momentum and running statistics");
             peaks.push(counting.peak.load(Ordering::Relaxed));
         }
         assert_eq!(peaks[1], peaks[2]);
@@ -59,4 +61,23 @@ fn steps_on_a_gpu_give_their_memory_back_and_hold_what_is_estimated() {
         let ratio = peaks[2] as f64 / estimated as f64;
         assert!((0.9..1.2).contains(&ratio), "{precision:?}: {} held, {estimated} estimated", peaks[2]);
     }
+}
+
+/// What a pass makes is asked for and not waited for: the host goes on to the next one.
+#[test]
+fn a_forward_pass_copies_nothing_from_a_gpu() {
+    let Ok(crate::Device::Cuda(gpu)) = crate::Device::emulated() else {
+        eprintln!("SKIPPED: passes on a GPU, for there is no emulator");
+        return;
+    };
+    let (gpu, stopwatch) = gpu.timed();
+    let sample = sample_on(&crate::Device::Cuda(gpu));
+    let image = Tensor::randn(0f32, 1.0, &[2, 2, 8, 12, 4], &Device::Cpu).unwrap();
+    let mode = (Mode::Train { dropout: KEY }, Precision::Bf16);
+    stopwatch.reset();
+    let outputs = sample.program.run(&image, &sample.weights, &sample.statistics, mode).unwrap();
+    let copies = || stopwatch.work().iter().filter(|work| work.what == "copies from the GPU").count();
+    assert_eq!(copies(), 0);
+    outputs.logits.get().unwrap();
+    assert_eq!(copies(), 1);
 }

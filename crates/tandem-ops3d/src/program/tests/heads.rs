@@ -161,7 +161,6 @@ fn a_program_needs_one_head_for_its_logits() {
     let (mut program, image_value) = Program::new();
     let [weight, bias] = [flat.drawn(2, 0.0, 0.5), flat.drawn(1, 0.0, 0.5)];
     program.further_head("alone", image_value, weight, bias);
-    flat.statistics.push(0.0);
     let (weights, statistics) = flat.finish();
     let mode = (Mode::Evaluate, Precision::F32);
     let refused = Arc::new(program).run(&image(), &weights, &statistics, mode);
