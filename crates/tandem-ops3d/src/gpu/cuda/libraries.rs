@@ -5,6 +5,7 @@
 
 use cudarc::{cudnn, driver, nvrtc};
 use libloading::Library;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -103,10 +104,7 @@ fn folders() -> Vec<PathBuf> {
     let named = std::env::var_os(FOLDERS);
     let mut found: Vec<PathBuf> = named.iter().flat_map(std::env::split_paths).collect();
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let mut roots: Vec<PathBuf> = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(variable).collect();
-    roots.extend(variable("HOME").map(|home| home.join(".local")));
-    roots.extend(["/usr/local", "/usr"].map(PathBuf::from));
-    for root in roots {
+    for root in pythons(&variable) {
         for python in entries(&root.join("lib")).iter().filter(|path| starts(path, "python3")) {
             for packages in ["site-packages", "dist-packages"] {
                 let wheels = entries(&python.join(packages).join("nvidia"));
@@ -119,6 +117,21 @@ fn folders() -> Vec<PathBuf> {
         found.push(root.join("lib64"));
     }
     found
+}
+
+/// Where Pythons are installed: the active environment, those on the path, the user's packages, the system's.
+fn pythons(variable: &dyn Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
+    let mut roots: Vec<PathBuf> = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(variable).collect();
+    for folder in variable("PATH").iter().flat_map(std::env::split_paths) {
+        if folder.ends_with("bin") && folder.join("python3").exists() {
+            roots.extend(folder.parent().map(Path::to_owned));
+        }
+    }
+    roots.extend(variable("HOME").map(|home| home.join(".local")));
+    roots.extend(["/usr/local", "/usr"].map(PathBuf::from));
+    let mut seen = HashSet::new();
+    roots.retain(|root| seen.insert(root.clone()));
+    roots
 }
 
 fn name(path: &Path) -> Option<&str> {
@@ -135,4 +148,31 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();
     paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pythons_of_the_path_are_looked_through_once_each_and_after_the_active_one() {
+        let place = std::env::temp_dir().join(format!("tandem-pythons-{}", std::process::id()));
+        let [active, on_path, without] = ["active", "on-path", "without"].map(|name| place.join(name));
+        for root in [&active, &on_path, &without] {
+            std::fs::create_dir_all(root.join("bin")).unwrap();
+        }
+        for root in [&active, &on_path] {
+            std::fs::write(root.join("bin/python3"), "").unwrap();
+        }
+        let folders = [&without, &on_path, &active].map(|root| root.join("bin"));
+        let path = std::env::join_paths(folders).unwrap();
+        let variable = |name: &str| match name {
+            "VIRTUAL_ENV" => Some(active.clone()),
+            "PATH" => Some(path.clone().into()),
+            _ => None,
+        };
+        let expected = [active.clone(), on_path.clone(), "/usr/local".into(), "/usr".into()];
+        assert_eq!(pythons(&variable), expected);
+        std::fs::remove_dir_all(place).unwrap();
+    }
 }
