@@ -41,6 +41,8 @@ pub(crate) fn dual(size: &Size, precision: Precision, report: &Report) -> Result
 }
 
 fn steps(mut trainer: Trainer, batch: &Batch, report: &Report) -> Result<()> {
+    // As a run does while the step before it computes.
+    let _images = report.device.bring(&batch.images)?;
     // In the middle of the run, where no term is ramped away.
     let mut index = ITERATIONS / 2;
     report.of(|| {

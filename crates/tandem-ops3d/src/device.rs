@@ -1,8 +1,8 @@
 //! Where networks run.
 
-use candle_core::Result;
+use candle_core::{Result, Tensor};
 
-pub use crate::gpu::{Gpu, Stopwatch, TimedWork};
+pub use crate::gpu::{Brought, Gpu, Stopwatch, TimedWork};
 
 /// Where networks run, and where their weights and logits lie. Tensors lie in the memory of the host either way: a pass takes its image to
 /// the device, and logits come back as a tensor where somebody asks for one (`Deferred::get`).
@@ -98,6 +98,18 @@ impl Device {
         (found, missing)
     }
 
+    /// Copies an f32 tensor to where networks run; nothing where that is the host. As long as what is returned lives, networks that
+    /// run there on this very tensor (or a clone of it) read the copy: so another thread can bring the next batch while a step runs.
+    ///
+    /// # Errors
+    /// Where it is not f32, is a variable (whose values may change), or the device has no memory for it.
+    pub fn bring(&self, tensor: &Tensor) -> Result<Option<Brought>> {
+        match self {
+            Device::Cpu => Ok(None),
+            Device::Cuda(gpu) => gpu.bring(tensor).map(Some),
+        }
+    }
+
     /// The kernels of the GPU, emulated on the CPU: slow, for tests.
     ///
     /// # Errors
@@ -105,7 +117,7 @@ impl Device {
     #[cfg(any(test, feature = "emulator"))]
     pub fn emulated() -> Result<Self> {
         match crate::gpu::emulator::emulator() {
-            Ok(machine) => Ok(Device::Cuda(crate::gpu::Gpu(machine))),
+            Ok(machine) => Ok(Device::Cuda(crate::gpu::Gpu::of_machine(machine))),
             Err(reason) => candle_core::bail!("no emulator: {reason}"),
         }
     }

@@ -4,6 +4,7 @@ use crate::Result;
 use crate::dataset::Patch;
 use candle_core::{Device, Tensor, bail};
 use tandem_objectives::Batch;
+use tandem_ops3d::Brought;
 
 /// Stacks patches of one size, labelled ones first, into images `(B, C, D, H, W)` and labels `(L, D, H, W)`, and their strong
 /// views, where they have one, into images of the same shape.
@@ -31,6 +32,20 @@ pub fn stack(patches: &[Patch], device: &Device) -> Result<Batch> {
         labels: Tensor::from_vec(labels, (labelled, d, h, w), device)?,
         strong: first.strong.as_ref().map(|_| Tensor::from_vec(strong, shape, device)).transpose()?,
     })
+}
+
+/// A batch whose images lie where the networks run, before a step asks for them.
+pub(crate) struct Staged {
+    pub(crate) batch: Batch,
+    /// Kept as long as the batch.
+    _images: Vec<Option<Brought>>,
+}
+
+/// Stacks patches, and brings their images to where the networks run.
+pub(crate) fn stage(patches: &[Patch], device: &tandem_networks::Device) -> Result<Staged> {
+    let batch = stack(patches, &Device::Cpu)?;
+    let images = std::iter::once(&batch.images).chain(&batch.strong).map(|images| device.bring(images));
+    Ok(Staged { _images: images.collect::<candle_core::Result<_>>()?, batch })
 }
 
 fn check_size(patch: &Patch, first: &Patch) -> candle_core::Result<()> {

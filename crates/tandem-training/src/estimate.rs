@@ -73,8 +73,9 @@ impl Estimate {
             }
             Device::Cuda(_) => {
                 memory.weights = copies;
-                // Losses count on both: logits and what is made of them stay on the GPU, but for losses without a kernel.
-                there + std::mem::take(&mut memory.activations) + memory.losses
+                // Losses count on both: logits and what is made of them stay on the GPU, but for losses without a kernel. Batches lie on
+                // both.
+                there + std::mem::take(&mut memory.activations) + memory.losses + memory.batches
             }
         };
         // The last steps', the final one, the best one where there is one, and the next one aside.
@@ -145,8 +146,8 @@ fn memory(config: &Config, method: &dyn Method, networks: &[(Role, Sizes)], voxe
         // Of each head the logits, the gradient of the losses, and its sums in the graph; of an average the logits, and
         // its softmax and logarithm.
         losses: (scores.sum::<u64>() * 5 + averages * classes * 3) * 4 * in_batch,
-        // Read ahead, being read, in a tensor; labels are one byte.
-        batches: (AHEAD as u64 + 2) * (4 * channels * views + 1) * in_batch,
+        // Read ahead, being read and stacked, in use; labels are one byte.
+        batches: (AHEAD as u64 + 3) * (4 * channels * views + 1) * in_batch,
         validation: voxels.validation(method.predictors().len() as u64, channels, classes),
         program: PROGRAM,
     }

@@ -1,6 +1,5 @@
 //! Reads the next batches while a step runs.
 
-use crate::dataset::Patch;
 use crate::{Error, Result};
 use rayon::ThreadPoolBuilder;
 use std::any::Any;
@@ -13,16 +12,16 @@ pub(crate) const AHEAD: usize = 2;
 
 /// The batches of a run, in the order of steps.
 #[derive(Debug)]
-pub struct Batches {
-    receiver: Receiver<Result<Vec<Patch>>>,
+pub struct Batches<B> {
+    receiver: Receiver<Result<B>>,
 }
 
-impl Batches {
-    /// The patches of the next step.
+impl<B> Batches<B> {
+    /// The batch of the next step.
     ///
     /// # Errors
-    /// Where they could not be read, or all steps are done.
-    pub fn next(&self) -> Result<Vec<Patch>> {
+    /// Where it could not be read, or all steps are done.
+    pub fn next(&self) -> Result<B> {
         self.receiver.recv().unwrap_or(Err(Error::NoMoreBatches))
     }
 }
@@ -35,18 +34,18 @@ impl Batches {
 ///
 /// # Errors
 /// The error of `consume`; where the thread that reads cannot be started.
-pub fn read_ahead<R>(
+pub fn read_ahead<B: Send, R>(
     steps: Range<u64>,
-    read: impl Fn(u64) -> Result<Vec<Patch>> + Send,
-    consume: impl FnOnce(Batches) -> Result<R>,
+    read: impl Fn(u64) -> Result<B> + Send,
+    consume: impl FnOnce(Batches<B>) -> Result<R>,
 ) -> Result<R> {
     let (sender, receiver) = sync_channel(AHEAD);
     let send_all = move || {
         for step in steps {
-            let patches = guarded(&format!("step {step}"), || read(step));
-            let failed = patches.is_err();
+            let batch = guarded(&format!("step {step}"), || read(step));
+            let failed = batch.is_err();
             // Nobody listens any more where the run has ended early.
-            if sender.send(patches).is_err() || failed {
+            if sender.send(batch).is_err() || failed {
                 break;
             }
         }
@@ -81,7 +80,7 @@ mod tests {
         let read = |step| {
             guarded("case atrium7", || {
                 assert!(step < 3, "index 9 out of range");
-                Ok(Vec::new())
+                Ok(step)
             })
         };
         let done = Cell::new(0);
@@ -99,8 +98,7 @@ mod tests {
 
     #[test]
     fn batches_end_with_the_steps() {
-        let ended =
-            read_ahead(4..5, |_| Ok(Vec::new()), |batches| batches.next().and_then(|_| batches.next()));
+        let ended = read_ahead(4..5, Ok, |batches| batches.next().and_then(|_| batches.next()));
         let message = ended.unwrap_err().to_string();
         assert_eq!(message, "there are no more batches; the thread that reads them has ended");
     }

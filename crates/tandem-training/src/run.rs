@@ -18,6 +18,7 @@
 mod plan;
 mod state;
 
+use crate::batch::stage;
 use crate::files::{read_json, write_json};
 use crate::lock::RunLock;
 use crate::reader::read_ahead;
@@ -303,7 +304,7 @@ impl Run {
         let (plan, state) = (&self.plan, &mut self.state);
         let steps = state.steps..plan.config.training.iterations;
         if !steps.is_empty() {
-            let read = |step| plan.dataset.patches(step, &plan.sampler.batch(step));
+            let read = |step| stage(&plan.dataset.patches(step, &plan.sampler.batch(step))?, &plan.device);
             read_ahead(steps, read, |batches| state.train(plan, &batches, stop, observe))?;
             state.save(plan, observe)?;
         }

@@ -43,7 +43,7 @@ pub(crate) fn open(ordinal: usize, cudnn: bool) -> Result<Gpu> {
     if let Some(missing) = missing(ordinal) {
         bail!("no CUDA device: {missing}");
     }
-    Ok(Gpu(Arc::new(Cuda::new(ordinal, cudnn)?)))
+    Ok(Gpu::of_machine(Arc::new(Cuda::new(ordinal, cudnn)?)))
 }
 
 fn say(error: &DriverError) -> String {

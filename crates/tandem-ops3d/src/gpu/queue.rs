@@ -181,23 +181,28 @@ impl Queue {
     }
 
     /// The same into a buffer, or added to what it holds.
-    pub(crate) fn enter_into(
-        &self,
-        planes: &[f32],
-        [n, d, h, w, c]: [usize; 5],
-        to: &Buffer,
-        add: bool,
-    ) -> Result<()> {
-        let wide = self.copy(planes)?;
+    pub(crate) fn enter_into(&self, planes: &[f32], dims: [usize; 5], to: &Buffer, add: bool) -> Result<()> {
+        self.arrange(&self.copy(planes)?, dims, to, add)
+    }
+
+    /// As [`Self::enter`], of planes that are on the machine.
+    pub(crate) fn enter_copy(&self, planes: &Buffer, dims: [usize; 5]) -> Result<Buffer> {
+        let to = self.stored(dims.iter().product())?;
+        self.arrange(planes, dims, &to, false)?;
+        Ok(to)
+    }
+
+    fn arrange(&self, planes: &Buffer, [n, d, h, w, c]: [usize; 5], to: &Buffer, add: bool) -> Result<()> {
+        let count = n * d * h * w * c;
         let arguments = [
-            (&wide).into(),
+            planes.into(),
             to.into(),
             Argument::Int(add.into()),
-            long(n * d * h * w * c),
+            long(count),
             Argument::Int(int(c)?),
             long(d * h * w),
         ];
-        self.run_each("enter", planes.len(), &arguments)
+        self.run_each("enter", count, &arguments)
     }
 
     /// The way back.

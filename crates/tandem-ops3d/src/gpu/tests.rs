@@ -28,7 +28,7 @@ fn machines() -> Vec<Arc<dyn Machine>> {
     }
     #[cfg(feature = "cuda")]
     match super::cuda::open(0, false) {
-        Ok(gpu) => found.push(gpu.0),
+        Ok(gpu) => found.push(gpu.machine),
         Err(reason) => eprintln!("SKIPPED: the kernels on a GPU, for there is {reason}"),
     }
     found

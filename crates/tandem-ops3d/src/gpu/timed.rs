@@ -26,8 +26,8 @@ impl Gpu {
     /// The same GPU, which waits before and after each piece of work, and the times of these. A step takes longer so, by some
     /// microseconds a piece: what it says is where the time goes.
     pub fn timed(&self) -> (Gpu, Stopwatch) {
-        let timed = Arc::new(Timed { machine: self.0.clone(), table: Mutex::default() });
-        (Gpu(timed.clone()), Stopwatch(timed))
+        let timed = Arc::new(Timed { machine: self.machine.clone(), table: Mutex::default() });
+        (Gpu::of_machine(timed.clone()), Stopwatch(timed))
     }
 }
 

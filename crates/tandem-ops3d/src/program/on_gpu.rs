@@ -15,7 +15,7 @@ use crate::voxel_bytes::VoxelBytes;
 use candle_core::{Result, bail};
 
 pub(super) use backward::backward;
-pub(super) use forward::forward;
+pub(super) use forward::{Image, forward};
 pub(super) use vector::GpuVector;
 
 /// What a forward pass makes.

@@ -10,6 +10,7 @@ use super::{Mode, Node, NormStatistics, Precision, Program, Value, Weights};
 use crate::class_scores::LogitsGradient;
 use crate::cpu::kernels::Kernels;
 use crate::deferred::{Deferred, Source, VoxelGradient, Voxels, add_row};
+use crate::device::Device;
 use crate::gpu::{Buffer, Queue};
 use crate::storage::{slice, with_slices};
 use crate::voxel_bytes::VoxelBytes;
@@ -135,10 +136,19 @@ pub(super) fn run(
         bail!("a program needs one head without a name, which makes the logits")
     }
     let state = Arc::new(Mutex::new(State::default()));
-    let (program, kept) = (program.clone(), state.clone());
-    let (weights, statistics) = (weights.clone(), statistics.clone());
-    let op =
-        Run { program: program.clone(), weights: weights.clone(), statistics, mode, precision, state: kept };
+    let brought = match weights.device() {
+        Device::Cuda(gpu) => gpu.brought(x),
+        Device::Cpu => None,
+    };
+    let op = Run {
+        program: program.clone(),
+        weights: weights.clone(),
+        statistics: statistics.clone(),
+        brought,
+        mode,
+        precision,
+        state: state.clone(),
+    };
     // Without gradients there is nothing to keep a graph for.
     let leaf = if mode == Mode::Infer { weights.leaf().detach() } else { weights.leaf().clone() };
     let run = x.contiguous()?.apply_op2(&leaf, op)?;
@@ -163,6 +173,8 @@ struct Run {
     program: Arc<Program>,
     weights: Weights,
     statistics: NormStatistics,
+    /// The image's copy on the GPU, where it was brought.
+    brought: Option<Buffer>,
     mode: Mode,
     precision: Precision,
     state: Arc<Mutex<State>>,
@@ -194,7 +206,10 @@ impl Run {
             bail!("the running statistics of a network do not lie where its weights lie")
         };
         let how = (self.mode, self.precision);
-        let on_gpu::Forward { tape, heads } = on_gpu::forward(&self.program, image, weights, running, how)?;
+        let (planes, dims) = image;
+        let image = self.brought.clone().map_or(on_gpu::Image::Host(planes), on_gpu::Image::Brought);
+        let on_gpu::Forward { tape, heads } =
+            on_gpu::forward(&self.program, (image, dims), weights, running, how)?;
         let queue = &tape.queue;
         let made = heads.into_iter().map(|(node, made, dims)| (node, Made::Gpu(made, queue.clone()), dims));
         let made = made.collect();

@@ -7,6 +7,7 @@ use crate::{
 };
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use tandem_networks::Device;
 use tandem_volume::prepared::{PreparedSet, Split};
 
 /// What does not change during a run.
@@ -19,6 +20,8 @@ pub(super) struct Plan {
     pub(super) own: PreparedSet,
     pub(super) dataset: Dataset,
     pub(super) sampler: TwoStreamSampler,
+    /// Where the networks run.
+    pub(super) device: Device,
 }
 
 impl Plan {
@@ -73,7 +76,7 @@ impl Plan {
             orientation: own.manifest().orientation,
         };
         let (folder, kept) = (folder.to_owned(), Checkpoints::of(folder));
-        Ok((Plan { config, record, folder, kept, own, dataset, sampler }, trainer))
+        Ok((Plan { config, record, folder, kept, own, dataset, sampler, device }, trainer))
     }
 
     /// # Errors

@@ -2,13 +2,13 @@
 
 use super::plan::Plan;
 use super::{Event, FAILURES, LOG, Observer, PROVENANCE};
+use crate::batch::Staged;
 use crate::checkpoint::CHECKPOINT_VERSION;
 use crate::provenance::Stopwatch;
 use crate::reader::Batches;
 use crate::{
     Breakdown, Error, Evaluation, Header, KernelsRecord, NonFinite, Predictor, Result, RunLog, Scores,
-    SkippedRecord, Trainer, ValidationRecord, batch, course, ensemble_dice, evaluate, failure, host,
-    subjects,
+    SkippedRecord, Trainer, ValidationRecord, course, ensemble_dice, evaluate, failure, host, subjects,
 };
 use std::fs;
 use std::ops::ControlFlow;
@@ -49,7 +49,7 @@ impl State {
     pub(super) fn train(
         &mut self,
         plan: &Plan,
-        batches: &Batches,
+        batches: &Batches<Staged>,
         stop: &AtomicBool,
         observe: Observer<'_>,
     ) -> Result<()> {
@@ -65,9 +65,9 @@ impl State {
             if due(training.validate_every, self.steps) {
                 self.validate(plan, None, stop, observe)?;
             }
-            let batch = batch::stack(&batches.next()?, &candle_core::Device::Cpu)?;
-            match self.trainer.step(self.steps, &batch) {
-                Err(Error::NotFinite(breakdown)) => self.skip(plan, breakdown, &batch, observe)?,
+            let Staged { batch, .. } = &batches.next()?;
+            match self.trainer.step(self.steps, batch) {
+                Err(Error::NotFinite(breakdown)) => self.skip(plan, breakdown, batch, observe)?,
                 taken => {
                     let record = taken?;
                     self.log.write(&record)?;

@@ -11,7 +11,7 @@
 __device__ inline void copy_ahead(void* to, const void* from, bool inside)
 {
 #if __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((unsigned)__cvta_generic_to_shared(to)),
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"((unsigned)__cvta_generic_to_shared(to)),
                  "l"(__cvta_generic_to_global(from)), "r"(inside ? 16 : 0)
                  : "memory");
 #else

@@ -14,8 +14,8 @@ fn pieces_of_work_are_counted_by_their_names() {
             return;
         }
     };
-    let (gpu, stopwatch) = Gpu(machine).timed();
-    let queue = Queue { machine: gpu.0.clone(), precision: Precision::F32 };
+    let (gpu, stopwatch) = Gpu::of_machine(machine).timed();
+    let queue = Queue { machine: gpu.machine.clone(), precision: Precision::F32 };
     let counts = || {
         let mut found: Vec<_> = stopwatch.work().into_iter().map(|work| (work.what, work.times)).collect();
         found.sort();

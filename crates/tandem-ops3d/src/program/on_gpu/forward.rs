@@ -10,10 +10,16 @@ use crate::resize::Resampling;
 use candle_core::{Result, bail};
 use tandem_random::Draws;
 
-/// Runs a program on an image `(n, c, d, h, w)` of the host; in training, the running statistics move where they lie.
+/// An image `(n, c, d, h, w)`, f32: on the host, or its copy on the GPU.
+pub(in super::super) enum Image<'a> {
+    Host(&'a [f32]),
+    Brought(Buffer),
+}
+
+/// Runs a program on an image; in training, the running statistics move where they lie.
 pub(in super::super) fn forward(
     program: &Program,
-    (image, [n, c, d, h, w]): (&[f32], [usize; 5]),
+    (image, [n, c, d, h, w]): (Image<'_>, [usize; 5]),
     weights: &GpuVector,
     running: &GpuVector,
     (mode, precision): (Mode, Precision),
@@ -29,7 +35,12 @@ pub(in super::super) fn forward(
             _ if !needed[index] => ([0; 5], Kept::Nothing),
             Node::Input => {
                 let dims = [n, d, h, w, c];
-                (dims, Kept::Image(pass.tape.queue.enter(image, dims)?))
+                let queue = &pass.tape.queue;
+                let entered = match &image {
+                    Image::Host(planes) => queue.enter(planes, dims)?,
+                    Image::Brought(copy) => queue.enter_copy(copy, dims)?,
+                };
+                (dims, Kept::Image(entered))
             }
             Node::Unit { x, conv, norm, activation, sum } => {
                 let shape = convolution(conv, pass.tape.dims[x.0])?;

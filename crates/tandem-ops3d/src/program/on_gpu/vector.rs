@@ -16,7 +16,7 @@ pub(in super::super) struct GpuVector {
 impl GpuVector {
     pub(in super::super) fn of(gpu: &Gpu, values: &[f32]) -> Result<Self> {
         // Weights are f32 whatever activations are stored as.
-        let queue = Queue { machine: gpu.0.clone(), precision: Precision::F32 };
+        let queue = Queue { machine: gpu.machine.clone(), precision: Precision::F32 };
         Ok(GpuVector { buffer: queue.copy(values)?, len: values.len(), queue })
     }
 

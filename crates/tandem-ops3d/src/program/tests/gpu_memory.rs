@@ -18,7 +18,7 @@ fn steps_on_a_gpu_give_their_memory_back_and_hold_what_is_estimated() {
     for precision in [Precision::F32, Precision::Bf16] {
         // Work space of convolutions is not counted: a library stands in for them.
         let counting = Arc::new(WithLibrary::new(machine.clone()));
-        let device = crate::Device::Cuda(Gpu(counting.clone()));
+        let device = crate::Device::Cuda(Gpu::of_machine(counting.clone()));
         let sample = sample_on(&device);
         let dims = [2, 2, 16, 12, 20];
         let image = Tensor::randn(0f32, 1.0, &dims, &Device::Cpu).unwrap();
@@ -80,4 +80,39 @@ fn a_forward_pass_copies_nothing_from_a_gpu() {
     assert_eq!(copies(), 0);
     outputs.logits.get().unwrap();
     assert_eq!(copies(), 1);
+}
+
+/// Networks read the copy of an image that was brought, and make of it what they make of the image.
+#[test]
+fn an_image_that_was_brought_is_not_copied_again() {
+    let Ok(crate::Device::Cuda(gpu)) = crate::Device::emulated() else {
+        eprintln!("SKIPPED: images on a GPU, for there is no emulator");
+        return;
+    };
+    let (gpu, stopwatch) = gpu.timed();
+    let device = crate::Device::Cuda(gpu);
+    let sample = sample_on(&device);
+    // Channels last, so that what is brought is not what lies in memory.
+    let image =
+        Tensor::randn(0f32, 1.0, &[2, 8, 12, 4, 2], &Device::Cpu).unwrap().permute((0, 4, 1, 2, 3)).unwrap();
+    let run = || {
+        stopwatch.reset();
+        let mode = (Mode::Infer, Precision::F32);
+        let outputs = sample.program.run(&image, &sample.weights, &sample.statistics, mode).unwrap();
+        let copies: u64 = stopwatch
+            .work()
+            .iter()
+            .filter(|work| work.what == "copies to the GPU")
+            .map(|work| work.times)
+            .sum();
+        (outputs.logits.get().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(), copies)
+    };
+    let (expected, copies) = run();
+    assert_eq!(copies, 1);
+    let brought = device.bring(&image).unwrap();
+    assert_eq!(run(), (expected.clone(), 0));
+    drop(brought);
+    assert_eq!(run(), (expected, 1));
+    assert!(device.bring(sample.values.as_tensor()).unwrap_err().to_string().contains("variable"));
+    assert!(device.bring(&image.to_dtype(candle_core::DType::F64).unwrap()).is_err());
 }
