@@ -28,13 +28,12 @@ const DIMS: [usize; 4] = [2, 4, 6, 4];
 struct Made([Vec<f32>; 3]);
 
 pub(super) fn in_f32(device: &Device, rounding: Rounding) -> Result<Verdict> {
-    // Sums of some hundred products, each of two factors that were rounded.
-    let allowed = if rounding == Rounding::F32 { 2e-5 } else { 4e-3 };
+    let allowed = if rounding == Rounding::F32 { 1e-5 } else { 1e-3 };
     compare(device, Precision::F32, &LAYOUTS, allowed)
 }
 
 pub(super) fn in_bf16(device: &Device) -> Result<Verdict> {
-    compare(device, Precision::Bf16, &LAYOUTS[..1], 4e-2)
+    compare(device, Precision::Bf16, &LAYOUTS[..1], 1e-2)
 }
 
 fn compare(device: &Device, precision: Precision, layouts: &[Layout], allowed: f64) -> Result<Verdict> {
