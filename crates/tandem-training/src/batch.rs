@@ -38,14 +38,13 @@ pub fn stack(patches: &[Patch], device: &Device) -> Result<Batch> {
 pub(crate) struct Staged {
     pub(crate) batch: Batch,
     /// Kept as long as the batch.
-    _images: Vec<Option<Brought>>,
+    _images: Option<Brought>,
 }
 
 /// Stacks patches, and brings their images to where the networks run.
 pub(crate) fn stage(patches: &[Patch], device: &tandem_networks::Device) -> Result<Staged> {
     let batch = stack(patches, &Device::Cpu)?;
-    let images = std::iter::once(&batch.images).chain(&batch.strong).map(|images| device.bring(images));
-    Ok(Staged { _images: images.collect::<candle_core::Result<_>>()?, batch })
+    Ok(Staged { _images: device.bring(&batch.images)?, batch })
 }
 
 fn check_size(patch: &Patch, first: &Patch) -> candle_core::Result<()> {
