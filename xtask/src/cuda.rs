@@ -53,7 +53,7 @@ fn build_program(root: &Path, package: &str, program: &str) -> Result<PathBuf> {
     Ok(copy)
 }
 
-/// Compiles and lints the feature, compiles the kernels for two generations of GPUs, and runs the program's own check on the emulated
+/// Compiles and lints the feature, compiles the kernels for five generations of GPUs, and runs the program's own check on the emulated
 /// kernels.
 pub(crate) fn check(root: &Path) -> Result<()> {
     const FEATURES: &str = "tandem-cli/cuda,tandem-cli/emulator";

@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     /// Checks nothing, and says which libraries of CUDA are found, and in which folders they are looked for.
     #[arg(long)]
     libraries: bool,
-    /// Compiles the kernels for GPUs of compute capability 8.0 and 9.0, and does no more: it needs no GPU.
+    /// Compiles the kernels for GPUs of compute capability 7.5, 8.0, 9.0, 10.0 and 12.0, and does no more: it needs no GPU.
     #[arg(long)]
     compile: bool,
     /// Leaves out the measurement of training steps at full size, and of what in them takes how long.
@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if arguments.compile {
-        for capability in [80, 90] {
+        for capability in [75, 80, 90, 100, 120] {
             say(Device::compile_for_cuda(capability)?);
         }
         return Ok(ExitCode::SUCCESS);
