@@ -49,31 +49,23 @@ impl VoxelNumbers {
         self.0.values()
     }
 
-    /// The number at an index of the sorted numbers; nothing where one of them is NaN.
+    /// The numbers at some indices of the sorted numbers; nothing where one of all is NaN.
     ///
     /// # Errors
     /// As [`Self::values`], and where there are not as many.
-    pub fn ranked(&self, index: usize) -> Result<Option<f32>> {
-        if index >= self.len() {
+    pub fn ranked<const N: usize>(&self, indices: [usize; N]) -> Result<Option<[f32; N]>> {
+        if let Some(index) = indices.into_iter().find(|index| *index >= self.len()) {
             bail!("of {} numbers none has rank {index}", self.len());
         }
-        let Some((queue, there)) = self.0.only_on_gpu() else {
-            return self.values().map(|numbers| ranked(numbers, index));
-        };
-        // Sixteen parts of the order's 2^32 places, sixteen parts of the one that has the number, and so on.
-        let (mut first, mut step) = (0, 1 << 28);
-        loop {
-            let within = queue.count_before(there, first + step, step, self.len())?;
-            // NaN comes after all places.
-            if step == 1 << 28 && within[15] < self.len() {
-                return Ok(None);
-            }
-            first += step * within.iter().take_while(|before| **before <= index).count() as u64;
-            if step == 1 {
-                return Ok(Some(at_place(first as u32)));
-            }
-            step >>= 4;
+        if let Some((queue, there)) = self.0.only_on_gpu() {
+            let places = queue.places_of_ranks(there, &indices, self.len())?;
+            return Ok(places.map(|places| std::array::from_fn(|rank| at_place(places[rank]))));
         }
+        let numbers = self.values()?;
+        if numbers.par_chunks(SPAN).any(|numbers| numbers.iter().any(|x| x.is_nan())) {
+            return Ok(None);
+        }
+        Ok(Some(indices.map(|index| ranked(numbers, index))))
     }
 
     /// A mask of the numbers that are at most a threshold; NaN is not.
@@ -99,11 +91,8 @@ fn at_place(place: u32) -> f32 {
     f32::from_bits(if place >> 31 == 1 { place & !(1 << 31) } else { !place })
 }
 
-/// Found among those that share the upper half of its place.
-fn ranked(numbers: &[f32], index: usize) -> Option<f32> {
-    if numbers.par_chunks(SPAN).any(|numbers| numbers.iter().any(|x| x.is_nan())) {
-        return None;
-    }
+/// Found among those that share the upper half of its place. None is NaN.
+fn ranked(numbers: &[f32], index: usize) -> f32 {
     let upper = |number: f32| (place(number) >> 16) as usize;
     let counts = numbers.par_chunks(64 * SPAN).map(|numbers| {
         let mut counts = vec![0usize; 1 << 16];
@@ -123,5 +112,5 @@ fn ranked(numbers: &[f32], index: usize) -> Option<f32> {
         bin += 1;
     }
     let mut near: Vec<f32> = numbers.par_iter().copied().filter(|number| upper(*number) == bin).collect();
-    Some(*near.select_nth_unstable_by(index - before, f32::total_cmp).1)
+    *near.select_nth_unstable_by(index - before, f32::total_cmp).1
 }

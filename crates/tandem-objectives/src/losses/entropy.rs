@@ -59,9 +59,9 @@ pub fn quantile(values: &VoxelNumbers, share: f64) -> Result<f64> {
     let Some(last) = values.len().checked_sub(1) else { return Ok(f64::NAN) };
     let position = share.clamp(0.0, 1.0) * last as f64;
     let index = position as usize;
-    let ranked = |index| values.ranked(index).map(|value| value.map_or(f64::NAN, f64::from));
-    let low = ranked(index)?;
-    Ok(low + (position - index as f64) * (ranked((index + 1).min(last))? - low))
+    let Some(around) = values.ranked([index, (index + 1).min(last)])? else { return Ok(f64::NAN) };
+    let [low, high] = around.map(f64::from);
+    Ok(low + (position - index as f64) * (high - low))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The kernels whose threads wait for each other, in both forms.
-const WAITING: [&str; 21] = [
+const WAITING: [&str; 22] = [
     "moments",
     "normalise",
     "gradient_sums",
@@ -25,6 +25,7 @@ const WAITING: [&str; 21] = [
     "class_sums",
     "class_totals",
     "count_before",
+    "narrow_search",
     "cross_entropy",
     "overlaps",
     "conflict",

@@ -61,8 +61,28 @@ struct Before {
     }
 };
 
-// The bounds are `first`, `first + step`, and so on; `partials` is (blocks, bounds).
-extern "C" __global__ void count_before(const float* numbers, index_t first, index_t step, double* partials, index_t count)
+// A search of the number of a rank has two values: the place up to which it has come, and how many of the numbers are none.
+
+// The bounds are `search[0] + step`, `search[0] + 2 * step`, and so on; `partials` is (blocks, bounds).
+extern "C" __global__ void count_before(const float* numbers, const index_t* search, index_t step, double* partials,
+                                        index_t count)
 {
-    sum_channels<HALF_OF_BOUNDS>(Before{numbers, first, step}, partials, count, HALF_OF_BOUNDS);
+    sum_channels<HALF_OF_BOUNDS>(Before{numbers, search[0] + step, step}, partials, count, HALF_OF_BOUNDS);
+}
+
+// Moves a search by the steps that end before or at the number of a rank. Its first move, whose last bound is the end of all places,
+// finds what is no number. One block.
+extern "C" __global__ void narrow_search(const double* partials, int blocks, index_t rank, index_t step, int begins,
+                                         index_t* search, index_t count)
+{
+    index_t steps = 0;
+    double lower, upper;
+    for (int c = 0; c < HALF_OF_BOUNDS; ++c) {
+        totals(partials, blocks, HALF_OF_BOUNDS, c, lower, upper);
+        steps += (lower <= (double)rank) + (upper <= (double)rank);
+        __syncthreads();
+    }
+    if (threadIdx.x > 0) return;
+    search[0] += steps * step;
+    if (begins) search[1] = count - (index_t)upper;
 }

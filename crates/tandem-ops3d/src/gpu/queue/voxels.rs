@@ -3,8 +3,8 @@
 use super::{Argument, Buffer, Queue, int, long, summing};
 use candle_core::Result;
 
-/// Bounds that [`Queue::count_before`] counts at once, as `voxels.cu` has it.
-pub(crate) const BOUNDS: usize = 16;
+/// Bounds that are counted at once, as `voxels.cu` has it.
+const BOUNDS: usize = 16;
 
 impl Queue {
     /// How many bytes of each span are each class, and 255: `(classes + 1, spans)`.
@@ -64,26 +64,42 @@ impl Queue {
         Ok(mask)
     }
 
-    /// How many f32 numbers come before `first`, before `first + step`, and so on, by the order of `VoxelNumbers`.
-    pub(crate) fn count_before(
+    /// The places of the f32 numbers of some ranks, by the order of `VoxelNumbers`; nothing where a number is NaN. All searches are asked
+    /// for before the first is waited for.
+    pub(crate) fn places_of_ranks(
         &self,
         numbers: &Buffer,
-        first: u64,
-        step: u64,
+        ranks: &[usize],
         count: usize,
-    ) -> Result<[usize; BOUNDS]> {
-        let blocks = summing(count, 1);
-        let partials = self.f64s(BOUNDS * blocks)?;
-        let [first, step] = [first, step].map(|bound| Argument::Long(bound as i64));
-        self.run(
-            "count_before",
-            [blocks, 1, 1],
-            &[numbers.into(), first, step, (&partials).into(), long(count)],
-        )?;
-        let mut counts = [0; BOUNDS];
-        for of_block in partials.values::<f64>(BOUNDS * blocks)?.chunks_exact(BOUNDS) {
-            counts.iter_mut().zip(of_block).for_each(|(sum, count)| *sum += *count as usize);
+    ) -> Result<Option<Vec<u32>>> {
+        let searches = ranks.iter().map(|rank| self.search(numbers, *rank, count));
+        let mut places = Vec::with_capacity(ranks.len());
+        for search in searches.collect::<Result<Vec<Buffer>>>()? {
+            let found: Vec<i64> = search.values(2)?;
+            if found[1] > 0 {
+                return Ok(None);
+            }
+            places.push(found[0] as u32);
         }
-        Ok(counts)
+        Ok(Some(places))
+    }
+
+    /// Sixteen parts of the order's 2^32 places, sixteen parts of the one that has the number, and so on.
+    fn search(&self, numbers: &Buffer, rank: usize, count: usize) -> Result<Buffer> {
+        let blocks = summing(count, 1);
+        let (search, partials) =
+            (Buffer::new(&self.machine, 2 * size_of::<i64>())?, self.f64s(BOUNDS * blocks)?);
+        search.clear()?;
+        for digit in (0..8).rev() {
+            let step = long(1 << (4 * digit));
+            let arguments = [numbers.into(), (&search).into(), step, (&partials).into(), long(count)];
+            self.run("count_before", [blocks, 1, 1], &arguments)?;
+            let begins = Argument::Int((digit == 7).into());
+            let blocks = Argument::Int(int(blocks)?);
+            let arguments =
+                [(&partials).into(), blocks, long(rank), step, begins, (&search).into(), long(count)];
+            self.run("narrow_search", [1, 1, 1], &arguments)?;
+        }
+        Ok(search)
     }
 }

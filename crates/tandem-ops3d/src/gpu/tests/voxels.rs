@@ -83,16 +83,13 @@ fn numbers_are_ranked_and_compared() {
             let (host, gpu) = (VoxelNumbers::from(numbers.clone()), there(&numbers));
             for index in [0, 1, 2, count / 3, count / 2, count - 1].into_iter().filter(|index| *index < count)
             {
-                let expected = sorted[index].to_bits();
+                let expected = [sorted[index], sorted[count - 1]].map(f32::to_bits);
                 for numbers in [&host, &gpu] {
-                    assert_eq!(
-                        numbers.ranked(index).unwrap().map(f32::to_bits),
-                        Some(expected),
-                        "rank {index}"
-                    );
+                    let found = numbers.ranked([index, count - 1]).unwrap().unwrap();
+                    assert_eq!(found.map(f32::to_bits), expected, "rank {index}");
                 }
             }
-            assert!(gpu.ranked(count).is_err());
+            assert!(gpu.ranked([0, count]).is_err());
             for threshold in [0.0, f64::from(numbers[count - 1]), 0.1, f64::NAN] {
                 let expected: Vec<u8> =
                     numbers.iter().map(|x| u8::from(f64::from(*x) <= threshold)).collect();
@@ -106,10 +103,10 @@ fn numbers_are_ranked_and_compared() {
             numbers[count / 2] = nan;
             for machine in machines() {
                 let gpu = VoxelNumbers::on_gpu(Buffer::of(&machine, &numbers).unwrap(), count);
-                assert_eq!(gpu.ranked(0).unwrap(), None);
+                assert_eq!(gpu.ranked([0]).unwrap(), None);
                 assert_eq!(gpu.at_most(1e30).unwrap().values().unwrap()[count / 2], 0);
             }
-            assert_eq!(VoxelNumbers::from(numbers.clone()).ranked(0).unwrap(), None);
+            assert_eq!(VoxelNumbers::from(numbers.clone()).ranked([0]).unwrap(), None);
         }
     }
 }
