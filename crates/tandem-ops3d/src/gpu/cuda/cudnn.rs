@@ -297,10 +297,8 @@ unsafe fn choose(
     precision: Precision,
     ((image, response), weight, convolution): Descriptors,
 ) -> Option<(Algorithm, usize, sys::cudnnMathType_t)> {
-    // What is f32 may become TF32, and nothing narrower.
-    let keeps_f32 = |math| {
-        matches!(math, sys::cudnnMathType_t::CUDNN_DEFAULT_MATH | sys::cudnnMathType_t::CUDNN_FMA_MATH)
-    };
+    // What is f32 may become TF32 on the matrix units, and nothing narrower: that would be a conversion.
+    let keeps_f32 = |math| math != sys::cudnnMathType_t::CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION;
     // Each kind has its own function and its own type of answers, of the same fields.
     macro_rules! first {
         ($ask:path, $answer:ty, $wrap:path, $($descriptor:expr),+) => {{
