@@ -53,6 +53,10 @@ fn test(root: &Path) -> Result<()> {
     for path in PATHS.iter().filter(|path| !present.iter().any(|present| present == *path)) {
         println!("==> {FORCED}={path}: SKIPPED, this processor lacks it");
     }
+    if widest == "avx512bf16" {
+        println!("==> but for the kernels' own tests, in which tiles are emulated:");
+        cargo(root, &["test", "--package", "tandem-ops3d", "--lib"], &[(FORCED, "amx")])?;
+    }
     Ok(())
 }
 

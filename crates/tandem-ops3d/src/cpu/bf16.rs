@@ -32,6 +32,8 @@ use half::bf16;
 
 pub(crate) use filter::weight_gradient;
 pub(crate) use tile::available as tiles_available;
+#[cfg(test)]
+pub(crate) use tile::emulated as tiles_emulated;
 
 /// What multiplies.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -61,7 +61,16 @@ pub fn cpu_path() -> CpuPath {
 /// Where `TANDEM_CPU` names no path, or one that this processor lacks.
 pub fn check_cpu_path() -> Result<CpuPath> {
     let asked = std::env::var_os("TANDEM_CPU").map(|value| value.to_string_lossy().into_owned());
-    forced_path(asked.as_deref(), CpuPath::widest())
+    forced_path(asked.as_deref(), widest_that_can_be_forced())
+}
+
+/// The widest path of this processor, or the one whose tiles are emulated in tests.
+fn widest_that_can_be_forced() -> CpuPath {
+    #[cfg(all(test, target_arch = "x86_64"))]
+    if super::bf16::tiles_emulated() {
+        return CpuPath::Amx;
+    }
+    CpuPath::widest()
 }
 
 fn forced_path(asked: Option<&str>, widest: CpuPath) -> Result<CpuPath> {

@@ -1,5 +1,8 @@
 //! The tile registers of a thread.
 
+#[cfg(test)]
+mod emulated;
+
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
 use std::marker::PhantomData;
@@ -17,6 +20,22 @@ pub(crate) fn available() -> bool {
         let tiles = (1 << 22) | (1 << 24);
         vectors && __cpuid_count(7, 0).edx & tiles == tiles && permitted()
     })
+}
+
+/// Whether tiles are plain memory here: in this crate's own tests, where the processor has none and all else that their kernels need.
+#[cfg(test)]
+pub(crate) fn emulated() -> bool {
+    !available() && is_x86_feature_detected!("avx512bf16")
+}
+
+/// Goes on with what is emulated where tiles are.
+macro_rules! unless_emulated {
+    ($emulated:expr) => {
+        #[cfg(test)]
+        if emulated() {
+            return $emulated;
+        }
+    };
 }
 
 /// Asks the system to save the tiles of this process's threads.
@@ -61,6 +80,7 @@ impl Tiles {
     /// # Safety
     /// [`available`], and no other `Tiles` of this thread exist.
     pub(super) unsafe fn new(rows: [u8; 8]) -> Self {
+        unless_emulated!(emulated::configure(rows));
         let mut sides = Sides { palette: 1, start_row: 0, reserved: [0; 14], bytes: [0; 16], rows: [0; 16] };
         sides.bytes[..8].fill(64);
         sides.rows[..8].copy_from_slice(&rows);
@@ -72,6 +92,7 @@ impl Tiles {
 
 impl Drop for Tiles {
     fn drop(&mut self) {
+        unless_emulated!(emulated::release());
         // SAFETY: the tiles were configured on this thread.
         unsafe { asm!("tilerelease", options(nostack, nomem, preserves_flags)) };
     }
@@ -83,6 +104,7 @@ impl Drop for Tiles {
 /// Here and below: [`Tiles`] of this thread exist, and the compiler itself uses no tiles.
 #[inline(always)]
 pub(super) unsafe fn zero<const T: usize>() {
+    unless_emulated!(emulated::zero(T));
     // SAFETY: the caller's.
     unsafe { asm!("tilezero tmm{t}", t = const T, options(nostack, nomem, preserves_flags)) };
 }
@@ -93,6 +115,8 @@ pub(super) unsafe fn zero<const T: usize>() {
 /// All rows are readable.
 #[inline(always)]
 pub(super) unsafe fn load<const T: usize>(from: *const u8, stride: usize) {
+    // SAFETY: the caller's.
+    unless_emulated!(unsafe { emulated::load(T, from, stride) });
     // SAFETY: the caller's.
     unsafe {
         asm!("tileloadd tmm{t}, [{p} + {s}*1]", t = const T, p = in(reg) from, s = in(reg) stride,
@@ -107,6 +131,8 @@ pub(super) unsafe fn load<const T: usize>(from: *const u8, stride: usize) {
 #[inline(always)]
 pub(super) unsafe fn store<const T: usize>(to: *mut u8, stride: usize) {
     // SAFETY: the caller's.
+    unless_emulated!(unsafe { emulated::store(T, to, stride) });
+    // SAFETY: the caller's.
     unsafe {
         asm!("tilestored [{p} + {s}*1], tmm{t}", t = const T, p = in(reg) to, s = in(reg) stride,
             options(nostack, preserves_flags));
@@ -119,6 +145,7 @@ pub(super) unsafe fn store<const T: usize>(to: *mut u8, stride: usize) {
 /// The tiles' sides fit.
 #[inline(always)]
 pub(super) unsafe fn multiply<const C: usize, const A: usize, const B: usize>() {
+    unless_emulated!(emulated::multiply(C, A, B));
     // SAFETY: the caller's.
     unsafe {
         asm!("tdpbf16ps tmm{c}, tmm{a}, tmm{b}", c = const C, a = const A, b = const B,
