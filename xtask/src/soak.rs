@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::Command;
 
-/// A soak: what runs of it, and what it is told in `TANDEM_SOAK`.
+/// A soak, and what runs of it.
 struct Soak {
     name: &'static str,
     does: &'static str,
@@ -12,7 +12,8 @@ struct Soak {
     /// Which of the package's test binaries.
     binary: &'static [&'static str],
     tests: &'static [&'static str],
-    told: &'static str,
+    /// Whether the compiler's address sanitizer watches the emulated kernels.
+    watched: bool,
 }
 
 const END_TO_END: &[&str] = &["--test", "end_to_end"];
@@ -24,7 +25,7 @@ static SOAKS: [Soak; 5] = [
         package: "tandem-volume",
         binary: &["--test", "hostile"],
         tests: &[],
-        told: "full",
+        watched: false,
     },
     Soak {
         name: "steps",
@@ -32,7 +33,7 @@ static SOAKS: [Soak; 5] = [
         package: "tandem-tests",
         binary: END_TO_END,
         tests: &["steady::"],
-        told: "full",
+        watched: false,
     },
     Soak {
         name: "kill",
@@ -40,7 +41,7 @@ static SOAKS: [Soak; 5] = [
         package: "tandem-tests",
         binary: END_TO_END,
         tests: &["kill::"],
-        told: "full",
+        watched: false,
     },
     Soak {
         name: "faults",
@@ -48,7 +49,7 @@ static SOAKS: [Soak; 5] = [
         package: "tandem-tests",
         binary: END_TO_END,
         tests: &["faults::"],
-        told: "full",
+        watched: false,
     },
     Soak {
         name: "kernels",
@@ -56,7 +57,7 @@ static SOAKS: [Soak; 5] = [
         package: "tandem-ops3d",
         binary: &["--lib"],
         tests: &["gpu::", "program::"],
-        told: "kernels",
+        watched: true,
     },
 ];
 
@@ -65,18 +66,18 @@ pub(crate) fn run(root: &Path, names: &[String]) -> Result<()> {
     let soak = find(names)?;
     let mut command = crate::cargo();
     command.args(["test", "--package", soak.package, "--all-features"]).args(soak.binary);
-    if soak.told == "kernels" {
-        // The checking library must be the first of the test's process; cargo and the compiler do without.
+    if soak.watched {
+        // The sanitizer's library must be the first of the test's process; cargo and what it builds do without.
         let runner = format!(
-            "target.'cfg(all())'.runner = ['env', 'LD_PRELOAD={}', 'ASAN_OPTIONS=detect_leaks=0']",
-            checker()?
+            "target.'cfg(all())'.runner = ['env', 'LD_PRELOAD={}', 'ASAN_OPTIONS=detect_leaks=0', 'CXXFLAGS=-fsanitize=address']",
+            sanitizer()?
         );
         command.args(["--config", &runner]);
     }
     let status = command
         .args(["--", "--nocapture"])
         .args(soak.tests)
-        .env("TANDEM_SOAK", soak.told)
+        .env("TANDEM_SOAK", "full")
         .current_dir(root)
         .status()?;
     if !status.success() {
@@ -86,7 +87,7 @@ pub(crate) fn run(root: &Path, names: &[String]) -> Result<()> {
 }
 
 /// Where the compiler has its address sanitizer.
-fn checker() -> Result<String> {
+fn sanitizer() -> Result<String> {
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
     let asked = Command::new(&compiler).arg("-print-file-name=libasan.so").output();
     let output = asked.with_context(|| format!("no C++ compiler ({compiler})"))?;

@@ -20,6 +20,7 @@ const SETTLED: u64 = 2;
 const LAST: usize = 20;
 
 pub(super) fn check(device: &Device, steps: u64, rounding: Rounding) -> Result<Verdict> {
+    let steps = steps.max(1);
     let (Course { losses: ours, held }, expected) =
         (train(device, steps)?, train(&Device::Cpu, steps)?.losses);
     let off = |a: f64, b: f64| (a - b).abs() / b.abs();
@@ -33,7 +34,7 @@ pub(super) fn check(device: &Device, steps: u64, rounding: Rounding) -> Result<V
     let (first_allowed, last_allowed) = if rounding == Rounding::F32 { (1e-5, 0.1) } else { (3e-2, 0.15) };
     let last = (ours - expected).abs() / begin;
     let memory = held.map_or_else(String::new, |[settled, end]| {
-        format!("; holds {settled} bytes after {} steps, {end} in the end", SETTLED.min(steps.max(1)))
+        format!("; holds {settled} bytes after {} steps, {end} in the end", SETTLED.min(steps))
     });
     Ok(Verdict {
         passed: first <= first_allowed
@@ -61,7 +62,7 @@ fn train(device: &Device, steps: u64) -> Result<Course> {
         Device::Cpu => Ok(None),
     };
     let (mut losses, mut settled) = (Vec::new(), None);
-    for step in 0..steps.max(1) {
+    for step in 0..steps {
         let record = trainer.step(step, &batch(&[SIDE; 3], step)?)?;
         losses.push(record.losses.iter().map(|(_, loss)| f64::from(*loss)).sum());
         if step < SETTLED {
@@ -82,7 +83,7 @@ pub(super) fn config(size: &Size, precision: &str, steps: u64) -> Result<Config>
         "version": 1, "name": "check-device", "precision": precision, "method": { "name": "dual-networks" },
         "data": { "dataset": [], "labelled": 2, "validation": 0 },
         "network": { "filters": size.filters },
-        "training": { "iterations": steps.max(1), "patch": size.sides, "seed": 5 },
+        "training": { "iterations": steps, "patch": size.sides, "seed": 5 },
         "inference": { "stride": size.sides },
     }))?)
 }

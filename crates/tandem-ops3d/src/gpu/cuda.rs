@@ -6,7 +6,7 @@ pub(crate) mod libraries;
 mod staging;
 
 use super::Gpu;
-use super::machine::{Argument, Geometry, Job, Machine, THREADS};
+use super::machine::{Argument, Geometry, Job, Launch, Machine, THREADS};
 use crate::program::Precision;
 use candle_core::{Error, Result, bail};
 use compile::compile;
@@ -235,13 +235,8 @@ impl Machine for Cuda {
         self.stream.synchronize().map_err(failed)
     }
 
-    unsafe fn launch(
-        &self,
-        kernel: &'static str,
-        precision: Precision,
-        grid: [usize; 3],
-        arguments: &[Argument],
-    ) -> Result<()> {
+    unsafe fn launch(&self, launch: &Launch) -> Result<()> {
+        let &Launch { kernel, precision, grid, arguments } = launch;
         let function = self.function(kernel, precision)?;
         let mut launch = self.stream.launch_builder(&function);
         for argument in arguments {

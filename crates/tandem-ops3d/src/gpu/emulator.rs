@@ -4,7 +4,7 @@
 //! It is stricter than a GPU: arguments are compared with what a kernel takes, memory begins as NaN and ends with a mark that must
 //! stay, copies within a kernel are NaN until they were waited for, and the order of threads and blocks turns with every launch.
 
-use super::machine::{Argument, BF16, Machine, SOURCES, THREADS, kernels};
+use super::machine::{Argument, BF16, Launch, Machine, SOURCES, THREADS, kernels};
 use crate::program::Precision;
 use candle_core::{Result, bail};
 use libloading::Library;
@@ -91,10 +91,7 @@ fn compile(precision: Precision) -> std::result::Result<Library, String> {
     command.args(["-std=c++17", "-O2", "-fno-strict-aliasing", "-shared", "-fPIC"]);
     // A jump to another stack is what some compilers are told to call an error.
     command.args(["-U_FORTIFY_SOURCE", "-o"]).arg(&to).arg(&from).args(TRAPS);
-    // A soak sees to it that the library of this check is there.
-    if std::env::var("TANDEM_SOAK").as_deref() == Ok("kernels") {
-        command.arg("-fsanitize=address");
-    }
+    command.args(std::env::var("CXXFLAGS").unwrap_or_default().split_whitespace());
     if precision == Precision::Bf16 {
         command.arg(format!("-D{BF16}"));
     }
@@ -188,13 +185,8 @@ impl Machine for Emulator {
         Ok(())
     }
 
-    unsafe fn launch(
-        &self,
-        kernel: &'static str,
-        precision: Precision,
-        grid: [usize; 3],
-        arguments: &[Argument],
-    ) -> Result<()> {
+    unsafe fn launch(&self, launch: &Launch) -> Result<()> {
+        let &Launch { kernel, precision, grid, arguments } = launch;
         let library = &self.libraries[usize::from(precision == Precision::Bf16)];
         let letters: String = arguments.iter().map(Argument::letter).collect();
         let mut values: Vec<*mut c_void> = arguments.iter().map(Argument::value).collect();

@@ -100,17 +100,11 @@ pub(crate) trait Machine: Send + Sync {
     /// As many bytes are allocated at `address`.
     unsafe fn download(&self, address: u64, to: &mut [u8]) -> Result<()>;
 
-    /// Runs a kernel on a grid of blocks of [`THREADS`] threads.
+    /// Runs a kernel.
     ///
     /// # Safety
     /// The arguments are what the kernel takes, and what they point to is allocated and large enough.
-    unsafe fn launch(
-        &self,
-        kernel: &'static str,
-        precision: Precision,
-        grid: [usize; 3],
-        arguments: &[Argument],
-    ) -> Result<()>;
+    unsafe fn launch(&self, launch: &Launch) -> Result<()>;
 
     /// Whether there is a library that [`Self::convolve`] asks.
     fn convolves(&self) -> bool {
@@ -124,6 +118,15 @@ pub(crate) trait Machine: Send + Sync {
     unsafe fn convolve(&self, _job: &Job) -> Result<bool> {
         Ok(false)
     }
+}
+
+/// A kernel on a grid of blocks of [`THREADS`] threads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Launch<'a> {
+    pub(crate) kernel: &'static str,
+    pub(crate) precision: Precision,
+    pub(crate) grid: [usize; 3],
+    pub(crate) arguments: &'a [Argument],
 }
 
 /// A convolution on channels-last images. All three are stored in the precision, the weight as `(co, taps, ci)`.

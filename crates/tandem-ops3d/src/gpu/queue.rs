@@ -9,7 +9,7 @@ mod windows;
 pub(crate) use scores::Part;
 
 use super::buffer::Buffer;
-use super::machine::{Argument, Machine, THREADS, int};
+use super::machine::{Argument, Launch, Machine, THREADS, int};
 use crate::program::Precision;
 use crate::resize::Resampling;
 use candle_core::Result;
@@ -104,22 +104,19 @@ impl Queue {
         Queue { machine: self.machine.clone(), precision: Precision::F32 }
     }
 
-    fn launch(&self, kernel: &'static str, grid: [usize; 3], arguments: &[Argument]) -> Result<()> {
+    pub(super) fn run(&self, kernel: &'static str, grid: [usize; 3], arguments: &[Argument]) -> Result<()> {
         if grid.contains(&0) {
             return Ok(());
         }
+        let launch = Launch { kernel, precision: self.precision, grid, arguments };
         // SAFETY: the functions below and those of convolutions are the only callers; each passes what its kernel takes, on buffers
         // of the sizes that it was given. The emulator's tests check both.
-        unsafe { self.machine.launch(kernel, self.precision, grid, arguments) }
-    }
-
-    pub(super) fn run(&self, kernel: &'static str, grid: [usize; 3], arguments: &[Argument]) -> Result<()> {
-        self.launch(kernel, grid, arguments)
+        unsafe { self.machine.launch(&launch) }
     }
 
     /// Runs a kernel that gives each of so many elements a thread.
     pub(super) fn run_each(&self, kernel: &'static str, count: usize, arguments: &[Argument]) -> Result<()> {
-        self.launch(kernel, each(count), arguments)
+        self.run(kernel, each(count), arguments)
     }
 
     /// Runs the narrow form of a kernel, or its wide one where images of so many channels allow it; each thread has some
@@ -132,7 +129,7 @@ impl Queue {
         arguments: &[Argument],
     ) -> Result<()> {
         let (kernel, width) = self.form(forms, channels);
-        self.launch(kernel, each(count / width), arguments)
+        self.run(kernel, each(count / width), arguments)
     }
 
     /// The form of a kernel for so many channels, and how many of them a thread has: sixteen bytes, as `stored.cu` has it.

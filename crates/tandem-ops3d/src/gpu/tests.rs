@@ -6,7 +6,7 @@ mod timed;
 mod voxels;
 mod windows;
 
-use super::machine::{Argument, Job, Kind, Machine};
+use super::machine::{Job, Kind, Launch, Machine};
 use super::{Buffer, Queue};
 use crate::program::Precision;
 use crate::reference;
@@ -181,15 +181,9 @@ impl Machine for WithLibrary {
         // SAFETY: the caller's.
         unsafe { self.machine.download(address, to) }
     }
-    unsafe fn launch(
-        &self,
-        kernel: &'static str,
-        precision: Precision,
-        grid: [usize; 3],
-        arguments: &[Argument],
-    ) -> Result<()> {
+    unsafe fn launch(&self, launch: &Launch) -> Result<()> {
         // SAFETY: the caller's.
-        unsafe { self.machine.launch(kernel, precision, grid, arguments) }
+        unsafe { self.machine.launch(launch) }
     }
     fn convolves(&self) -> bool {
         true

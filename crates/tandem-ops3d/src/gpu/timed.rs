@@ -1,8 +1,7 @@
 //! A machine that remembers what took how long.
 
 use super::Gpu;
-use super::machine::{Argument, Job, Machine};
-use crate::program::Precision;
+use super::machine::{Job, Launch, Machine};
 use candle_core::Result;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -120,16 +119,9 @@ impl Machine for Timed {
         // SAFETY: the caller's.
         self.of(|()| "copies from the GPU".to_owned(), || unsafe { self.machine.download(address, to) })
     }
-    unsafe fn launch(
-        &self,
-        kernel: &'static str,
-        precision: Precision,
-        grid: [usize; 3],
-        arguments: &[Argument],
-    ) -> Result<()> {
+    unsafe fn launch(&self, launch: &Launch) -> Result<()> {
         // SAFETY: the caller's.
-        let work = || unsafe { self.machine.launch(kernel, precision, grid, arguments) };
-        self.of(|()| kernel.to_owned(), work)
+        self.of(|()| launch.kernel.to_owned(), || unsafe { self.machine.launch(launch) })
     }
     fn convolves(&self) -> bool {
         self.machine.convolves()

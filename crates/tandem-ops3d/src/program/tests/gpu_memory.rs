@@ -63,20 +63,32 @@ fn steps_on_a_gpu_give_their_memory_back_and_hold_what_is_estimated() {
     }
 }
 
+/// A GPU whose pieces of work are counted, and a program on it; a line says where there is none.
+fn counted() -> Option<(crate::Device, crate::Stopwatch, Sample)> {
+    let Ok(crate::Device::Cuda(gpu)) = crate::Device::emulated() else {
+        eprintln!("SKIPPED: copies to and from a GPU, for there is no emulator");
+        return None;
+    };
+    let (gpu, stopwatch) = gpu.timed();
+    let device = crate::Device::Cuda(gpu);
+    let sample = sample_on(&device);
+    Some((device, stopwatch, sample))
+}
+
+/// How often something was done.
+fn times(stopwatch: &crate::Stopwatch, what: &str) -> u64 {
+    stopwatch.work().iter().find(|work| work.what == what).map_or(0, |work| work.times)
+}
+
 /// What a pass makes is asked for and not waited for: the host goes on to the next one.
 #[test]
 fn a_forward_pass_copies_nothing_from_a_gpu() {
-    let Ok(crate::Device::Cuda(gpu)) = crate::Device::emulated() else {
-        eprintln!("SKIPPED: passes on a GPU, for there is no emulator");
-        return;
-    };
-    let (gpu, stopwatch) = gpu.timed();
-    let sample = sample_on(&crate::Device::Cuda(gpu));
+    let Some((_, stopwatch, sample)) = counted() else { return };
     let image = Tensor::randn(0f32, 1.0, &[2, 2, 8, 12, 4], &Device::Cpu).unwrap();
     let mode = (Mode::Train { dropout: KEY }, Precision::Bf16);
     stopwatch.reset();
     let outputs = sample.program.run(&image, &sample.weights, &sample.statistics, mode).unwrap();
-    let copies = || stopwatch.work().iter().filter(|work| work.what == "copies from the GPU").count();
+    let copies = || times(&stopwatch, "copies from the GPU");
     assert_eq!(copies(), 0);
     outputs.logits.get().unwrap();
     assert_eq!(copies(), 1);
@@ -85,13 +97,7 @@ fn a_forward_pass_copies_nothing_from_a_gpu() {
 /// Networks read the copy of an image that was brought, and make of it what they make of the image.
 #[test]
 fn an_image_that_was_brought_is_not_copied_again() {
-    let Ok(crate::Device::Cuda(gpu)) = crate::Device::emulated() else {
-        eprintln!("SKIPPED: images on a GPU, for there is no emulator");
-        return;
-    };
-    let (gpu, stopwatch) = gpu.timed();
-    let device = crate::Device::Cuda(gpu);
-    let sample = sample_on(&device);
+    let Some((device, stopwatch, sample)) = counted() else { return };
     // Channels last, so that what is brought is not what lies in memory.
     let image =
         Tensor::randn(0f32, 1.0, &[2, 8, 12, 4, 2], &Device::Cpu).unwrap().permute((0, 4, 1, 2, 3)).unwrap();
@@ -99,12 +105,7 @@ fn an_image_that_was_brought_is_not_copied_again() {
         stopwatch.reset();
         let mode = (Mode::Infer, Precision::F32);
         let outputs = sample.program.run(&image, &sample.weights, &sample.statistics, mode).unwrap();
-        let copies: u64 = stopwatch
-            .work()
-            .iter()
-            .filter(|work| work.what == "copies to the GPU")
-            .map(|work| work.times)
-            .sum();
+        let copies = times(&stopwatch, "copies to the GPU");
         (outputs.logits.get().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(), copies)
     };
     let (expected, copies) = run();
