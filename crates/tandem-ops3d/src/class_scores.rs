@@ -103,7 +103,7 @@ impl ClassScores {
     /// Where the patches are not there, or the device fails.
     pub fn labels(&self, patches: Range<usize>) -> Result<VoxelBytes> {
         let part = self.part(&patches)?;
-        Ok(VoxelBytes::on_gpu(self.queue.likeliest(part)?, part.count))
+        Ok(VoxelBytes::on_gpu(self.queue.likeliest(part)?, part.count, self.classes))
     }
 
     /// The likeliest class of every voxel by the mean softmax of one network or two; 255 where its mean probability is below
@@ -119,7 +119,8 @@ impl ClassScores {
     ) -> Result<VoxelBytes> {
         let part = self.part(&patches)?;
         let second = second.map(|second| self.beside(part, &second)).transpose()?;
-        Ok(VoxelBytes::on_gpu(self.queue.pseudo_labels(part, second, threshold)?, part.count))
+        let labels = self.queue.pseudo_labels(part, second, threshold)?;
+        Ok(VoxelBytes::on_gpu(labels, part.count, self.classes))
     }
 
     /// The entropy of every voxel, in nats.
@@ -144,7 +145,7 @@ impl ClassScores {
     ) -> Result<VoxelBytes> {
         let part = self.part(&patches)?;
         let mask = self.queue.conflicts(part, self.beside(part, &other)?, threshold)?;
-        Ok(VoxelBytes::on_gpu(mask, part.count))
+        Ok(VoxelBytes::on_gpu(mask, part.count, VoxelBytes::MASK))
     }
 
     /// The sum of the cross-entropies. `scale` times its gradient is added.

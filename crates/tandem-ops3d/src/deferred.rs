@@ -28,6 +28,7 @@ pub struct Deferred(Arc<dyn Source>);
 pub(crate) trait Source: Send + Sync {
     fn tensor(&self) -> Result<Tensor>;
     fn dims(&self) -> Result<[usize; 5]>;
+    /// Of each class the sums of the channels, and behind them the number of voxels, `(count, C + 1)`.
     fn class_sums(&self, voxels: Voxels, classes: &VoxelBytes, count: usize) -> Result<Vec<f64>>;
     fn at(&self, voxels: Voxels, indices: &[usize]) -> Result<Vec<f32>>;
     fn loss(&self, value: f32, gradient: Arc<VoxelGradient>) -> Result<Tensor>;
@@ -39,6 +40,15 @@ pub(crate) trait Source: Send + Sync {
     fn detached(&self) -> Option<Deferred> {
         None
     }
+}
+
+/// What the voxels of a class add up to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClassSum {
+    /// The sum of each channel.
+    pub channels: Vec<f64>,
+    /// How many voxels these are.
+    pub voxels: usize,
 }
 
 /// The gradient of a loss with respect to some patches of a deferred value: one vector of channels for all voxels of a class, and
@@ -104,16 +114,26 @@ impl Deferred {
         self.0.dims()
     }
 
-    /// The sums of the channels over the voxels of each class, `(count, C)`. Voxels of classes from `count` on are left out.
+    /// The sums of the channels over the voxels of each of `count` classes. Voxels of other classes are left out.
     ///
     /// # Errors
     /// As [`Self::get`], and where `classes` does not cover the patches.
-    pub fn class_sums(&self, patches: Range<usize>, classes: &VoxelBytes, count: usize) -> Result<Vec<f64>> {
+    pub fn class_sums(
+        &self,
+        patches: Range<usize>,
+        classes: &VoxelBytes,
+        count: usize,
+    ) -> Result<Vec<ClassSum>> {
         let voxels = Voxels::of(&patches, self.dims()?)?;
         if classes.len() != voxels.count {
             bail!("there are {} classes for the {} voxels of a value", classes.len(), voxels.count);
         }
-        self.0.class_sums(voxels, classes, count)
+        let sums = self.0.class_sums(voxels, classes, count)?;
+        let of_class = |sums: &[f64]| {
+            let (channels, voxels) = sums.split_at(sums.len() - 1);
+            ClassSum { channels: channels.to_vec(), voxels: voxels[0] as usize }
+        };
+        Ok(sums.chunks_exact(voxels.channels + 1).map(of_class).collect())
     }
 
     /// The channels of some voxels, `(indices, C)`.
@@ -247,14 +267,15 @@ impl std::fmt::Debug for Deferred {
 /// Writes the row `(w, c)` of an index of all rows `(n, d, h)`.
 pub(crate) type ReadRow<'a> = &'a (dyn Fn(usize, &mut [f32]) + Sync);
 
-/// [`Deferred::class_sums`] of rows.
+/// [`Source::class_sums`] of rows.
 pub(crate) fn class_sums(read: ReadRow, voxels: Voxels, classes: &[u8], count: usize) -> Vec<f64> {
     let Voxels { first, width, channels, .. } = voxels;
     let (first, rows) = (first / width.max(1), voxels.count / width.max(1));
     let some = (SPAN / width.max(1)).max(1);
     let tasks: Vec<_> = (0..rows).step_by(some).map(|row| row..rows.min(row + some)).collect();
+    let of_class = channels + 1;
     let of_rows = |rows: Range<usize>| {
-        let (mut sums, mut values) = (vec![0.0; count * channels], vec![0.0; width * channels]);
+        let (mut sums, mut values) = (vec![0.0; count * of_class], vec![0.0; width * channels]);
         for row in rows {
             let classes = &classes[voxels.row(row)];
             if classes.iter().all(|class| usize::from(*class) >= count) {
@@ -262,16 +283,17 @@ pub(crate) fn class_sums(read: ReadRow, voxels: Voxels, classes: &[u8], count: u
             }
             read(first + row, &mut values);
             for (class, values) in classes.iter().zip(values.chunks_exact(channels)) {
-                let from = usize::from(*class) * channels;
-                if let Some(sums) = sums.get_mut(from..from + channels) {
+                let from = usize::from(*class) * of_class;
+                if let Some([sums @ .., voxels]) = sums.get_mut(from..from + of_class) {
                     sums.iter_mut().zip(values).for_each(|(sum, x)| *sum += f64::from(*x));
+                    *voxels += 1.0;
                 }
             }
         }
         sums
     };
     let parts: Vec<Vec<f64>> = tasks.into_par_iter().map(of_rows).collect();
-    let mut total = vec![0.0; count * channels];
+    let mut total = vec![0.0; count * of_class];
     parts.iter().for_each(|part| total.iter_mut().zip(part).for_each(|(total, sum)| *total += sum));
     total
 }
@@ -403,8 +425,9 @@ mod tests {
             for channel in 0..3 {
                 let voxels = (0..16).filter(|voxel| voxel % 4 == class);
                 let expected: f64 = voxels.map(|voxel| f64::from(value(16 + voxel, channel))).sum();
-                assert!((sums[class * 3 + channel] - expected).abs() < 1e-12);
+                assert!((sums[class].channels[channel] - expected).abs() < 1e-12);
             }
+            assert_eq!(sums[class].voxels, 4);
         }
         let found = deferred.at(1..2, &[13, 2])?;
         let expected = [13, 2].map(|voxel| [0, 1, 2].map(|channel| value(16 + voxel, channel)));

@@ -76,7 +76,7 @@ pub use class_scores::{ClassScores, LogitsGradient, OtherScores, UncertaintyShar
 pub use conv::{conv_transpose3d, conv3d};
 pub use conv_shape::Conv3dParams;
 pub use cpu::path::{CpuPath, check_cpu_path, cpu_path};
-pub use deferred::{Deferred, VoxelGradient};
+pub use deferred::{ClassSum, Deferred, VoxelGradient};
 pub use device::{Brought, Device, Gpu, Stopwatch, TimedWork};
 pub use dropout::dropout3d;
 pub use layout::{to_channels_first, to_channels_last};

@@ -21,7 +21,7 @@ const SPAN: usize = 256;
 ///
 /// let classes = VoxelBytes::from(vec![1, 0, 1, 255, 1]);
 /// assert_eq!(classes.counts(2)?.of_classes, [1, 3]);
-/// assert_eq!(classes.find(1, &[2, 0])?, [4, 0]);
+/// assert_eq!(classes.find(&[vec![0], vec![2, 0]])?, [vec![1], vec![4, 0]]);
 /// let kept = classes.keep_where(&VoxelBytes::from(vec![1, 1, 0, 0, 0]), true)?;
 /// assert_eq!(kept.values()?, [1, 0, 255, 255, 255]);
 /// # Ok::<(), candle_core::Error>(())
@@ -31,6 +31,8 @@ pub struct VoxelBytes(Arc<Inner>);
 
 struct Inner {
     bytes: Mirrored<u8>,
+    /// Every byte is below this, or 255.
+    below: usize,
     /// Of the most classes that somebody asked for.
     tally: Mutex<Option<Arc<Tally>>>,
 }
@@ -51,7 +53,7 @@ struct Tally(Vec<Vec<usize>>);
 
 impl From<Vec<u8>> for VoxelBytes {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::new(Mirrored::on_host(bytes))
+        Self::new(Mirrored::on_host(bytes), 255)
     }
 }
 
@@ -69,12 +71,16 @@ impl std::fmt::Debug for VoxelBytes {
 }
 
 impl VoxelBytes {
-    fn new(bytes: Mirrored<u8>) -> Self {
-        VoxelBytes(Arc::new(Inner { bytes, tally: Mutex::default() }))
+    /// What the bytes of a mask on a GPU are below.
+    pub(crate) const MASK: usize = 2;
+
+    fn new(bytes: Mirrored<u8>, below: usize) -> Self {
+        VoxelBytes(Arc::new(Inner { bytes, below, tally: Mutex::default() }))
     }
 
-    pub(crate) fn on_gpu(bytes: Buffer, len: usize) -> Self {
-        Self::new(Mirrored::on_gpu(bytes, len))
+    /// Bytes that a GPU has or will have: each is 255, or below this.
+    pub(crate) fn on_gpu(bytes: Buffer, len: usize, below: usize) -> Self {
+        Self::new(Mirrored::on_gpu(bytes, len), below)
     }
 
     /// Number of voxels.
@@ -112,6 +118,14 @@ impl VoxelBytes {
         Ok(VoxelCounts { of_classes, of_none, of_others })
     }
 
+    /// Whether each byte is one of so many classes, or 255. What a GPU made as classes need not be counted for it.
+    ///
+    /// # Errors
+    /// As [`Self::counts`].
+    pub fn fit(&self, classes: usize) -> Result<bool> {
+        Ok(self.0.below <= classes || self.counts(classes)?.of_others == 0)
+    }
+
     /// At how many voxels a mask is set.
     ///
     /// # Errors
@@ -120,33 +134,41 @@ impl VoxelBytes {
         Ok(self.len() - self.counts(1)?.of_classes[0])
     }
 
-    /// The voxels of a class at some places among all of it, counted from 0 in the order of the voxels.
+    /// Of each class the voxels at some places among all of it, counted from 0 in the order of the voxels.
     ///
     /// # Errors
-    /// As [`Self::values`], and where the class has not as many voxels.
-    pub fn find(&self, class: u8, places: &[usize]) -> Result<Vec<usize>> {
-        let tally = self.tally(usize::from(class) + 1)?;
-        let before = &tally.0[usize::from(class)];
-        let count = before.last().copied().unwrap_or(0);
-        if let Some(place) = places.iter().find(|place| **place >= count) {
-            bail!("class {class} has {count} voxels, and so none at place {place}");
+    /// As [`Self::values`], and where a class has not as many voxels.
+    pub fn find(&self, places: &[Vec<usize>]) -> Result<Vec<Vec<usize>>> {
+        let tally = self.tally(places.len())?;
+        // In which span each place is, and which it is among those of the class in it.
+        let mut near = Vec::with_capacity(places.iter().map(Vec::len).sum());
+        for (class, places) in places.iter().enumerate() {
+            let before = &tally.0[class];
+            let count = before.last().copied().unwrap_or(0);
+            if let Some(place) = places.iter().find(|place| **place >= count) {
+                bail!("class {class} has {count} voxels, and so none at place {place}");
+            }
+            near.extend(places.iter().map(|place| {
+                let span = before.partition_point(|before| before <= place) - 1;
+                [class, span * SPAN, place - before[span]].map(|number| number as i64)
+            }));
         }
-        // In which span, and at which place among those of the class in it.
-        let near = places.iter().map(|place| {
-            let span = before.partition_point(|before| before <= place) - 1;
-            (span * SPAN, place - before[span])
-        });
-        if let Some((queue, there)) = self.0.bytes.only_on_gpu() {
-            let near: Vec<i64> = near.flat_map(|(first, place)| [first as i64, place as i64]).collect();
-            let found = queue.find_bytes(there, self.len(), class, &near)?;
-            return Ok(found.into_iter().map(|voxel| voxel as usize).collect());
-        }
-        let bytes = self.values()?;
-        let nth = |(first, place): (usize, usize)| {
-            let of_class = bytes[first..].iter().enumerate().filter(|(_, byte)| **byte == class);
-            of_class.map(|(voxel, _)| first + voxel).nth(place)
+        let found = match self.0.bytes.only_on_gpu() {
+            Some((queue, there)) => queue.find_bytes(there, self.len(), &near)?,
+            None => {
+                let bytes = self.values()?;
+                let nth = |[class, first, place]: [i64; 3]| {
+                    let of_class = bytes[first as usize..]
+                        .iter()
+                        .zip(first..)
+                        .filter(|(byte, _)| i64::from(**byte) == class);
+                    of_class.map(|(_, voxel)| voxel).nth(place as usize)
+                };
+                near.into_iter().filter_map(nth).collect()
+            }
         };
-        Ok(near.filter_map(nth).collect())
+        let mut found = found.into_iter().map(|voxel| voxel as usize);
+        Ok(places.iter().map(|places| found.by_ref().take(places.len()).collect()).collect())
     }
 
     /// The bytes where a mask is set, or where it is not; 255 elsewhere.
@@ -159,7 +181,7 @@ impl VoxelBytes {
         }
         if let Some((queue, there)) = self.0.bytes.only_on_gpu() {
             let kept = queue.keep_bytes(there, &mask.on(&queue.machine)?, set, self.len())?;
-            return Ok(Self::on_gpu(kept, self.len()));
+            return Ok(Self::on_gpu(kept, self.len(), self.0.below));
         }
         let voxels = self.values()?.par_iter().zip(mask.values()?).with_min_len(8 * SPAN);
         let kept = voxels.map(|(byte, mask)| if (*mask != 0) == set { *byte } else { u8::MAX });

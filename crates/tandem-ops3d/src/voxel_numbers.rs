@@ -74,7 +74,8 @@ impl VoxelNumbers {
     /// As [`Self::values`].
     pub fn at_most(&self, threshold: f64) -> Result<VoxelBytes> {
         if let Some((queue, there)) = self.0.only_on_gpu() {
-            return Ok(VoxelBytes::on_gpu(queue.at_most(there, threshold, self.len())?, self.len()));
+            let mask = queue.at_most(there, threshold, self.len())?;
+            return Ok(VoxelBytes::on_gpu(mask, self.len(), VoxelBytes::MASK));
         }
         let numbers = self.values()?.par_iter().with_min_len(SPAN);
         Ok(numbers.map(|x| u8::from(f64::from(*x) <= threshold)).collect::<Vec<u8>>().into())

@@ -5,7 +5,7 @@ use super::training::{Size, batch, config};
 use crate::output::say;
 use anyhow::Result;
 use std::time::Instant;
-use tandem_ops3d::Device;
+use tandem_ops3d::{Device, Stopwatch};
 use tandem_training::Trainer;
 
 /// Steps that are not measured: they choose algorithms and compile.
@@ -73,8 +73,10 @@ pub(super) fn tell_shares(device: &Device, size: &Size) -> Result<()> {
     let work = stopwatch.work();
     let there: f64 = work.iter().map(|work| work.seconds).sum();
     let pieces: u64 = work.iter().map(|work| work.times).sum();
+    let copies: u64 = work.iter().filter(|work| work.what == Stopwatch::COPIES).map(|work| work.times).sum();
     say(format!(
-        "        a step in bf16, {pieces} pieces of work each by itself: {:.1} ms, {:.1} ms of them on the GPU",
+        "        a step in bf16, {pieces} pieces of work each by itself, {copies} of them copies that the host waits for: {:.1} ms, \
+         {:.1} ms of them on the GPU",
         1e3 * whole,
         1e3 * there
     ));

@@ -20,7 +20,7 @@ pub const IGNORE: u8 = u8::MAX;
 /// Where targets are missing or name a class that the logits lack.
 pub fn cross_entropy(scores: &mut Live<'_>, targets: &VoxelBytes, weight: f64) -> Result<f64> {
     let read = scores.detached();
-    let kept = check_targets(read, targets)?;
+    let kept = count_targets(read, targets)?;
     if kept == 0 {
         return Ok(0.0);
     }
@@ -56,7 +56,7 @@ pub fn cross_entropy(scores: &mut Live<'_>, targets: &VoxelBytes, weight: f64) -
 /// # Errors
 /// As [`cross_entropy`].
 pub fn cross_entropy_of_softmax(scores: Detached<'_>, targets: &VoxelBytes) -> Result<f64> {
-    let kept = check_targets(scores, targets)?;
+    let kept = count_targets(scores, targets)?;
     if kept == 0 {
         return Ok(0.0);
     }
@@ -80,13 +80,18 @@ pub fn cross_entropy_of_softmax(scores: Detached<'_>, targets: &VoxelBytes) -> R
 }
 
 /// Counts the targets that are not ignored.
-pub(super) fn check_targets(scores: Detached<'_>, targets: &VoxelBytes) -> Result<usize> {
+fn count_targets(scores: Detached<'_>, targets: &VoxelBytes) -> Result<usize> {
+    check_targets(scores, targets)?;
+    Ok(targets.counts(scores.classes())?.of_classes.iter().sum())
+}
+
+/// Whether there is a target for each voxel, and each is ignored or a class of the logits.
+pub(super) fn check_targets(scores: Detached<'_>, targets: &VoxelBytes) -> Result<()> {
     scores.check_voxels("targets", targets.len())?;
     let classes = scores.classes();
-    let counts = targets.counts(classes)?;
-    if counts.of_others > 0 {
+    if !targets.fit(classes)? {
         let largest = targets.values()?.iter().filter(|target| **target != IGNORE).max();
         bail!("a target names class {}, the logits have classes 0 to {}", largest.unwrap_or(&0), classes - 1);
     }
-    Ok(counts.of_classes.iter().sum())
+    Ok(())
 }

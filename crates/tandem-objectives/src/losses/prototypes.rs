@@ -3,9 +3,8 @@
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::ops::Range;
-use tandem_ops3d::{Deferred, VoxelBytes, VoxelGradient};
+use tandem_ops3d::{ClassSum, Deferred, VoxelBytes, VoxelGradient};
 
 /// Shorter feature vectors are divided by this instead of their length.
 const SHORTEST: f64 = 1e-12;
@@ -87,14 +86,20 @@ pub fn contrast(
     }
     let classes = input.candidates.len();
     let sums = features.class_sums(patches.clone(), input.members, classes)?;
-    let mut prototypes = prototypes(&sums, &input.members.counts(classes)?.of_classes, channels);
+    let mut prototypes: Vec<Option<Prototype>> = sums.iter().map(Prototype::of).collect();
 
-    let (mut result, mut of_candidates) = (Contrast::default(), BTreeMap::new());
+    let with_prototype =
+        || prototypes.iter().zip(input.candidates).filter(|(prototype, _)| prototype.is_some());
+    let mut voxels: Vec<usize> = with_prototype().flat_map(|(_, candidates)| candidates).copied().collect();
+    voxels.par_sort_unstable();
+    voxels.dedup();
+    let of_candidates = features.at(patches.clone(), &voxels)?;
+    let mut of_voxels = vec![0.0; of_candidates.len()];
+    let mut pulled = Pulled { voxels: &voxels, features: &of_candidates, gradient: &mut of_voxels };
+    let (mut result, live) = (Contrast::default(), input.options.live_prototypes);
     for (prototype, candidates) in prototypes.iter_mut().zip(input.candidates) {
         if let (Some(prototype), false) = (prototype, candidates.is_empty()) {
-            let vectors = features.at(patches.clone(), candidates)?;
-            let live = input.options.live_prototypes;
-            result.pull += pull(&mut of_candidates, (prototype, live), (candidates, &vectors), weight);
+            result.pull += pull(&mut pulled, (prototype, live), candidates, weight);
         }
     }
     result.missing_prototypes = prototypes.iter().filter(|p| p.is_none()).count();
@@ -105,8 +110,8 @@ pub fn contrast(
         patches,
         classes: if of_classes.is_empty() { VoxelBytes::default() } else { input.members.clone() },
         of_classes,
-        voxels: of_candidates.keys().copied().collect(),
-        of_voxels: of_candidates.into_values().flatten().collect(),
+        voxels,
+        of_voxels,
     };
     Ok((result, gradient))
 }
@@ -114,10 +119,6 @@ pub fn contrast(
 /// How many of `size` candidates are drawn: one in `one_in`, at least one where there is any.
 pub fn candidate_count(size: usize, one_in: usize) -> usize {
     if size == 0 { 0 } else { (size / one_in.max(1)).max(1) }
-}
-
-fn add(to: &mut [f32], gradient: &[f32]) {
-    to.iter_mut().zip(gradient).for_each(|(to, gradient)| *to += gradient);
 }
 
 /// The mean feature of a class.
@@ -129,27 +130,30 @@ struct Prototype {
 }
 
 /// A vector of unit length (or the zero vector), and the length it had.
+#[derive(Default)]
 struct Direction {
     unit: Vec<f64>,
     length: f64,
 }
 
 impl Direction {
-    fn of(values: impl Iterator<Item = f64>) -> Self {
-        let mut unit: Vec<f64> = values.collect();
-        let length = unit.iter().map(|x| x * x).sum::<f64>().sqrt();
-        unit.iter_mut().for_each(|x| *x /= length.max(SHORTEST));
-        Direction { unit, length }
+    /// Makes it that of a vector.
+    fn turn(&mut self, vector: impl Iterator<Item = f64>) {
+        self.unit.clear();
+        self.unit.extend(vector);
+        self.length = self.unit.iter().map(|x| x * x).sum::<f64>().sqrt();
+        self.unit.iter_mut().for_each(|x| *x /= self.length.max(SHORTEST));
     }
 
-    /// Distance to another direction, and its derivative with respect to this one.
-    fn distance(&self, other: &Direction) -> (f64, Vec<f64>) {
-        let mut difference: Vec<f64> = self.unit.iter().zip(&other.unit).map(|(a, b)| a - b).collect();
-        let distance = difference.iter().map(|d| d * d).sum::<f64>().sqrt();
+    /// Distance to another direction, whose derivative with respect to this one is written.
+    fn distance(&self, other: &Direction, slopes: &mut [f64]) -> f64 {
+        let pairs = self.unit.iter().zip(&other.unit);
+        slopes.iter_mut().zip(pairs).for_each(|(slope, (a, b))| *slope = a - b);
+        let distance = slopes.iter().map(|d| d * d).sum::<f64>().sqrt();
         if distance > 0.0 {
-            difference.iter_mut().for_each(|d| *d /= distance);
+            slopes.iter_mut().for_each(|slope| *slope /= distance);
         }
-        (distance, difference)
+        distance
     }
 
     /// The gradient with respect to the vector from that with respect to its direction.
@@ -164,39 +168,53 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// The prototypes of all classes, from the sums `(class, channel)` of their members and how many these are; none where a class has no
-/// member.
-fn prototypes(sums: &[f64], counts: &[usize], channels: usize) -> Vec<Option<Prototype>> {
-    let of_class = |(class, sums): (usize, &[f64])| {
-        let count = counts[class] as f64;
-        let direction = Direction::of(sums.iter().map(|sum| sum / count));
-        (count > 0.0).then(|| Prototype { count, direction, gradient: vec![0.0; channels] })
-    };
-    sums.chunks_exact(channels).enumerate().map(of_class).collect()
+impl Prototype {
+    /// From the sum of the members; none where there is none.
+    fn of(members: &ClassSum) -> Option<Self> {
+        if members.voxels == 0 {
+            return None;
+        }
+        let (count, mut direction) = (members.voxels as f64, Direction::default());
+        direction.turn(members.channels.iter().map(|sum| sum / count));
+        Some(Prototype { count, direction, gradient: vec![0.0; members.channels.len()] })
+    }
 }
 
-/// The mean distance of candidates, voxels and their features, to a prototype that is live or not.
+/// What is pulled: voxels in ascending order, their features, and the gradient of these.
+struct Pulled<'a> {
+    voxels: &'a [usize],
+    features: &'a [f32],
+    gradient: &'a mut [f32],
+}
+
+/// The mean distance of candidates, which are among the voxels, to a prototype that is live or not.
 fn pull(
-    gradients: &mut BTreeMap<usize, Vec<f32>>,
+    pulled: &mut Pulled<'_>,
     (prototype, live): (&mut Prototype, bool),
-    (candidates, vectors): (&[usize], &[f32]),
+    candidates: &[usize],
     weight: f64,
 ) -> f64 {
     let scale = weight / candidates.len() as f64;
     let (direction, channels) = (&prototype.direction, prototype.gradient.len());
-    let found = candidates.par_iter().zip(vectors.par_chunks_exact(channels)).map(|(&voxel, vector)| {
-        let candidate = Direction::of(vector.iter().map(|x| f64::from(*x)));
-        let (distance, by_candidate) = candidate.distance(direction);
-        let gradient = candidate.backward(&by_candidate).map(|g| (scale * g) as f32).collect();
-        (voxel, distance, by_candidate, gradient)
+    let mut slopes = vec![0.0; candidates.len() * channels];
+    let mut gradients = vec![0f32; slopes.len()];
+    let each = candidates.par_iter().with_min_len(64);
+    let each = each.zip(slopes.par_chunks_exact_mut(channels)).zip(gradients.par_chunks_exact_mut(channels));
+    let found = each.map_init(Direction::default, |own, ((voxel, slopes), gradient)| {
+        let place = pulled.voxels.partition_point(|before| before < voxel) * channels;
+        own.turn(pulled.features[place..place + channels].iter().map(|x| f64::from(*x)));
+        let distance = own.distance(direction, slopes);
+        gradient.iter_mut().zip(own.backward(slopes)).for_each(|(to, g)| *to = (scale * g) as f32);
+        (place, distance)
     });
-    let found: Vec<(usize, f64, Vec<f64>, Vec<f32>)> = found.collect();
+    let found: Vec<(usize, f64)> = found.collect();
     let mut sum = 0.0;
-    for (voxel, distance, by_candidate, gradient) in found {
+    let parts = slopes.chunks_exact(channels).zip(gradients.chunks_exact(channels));
+    for ((place, distance), (slopes, gradient)) in found.into_iter().zip(parts) {
         sum += distance;
-        gradients.entry(voxel).and_modify(|to| add(to, &gradient)).or_insert(gradient);
+        pulled.gradient[place..].iter_mut().zip(gradient).for_each(|(to, g)| *to += g);
         if live {
-            prototype.gradient.iter_mut().zip(&by_candidate).for_each(|(to, g)| *to -= scale * g);
+            prototype.gradient.iter_mut().zip(slopes).for_each(|(to, g)| *to -= scale * g);
         }
     }
     sum / candidates.len() as f64
@@ -210,7 +228,8 @@ fn push(prototypes: &mut [Option<Prototype>], options: ContrastOptions, weight: 
     for b in 1..present.len() {
         let (before, from_b) = present.split_at_mut(b);
         for a in before {
-            let (distance, by_a) = a.direction.distance(&from_b[0].direction);
+            let mut by_a = vec![0.0; a.gradient.len()];
+            let distance = a.direction.distance(&from_b[0].direction, &mut by_a);
             let (term, slope) = match options.prototype_term {
                 PrototypeTerm::Repel if distance < options.margin => (options.margin - distance, -1.0),
                 PrototypeTerm::Attract => (distance, 1.0),

@@ -133,9 +133,9 @@ impl DualNetworks {
         let draw = |(class, &available): (usize, &usize)| {
             let slot = (draw as u64) << 32 | class as u64;
             let mut draws = Draws::new(step.seed, "candidates", step.index, slot);
-            unreliable.find(class as u8, &draws.sample(available, wanted(class, available)))
+            draws.sample(available, wanted(class, available))
         };
-        counts.iter().enumerate().map(draw).collect()
+        unreliable.find(&counts.iter().enumerate().map(draw).collect::<Vec<_>>())
     }
 }
 

@@ -31,6 +31,9 @@ impl Gpu {
 }
 
 impl Stopwatch {
+    /// What copies from the GPU are called: the host waits for each.
+    pub const COPIES: &str = "copies from the GPU";
+
     /// Forgets what was timed so far.
     pub fn reset(&self) {
         self.0.table().clear();
@@ -117,7 +120,7 @@ impl Machine for Timed {
     }
     unsafe fn download(&self, address: u64, to: &mut [u8]) -> Result<()> {
         // SAFETY: the caller's.
-        self.of(|()| "copies from the GPU".to_owned(), || unsafe { self.machine.download(address, to) })
+        self.of(|()| Stopwatch::COPIES.to_owned(), || unsafe { self.machine.download(address, to) })
     }
     unsafe fn launch(&self, launch: &Launch) -> Result<()> {
         // SAFETY: the caller's.

@@ -356,10 +356,13 @@ fn by_voxels_on(device: &crate::Device) {
         }
         let classes: Vec<u8> = (0..count).map(|voxel| [1, 0, 9][voxel % 3]).collect();
         let sums = deferred.class_sums(1..2, &classes.clone().into(), 2).unwrap();
-        for (at, sum) in sums.iter().enumerate() {
-            let of_class = (0..count).filter(|voxel| usize::from(classes[*voxel]) == at / c);
-            let plain: f64 = of_class.map(|voxel| f64::from(planes[at % c * count + voxel])).sum();
-            assert!((sum - plain).abs() < 1e-9 * count as f64, "{sum} {plain}");
+        for (class, sums) in sums.iter().enumerate() {
+            let of_class = || (0..count).filter(|voxel| usize::from(classes[*voxel]) == class);
+            assert_eq!(sums.voxels, of_class().count());
+            for (channel, sum) in sums.channels.iter().enumerate() {
+                let plain: f64 = of_class().map(|voxel| f64::from(planes[channel * count + voxel])).sum();
+                assert!((sum - plain).abs() < 1e-9 * count as f64, "{sum} {plain}");
+            }
         }
         let all: Vec<usize> = (0..count).collect();
         let of_voxels = deferred.at(1..2, &all).unwrap().iter().map(|x| 2.0 * x).collect();

@@ -16,7 +16,7 @@ pub(super) trait Values {
     fn dims(&self, value: usize) -> Result<[usize; 5]>;
     /// `(n, c, d, h, w)`.
     fn planes(&self, value: usize) -> Result<Vec<f32>>;
-    /// As [`crate::Deferred::class_sums`].
+    /// As [`crate::deferred::Source::class_sums`].
     fn class_sums(
         &self,
         value: usize,

@@ -4,15 +4,18 @@ struct ClassTerms {
     const stored* x;
     const unsigned char* classes;
     int channels, k;
-    template <int W> __device__ void add(index_t v, int c, double* sums, double*) const
+    template <int W> __device__ void add(index_t v, int c, double* sums, double* counts) const
     {
         if (classes[v] != k) return;
         Values<W> values = load_values<W>(x, v * channels + c);
-        for (int at = 0; at < W; ++at) sums[at] += load(values.values, at);
+        for (int at = 0; at < W; ++at) {
+            sums[at] += load(values.values, at);
+            counts[at] += 1.0;
+        }
     }
 };
 
-// The sums of class k over some voxels, from voxel `first` on; `classes` has one for each.
+// The sums of class k over some voxels, and how many these are, from voxel `first` on; `classes` has one for each.
 extern "C" __global__ void class_sums(const stored* x, const unsigned char* classes, double* partials, index_t first,
                                       index_t voxels, int channels, int k)
 {
@@ -25,12 +28,14 @@ extern "C" __global__ void class_sums_wide(const stored* x, const unsigned char*
     sum_channels<WIDE>(ClassTerms{x + first * channels, classes, channels, k}, partials, voxels, channels);
 }
 
-// The sums of one class, of all channels. A block a channel.
+// The sums of one class, of all channels, and behind them how many voxels it has. A block a channel.
 extern "C" __global__ void class_totals(const double* partials, int blocks, int channels, double* sums)
 {
-    double sum, none;
-    totals(partials, blocks, channels, blockIdx.x, sum, none);
-    if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+    double sum, count;
+    totals(partials, blocks, channels, blockIdx.x, sum, count);
+    if (threadIdx.x > 0) return;
+    sums[blockIdx.x] = sum;
+    if (blockIdx.x == 0) sums[channels] = count;
 }
 
 // The channels of some voxels, f32.

@@ -6,7 +6,8 @@
 template <int W, class Terms>
 __device__ void sum_channels(const Terms& terms, double* partials, index_t voxels, int channels)
 {
-    __shared__ double firsts[THREADS][W], seconds[THREADS][W];
+    // Neighbouring threads beside each other: their values lie in different banks of the shared memory.
+    __shared__ double firsts[W][THREADS], seconds[W][THREADS];
     int groups = channels / W;
     for (int start = 0; start < groups; start += THREADS) {
         int width = groups - start < THREADS ? groups - start : THREADS;
@@ -16,19 +17,24 @@ __device__ void sum_channels(const Terms& terms, double* partials, index_t voxel
             for (index_t v = (index_t)blockIdx.x * rows + row; v < voxels; v += (index_t)gridDim.x * rows)
                 terms.template add<W>(v, c, first, second);
         for (int k = 0; k < W; ++k) {
-            firsts[threadIdx.x][k] = first[k];
-            seconds[threadIdx.x][k] = second[k];
+            firsts[k][threadIdx.x] = first[k];
+            seconds[k][threadIdx.x] = second[k];
         }
-        __syncthreads();
+        // The upper half of the rows is added to the lower one until one is left.
+        for (int left = rows; left > 1; left = (left + 1) / 2) {
+            int half = (left + 1) / 2, other = threadIdx.x + half * width;
+            __syncthreads();
+            if (row + half < left)
+                for (int k = 0; k < W; ++k) {
+                    firsts[k][threadIdx.x] += firsts[k][other];
+                    seconds[k][threadIdx.x] += seconds[k][other];
+                }
+        }
         if (row == 0) {
             double* to = partials + (index_t)blockIdx.x * 2 * channels + c;
             for (int k = 0; k < W; ++k) {
-                for (int other = 1; other < rows; ++other) {
-                    first[k] += firsts[other * width + threadIdx.x][k];
-                    second[k] += seconds[other * width + threadIdx.x][k];
-                }
-                to[k] = first[k];
-                to[channels + k] = second[k];
+                to[k] = firsts[k][threadIdx.x];
+                to[channels + k] = seconds[k][threadIdx.x];
             }
         }
         __syncthreads();

@@ -15,13 +15,13 @@ extern "C" __global__ void count_bytes(const unsigned char* bytes, int* counts, 
     }
 }
 
-// The voxel that holds a byte for the rank-th time, from 0 on, behind a first voxel. A thread a place, (first, rank).
-extern "C" __global__ void find_bytes(const unsigned char* bytes, const index_t* places, int wanted, index_t* found,
-                                      index_t count, index_t places_count)
+// The voxel that holds a byte for the rank-th time, from 0 on, behind a first voxel. A thread a place, (byte, first, rank).
+extern "C" __global__ void find_bytes(const unsigned char* bytes, const index_t* places, index_t* found, index_t count,
+                                      index_t places_count)
 {
     index_t i = own_index();
     if (i >= places_count) return;
-    index_t v = places[2 * i], left = places[2 * i + 1];
+    index_t wanted = places[3 * i], v = places[3 * i + 1], left = places[3 * i + 2];
     for (; v < count; ++v)
         if (bytes[v] == wanted && left-- == 0) break;
     found[i] = v;

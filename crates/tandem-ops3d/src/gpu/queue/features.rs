@@ -4,7 +4,8 @@ use super::{Argument, Buffer, Queue, int, long, summing};
 use candle_core::Result;
 
 impl Queue {
-    /// The sums of the channels over the voxels of each class, `(count, channels)`: of voxels from a first one on, a class each.
+    /// Of each class the sums of the channels over its voxels, and behind them how many these are, `(count, channels + 1)`: of voxels
+    /// from a first one on, a class each.
     pub(crate) fn class_sums(
         &self,
         x: &Buffer,
@@ -13,7 +14,7 @@ impl Queue {
         channels: usize,
     ) -> Result<Vec<f64>> {
         let blocks = summing(voxels, channels);
-        let (partials, sums) = (self.f64s(2 * blocks * channels)?, self.f64s(count * channels)?);
+        let (partials, sums) = (self.f64s(2 * blocks * channels)?, self.f64s(count * (channels + 1))?);
         let width = Argument::Int(int(channels)?);
         for class in 0..count {
             let arguments = [
@@ -27,11 +28,11 @@ impl Queue {
             ];
             let (kernel, _) = self.form(["class_sums", "class_sums_wide"], channels);
             self.run(kernel, [blocks, 1, 1], &arguments)?;
-            let to = sums.address() + (class * channels * size_of::<f64>()) as u64;
+            let to = sums.address() + (class * (channels + 1) * size_of::<f64>()) as u64;
             let arguments = [(&partials).into(), Argument::Int(int(blocks)?), width, Argument::Pointer(to)];
             self.run("class_totals", [channels, 1, 1], &arguments)?;
         }
-        sums.values(count * channels)
+        sums.values(count * (channels + 1))
     }
 
     /// The channels of some voxels, `(voxels, channels)`.

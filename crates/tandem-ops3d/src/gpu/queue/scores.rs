@@ -75,13 +75,15 @@ impl Queue {
 
     /// Of each class the sum of p where it is the target, and that of p or its square where there is a target.
     pub(crate) fn overlaps(&self, of: Part, targets: &Buffer, squared: bool) -> Result<Vec<[f64; 2]>> {
-        let of_class = |class| {
+        let of_class = 2 * summing(of.count, 1);
+        let partials = self.f64s(of.classes * of_class)?;
+        for class in 0..of.classes {
             let [kind, squared] = [Argument::Int(int(class)?), Argument::Int(squared.into())];
-            self.start_sums("overlaps", of, &[Argument::Pointer(of.p), targets.into(), kind, squared])
-        };
-        // All are asked for before the first is waited for.
-        let started = (0..of.classes).map(of_class).collect::<Result<Vec<Buffer>>>()?;
-        started.iter().map(|partials| total(partials, of)).collect()
+            let to = partials.address() + (class * of_class * size_of::<f64>()) as u64;
+            self.start_sums("overlaps", of, &[Argument::Pointer(of.p), targets.into(), kind, squared], to)?;
+        }
+        let of_blocks: Vec<f64> = partials.values(of.classes * of_class)?;
+        Ok(of_blocks.chunks_exact(of_class).map(total).collect())
     }
 
     /// Adds a Dice loss's gradient, from its derivatives by the sizes and by the overlaps of all classes.
@@ -171,23 +173,22 @@ impl Queue {
 
     /// Runs a kernel that sums over voxels; its two sums.
     fn sums(&self, kernel: &'static str, of: Part, arguments: &[Argument]) -> Result<[f64; 2]> {
-        total(&self.start_sums(kernel, of, arguments)?, of)
+        let sums = 2 * summing(of.count, 1);
+        let partials = self.f64s(sums)?;
+        self.start_sums(kernel, of, arguments, partials.address())?;
+        Ok(total(&partials.values::<f64>(sums)?))
     }
 
-    /// Asks for a kernel that sums over voxels; two sums of each block.
-    fn start_sums(&self, kernel: &'static str, of: Part, arguments: &[Argument]) -> Result<Buffer> {
-        let blocks = summing(of.count, 1);
-        let partials = self.f64s(2 * blocks)?;
+    /// Asks for a kernel that sums over voxels; two sums of each block go to an address.
+    fn start_sums(&self, kernel: &'static str, of: Part, arguments: &[Argument], to: u64) -> Result<()> {
         let mut all = arguments.to_vec();
-        all.push((&partials).into());
+        all.push(Argument::Pointer(to));
         all.extend(of.ending()?);
-        self.run(kernel, [blocks, 1, 1], &all)?;
-        Ok(partials)
+        self.run(kernel, [summing(of.count, 1), 1, 1], &all)
     }
 }
 
-/// Waits for what [`Queue::start_sums`] asked for; the sums of all blocks, added in an order that the shape gives.
-fn total(partials: &Buffer, of: Part) -> Result<[f64; 2]> {
-    let of_blocks: Vec<f64> = partials.values(2 * summing(of.count, 1))?;
-    Ok(of_blocks.chunks_exact(2).fold([0.0; 2], |sum, block| [sum[0] + block[0], sum[1] + block[1]]))
+/// The sums of all blocks, added in an order that the shape gives.
+fn total(of_blocks: &[f64]) -> [f64; 2] {
+    of_blocks.chunks_exact(2).fold([0.0; 2], |sum, block| [sum[0] + block[0], sum[1] + block[1]])
 }

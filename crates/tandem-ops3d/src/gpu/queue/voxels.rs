@@ -6,6 +6,9 @@ use candle_core::Result;
 /// Bounds that are counted at once, as `voxels.cu` has it.
 const BOUNDS: usize = 16;
 
+/// Bytes of a search: two values, as `voxels.cu` has it.
+const SEARCH: usize = 2 * size_of::<i64>();
+
 impl Queue {
     /// How many bytes of each span are each class, and 255: `(classes + 1, spans)`.
     pub(crate) fn count_bytes(
@@ -24,19 +27,14 @@ impl Queue {
         counts.values(len)
     }
 
-    /// The voxels that hold a byte for the so-and-so-manieth time behind a first voxel: of each place first voxel and rank.
-    pub(crate) fn find_bytes(
-        &self,
-        bytes: &Buffer,
-        count: usize,
-        wanted: u8,
-        places: &[i64],
-    ) -> Result<Vec<i64>> {
-        let len = places.len() / 2;
-        let (there, found) =
-            (Buffer::of(&self.machine, places)?, Buffer::new(&self.machine, len * size_of::<i64>())?);
-        let wanted = Argument::Int(wanted.into());
-        let arguments = [bytes.into(), (&there).into(), wanted, (&found).into(), long(count), long(len)];
+    /// The voxels that hold a byte for the so-and-so-manieth time behind a first voxel: of each place byte, first voxel and rank.
+    pub(crate) fn find_bytes(&self, bytes: &Buffer, count: usize, places: &[[i64; 3]]) -> Result<Vec<i64>> {
+        let len = places.len();
+        let (there, found) = (
+            Buffer::of(&self.machine, places.as_flattened())?,
+            Buffer::new(&self.machine, len * size_of::<i64>())?,
+        );
+        let arguments = [bytes.into(), (&there).into(), (&found).into(), long(count), long(len)];
         self.run_each("find_bytes", len, &arguments)?;
         found.values(len)
     }
@@ -64,42 +62,36 @@ impl Queue {
         Ok(mask)
     }
 
-    /// The places of the f32 numbers of some ranks, by the order of `VoxelNumbers`; nothing where a number is NaN. All searches are asked
-    /// for before the first is waited for.
+    /// The places of the f32 numbers of some ranks, by the order of `VoxelNumbers`; nothing where a number is NaN.
     pub(crate) fn places_of_ranks(
         &self,
         numbers: &Buffer,
         ranks: &[usize],
         count: usize,
     ) -> Result<Option<Vec<u32>>> {
-        let searches = ranks.iter().map(|rank| self.search(numbers, *rank, count));
-        let mut places = Vec::with_capacity(ranks.len());
-        for search in searches.collect::<Result<Vec<Buffer>>>()? {
-            let found: Vec<i64> = search.values(2)?;
-            if found[1] > 0 {
-                return Ok(None);
-            }
-            places.push(found[0] as u32);
+        let searches = Buffer::new(&self.machine, ranks.len() * SEARCH)?;
+        searches.clear()?;
+        for (at, rank) in ranks.iter().enumerate() {
+            self.search(numbers, *rank, count, searches.address() + (at * SEARCH) as u64)?;
         }
-        Ok(Some(places))
+        let found: Vec<i64> = searches.values(ranks.len() * SEARCH / size_of::<i64>())?;
+        let places = found.chunks_exact(2).map(|search| (search[1] == 0).then_some(search[0] as u32));
+        Ok(places.collect())
     }
 
     /// Sixteen parts of the order's 2^32 places, sixteen parts of the one that has the number, and so on.
-    fn search(&self, numbers: &Buffer, rank: usize, count: usize) -> Result<Buffer> {
+    fn search(&self, numbers: &Buffer, rank: usize, count: usize, search: u64) -> Result<()> {
         let blocks = summing(count, 1);
-        let (search, partials) =
-            (Buffer::new(&self.machine, 2 * size_of::<i64>())?, self.f64s(BOUNDS * blocks)?);
-        search.clear()?;
+        let (search, partials) = (Argument::Pointer(search), self.f64s(BOUNDS * blocks)?);
         for digit in (0..8).rev() {
             let step = long(1 << (4 * digit));
-            let arguments = [numbers.into(), (&search).into(), step, (&partials).into(), long(count)];
+            let arguments = [numbers.into(), search, step, (&partials).into(), long(count)];
             self.run("count_before", [blocks, 1, 1], &arguments)?;
             let begins = Argument::Int((digit == 7).into());
             let blocks = Argument::Int(int(blocks)?);
-            let arguments =
-                [(&partials).into(), blocks, long(rank), step, begins, (&search).into(), long(count)];
+            let arguments = [(&partials).into(), blocks, long(rank), step, begins, search, long(count)];
             self.run("narrow_search", [1, 1, 1], &arguments)?;
         }
-        Ok(search)
+        Ok(())
     }
 }

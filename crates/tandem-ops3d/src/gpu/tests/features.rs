@@ -19,12 +19,13 @@ fn sums_of_classes_and_voxels() {
             let classes = classes();
             let bytes = queue.bytes(&classes);
             let found = queue.class_sums(&there, (FIRST, &bytes, VOXELS), 3, channels).unwrap();
-            let mut expected = vec![0.0; 3 * channels];
+            let mut expected = vec![0.0; 3 * (channels + 1)];
             for (voxel, class) in classes.iter().enumerate().filter(|(_, class)| **class < 3) {
+                let sums = &mut expected[usize::from(*class) * (channels + 1)..][..channels + 1];
                 for channel in 0..channels {
-                    expected[usize::from(*class) * channels + channel] +=
-                        f64::from(x[(FIRST + voxel) * channels + channel]);
+                    sums[channel] += f64::from(x[(FIRST + voxel) * channels + channel]);
                 }
+                sums[channels] += 1.0;
             }
             let found: Vec<f32> = found.iter().map(|sum| *sum as f32).collect();
             compare(&found, &expected, 1e-7, "sums of classes");

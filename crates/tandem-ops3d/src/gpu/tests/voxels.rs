@@ -11,7 +11,7 @@ const COUNTS: [usize; 5] = [0, 1, 255, 512, 70_001];
 fn on_each(bytes: &[u8], test: impl Fn(&VoxelBytes, &VoxelBytes)) {
     for machine in machines() {
         let there = Buffer::of(&machine, bytes).unwrap();
-        test(&VoxelBytes::from(bytes.to_vec()), &VoxelBytes::on_gpu(there, bytes.len()));
+        test(&VoxelBytes::from(bytes.to_vec()), &VoxelBytes::on_gpu(there, bytes.len(), 255));
     }
 }
 
@@ -36,13 +36,29 @@ fn bytes_are_counted_and_found() {
             assert_eq!(counts.of_classes, [plain(0), plain(1)]);
             assert_eq!((counts.of_none, counts.of_others), (plain(255), plain(3)));
             assert_eq!(gpu.count_set().unwrap(), count - plain(0));
-            for class in [0, 1, 2, 3] {
-                let voxels: Vec<usize> = (0..count).filter(|v| bytes[*v] == class).collect();
-                let places: Vec<usize> = (0..voxels.len()).rev().step_by(3).collect();
-                let expected: Vec<usize> = places.iter().map(|place| voxels[*place]).collect();
-                assert_eq!(gpu.find(class, &places).unwrap(), expected);
-                assert_eq!(host.find(class, &places).unwrap(), expected);
-                assert!(gpu.find(class, &[voxels.len()]).is_err());
+            let voxels =
+                [0, 1, 2, 3].map(|class| (0..count).filter(|v| bytes[*v] == class).collect::<Vec<_>>());
+            let places =
+                voxels.each_ref().map(|of_class| (0..of_class.len()).rev().step_by(3).collect::<Vec<_>>());
+            let of_class = |(voxels, places): (&Vec<usize>, &Vec<usize>)| {
+                places.iter().map(|place| voxels[*place]).collect()
+            };
+            let expected: Vec<Vec<usize>> = voxels.iter().zip(&places).map(of_class).collect();
+            for bytes in [host, gpu] {
+                assert_eq!(bytes.find(&places).unwrap(), expected);
+                for class in 0..4 {
+                    let mut one_more = places.clone();
+                    one_more[class].push(voxels[class].len());
+                    assert!(bytes.find(&one_more).is_err(), "class {class}");
+                }
+                assert!(bytes.find(&[]).unwrap().is_empty());
+            }
+            for (classes, fits) in [(1, count < 2), (3, !bytes.contains(&3)), (4, true)] {
+                assert_eq!(
+                    [host, gpu].map(|bytes| bytes.fit(classes).unwrap()),
+                    [fits; 2],
+                    "{classes} classes"
+                );
             }
             // None of this brought the bytes to the host; this does.
             assert_eq!(gpu.values().unwrap(), bytes);
