@@ -63,7 +63,11 @@ fn train(device: &Device, steps: u64) -> Result<Course> {
     };
     let (mut losses, mut settled) = (Vec::new(), None);
     for step in 0..steps {
-        let record = trainer.step(step, &batch(&[SIDE; 3], step)?)?;
+        let batch = batch(&[SIDE; 3], step)?;
+        // Copied ahead, as in a run.
+        let images = device.bring(&batch.images)?;
+        let record = trainer.step(step, &batch)?;
+        drop(images);
         losses.push(record.losses.iter().map(|(_, loss)| f64::from(*loss)).sum());
         if step < SETTLED {
             settled = held()?;

@@ -25,7 +25,10 @@ pub struct Brought {
 
 impl Drop for Brought {
     fn drop(&mut self) {
-        self.copies.lock().remove(&self.id);
+        let copy = self.copies.lock().remove(&self.id);
+        // Memory that is still written to must not be lent to anybody else. Where the GPU has failed, what it failed with is said
+        // by whoever asks next.
+        let _ = copy.map(|copy| copy.machine().receive());
     }
 }
 
@@ -45,13 +48,14 @@ impl Gpu {
             bail!("a variable cannot be copied to a GPU ahead: its values may change");
         }
         let values = tensor.contiguous()?;
-        let copy = with_slices("a copy", [&values], |[values]| Buffer::of(&self.machine, values))?;
+        let copy = with_slices("a copy", [&values], |[values]| Buffer::brought(&self.machine, values))?;
         self.copies.lock().insert(tensor.id(), copy);
         Ok(Brought { id: tensor.id(), copies: self.copies.clone() })
     }
 
     /// The copy of a tensor, where it was brought.
-    pub(crate) fn brought(&self, tensor: &Tensor) -> Option<Buffer> {
-        self.copies.lock().get(&tensor.id()).cloned()
+    pub(crate) fn brought(&self, tensor: &Tensor) -> Result<Option<Buffer>> {
+        let copy = self.copies.lock().get(&tensor.id()).cloned();
+        copy.map(|copy| copy.machine().receive().map(|()| copy)).transpose()
     }
 }

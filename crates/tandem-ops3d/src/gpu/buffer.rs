@@ -46,6 +46,16 @@ impl Buffer {
         Ok(buffer)
     }
 
+    /// A copy of values on the host, made beside the work that was asked for: see [`Machine::bring`].
+    pub(crate) fn brought(machine: &Arc<dyn Machine>, values: &[f32]) -> Result<Self> {
+        // No machine lends nothing.
+        let values = if values.is_empty() { &[0.0] } else { values };
+        let bytes = size_of_val(values);
+        // SAFETY: plain data can be read as bytes.
+        let address = machine.bring(unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), bytes) })?;
+        Ok(Buffer(Arc::new(Memory { machine: machine.clone(), address, bytes })))
+    }
+
     pub(crate) fn machine(&self) -> &Arc<dyn Machine> {
         &self.0.machine
     }

@@ -64,7 +64,11 @@ struct Cuda {
     capability: usize,
     loaded: Mutex<Loaded>,
     convolutions: Option<Convolutions>,
+    /// What is copied in the order of the stream.
     staging: Mutex<Staging>,
+    /// What is copied ahead, on a stream of its own: neither waits for the other, nor do the threads that fill them.
+    ahead: Mutex<Staging>,
+    stream_ahead: Arc<CudaStream>,
 }
 
 /// What was compiled so far, by precision: a program takes some seconds.
@@ -77,17 +81,21 @@ struct Loaded {
 impl Cuda {
     fn new(ordinal: usize, cudnn: bool) -> Result<Self> {
         let context = CudaContext::new(ordinal).map_err(failed)?;
-        // One stream keeps everything in order; events would only cost time.
-        // SAFETY: all memory is used on this one stream.
+        // One stream keeps everything in order but what is copied ahead, which `receive` puts before what follows; events of the
+        // library would only cost time.
+        // SAFETY: all memory is used on this one stream, or was received by it.
         unsafe { context.disable_event_tracking() };
-        let stream = context.new_stream().map_err(failed)?;
+        let [stream, stream_ahead] =
+            [context.new_stream().map_err(failed)?, context.new_stream().map_err(failed)?];
         keep_freed_memory(&context)?;
         let (major, minor) = context.compute_capability().map_err(failed)?;
         let convolutions =
             if cudnn && Libraries::of_process().cudnn() { Some(Convolutions::new(&stream)?) } else { None };
         let capability = (10 * major + minor) as usize;
-        let staging = Mutex::new(Staging::new(&stream).map_err(failed)?);
-        Ok(Cuda { context, stream, capability, loaded: Mutex::default(), convolutions, staging })
+        let staging = |stream| Staging::new(stream).map(Mutex::new).map_err(failed);
+        let (staging, ahead) = (staging(&stream)?, staging(&stream_ahead)?);
+        let loaded = Mutex::default();
+        Ok(Cuda { context, stream, capability, loaded, convolutions, staging, ahead, stream_ahead })
     }
 
     fn loaded(&self) -> MutexGuard<'_, Loaded> {
@@ -116,6 +124,20 @@ impl Cuda {
 
     fn bind(&self) -> Result<()> {
         self.context.bind_to_thread().map_err(failed)
+    }
+
+    fn allocate_on(&self, stream: &CudaStream, bytes: usize) -> Result<u64> {
+        self.bind()?;
+        // SAFETY: the stream is alive, and more than no bytes are asked for.
+        let address = unsafe { result::malloc_async(stream.cu_stream(), bytes) };
+        address.map_err(|error| {
+            let free = result::mem_get_info().map_or(0, |(free, _)| free);
+            let (asked, free) = (bytes >> 20, free >> 20);
+            Error::Msg(format!(
+                "the GPU has no memory for {asked} MiB more, {free} MiB are free ({}); use smaller patches or fewer of them",
+                say(&error)
+            ))
+        })
     }
 }
 
@@ -190,21 +212,12 @@ impl Machine for Cuda {
 
     fn wait(&self) -> Result<()> {
         self.bind()?;
+        self.stream_ahead.synchronize().map_err(failed)?;
         self.stream.synchronize().map_err(failed)
     }
 
     fn allocate(&self, bytes: usize) -> Result<u64> {
-        self.bind()?;
-        // SAFETY: the stream is alive, and more than no bytes are asked for.
-        let address = unsafe { result::malloc_async(self.stream.cu_stream(), bytes) };
-        address.map_err(|error| {
-            let free = result::mem_get_info().map_or(0, |(free, _)| free);
-            let (asked, free) = (bytes >> 20, free >> 20);
-            Error::Msg(format!(
-                "the GPU has no memory for {asked} MiB more, {free} MiB are free ({}); use smaller patches or fewer of them",
-                say(&error)
-            ))
-        })
+        self.allocate_on(&self.stream, bytes)
     }
 
     unsafe fn release(&self, address: u64, _: usize) {
@@ -226,6 +239,25 @@ impl Machine for Cuda {
         let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: the caller's; the context is bound.
         unsafe { staging.copy(from, address) }.map_err(failed)
+    }
+
+    fn bring(&self, from: &[u8]) -> Result<u64> {
+        // Lent by the stream that copies, so that it need not wait for the other one.
+        let address = self.allocate_on(&self.stream_ahead, from.len())?;
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: it was just allocated; the context is bound.
+        match unsafe { ahead.copy(from, address) } {
+            Ok(()) => Ok(address),
+            Err(error) => {
+                // SAFETY: nobody else knows the memory.
+                let _ = unsafe { result::free_async(address, self.stream_ahead.cu_stream()) };
+                Err(failed(error))
+            }
+        }
+    }
+
+    fn receive(&self) -> Result<()> {
+        self.stream.join(&self.stream_ahead).map_err(failed)
     }
 
     unsafe fn download(&self, address: u64, to: &mut [u8]) -> Result<()> {

@@ -9,10 +9,11 @@ use crate::program::Precision;
 use candle_core::{Result, bail};
 use libloading::Library;
 use std::alloc::Layout;
+use std::collections::HashMap;
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The kernels whose threads wait for each other, in both forms.
 const WAITING: [&str; 22] = [
@@ -61,6 +62,8 @@ pub(crate) struct Emulator {
     turn: Mutex<()>,
     /// Bytes that are lent.
     held: AtomicU64,
+    /// What was brought and not yet received, by address.
+    coming: Mutex<HashMap<u64, Vec<u8>>>,
 }
 
 /// The emulator of this process, compiled when it is first asked for; or why there is none.
@@ -68,7 +71,12 @@ pub(crate) fn emulator() -> std::result::Result<Arc<dyn Machine>, String> {
     static STARTED: OnceLock<std::result::Result<Arc<Emulator>, String>> = OnceLock::new();
     let started = STARTED.get_or_init(|| {
         let libraries = [compile(Precision::F32)?, compile(Precision::Bf16)?];
-        Ok(Arc::new(Emulator { libraries, turn: Mutex::new(()), held: AtomicU64::new(0) }))
+        Ok(Arc::new(Emulator {
+            libraries,
+            turn: Mutex::default(),
+            held: AtomicU64::new(0),
+            coming: Mutex::default(),
+        }))
     });
     started.clone().map(|emulator| emulator as Arc<dyn Machine>)
 }
@@ -112,6 +120,10 @@ fn layout(bytes: usize) -> Layout {
 }
 
 impl Emulator {
+    fn coming(&self) -> MutexGuard<'_, HashMap<u64, Vec<u8>>> {
+        self.coming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Forbids the marks around lent memory to kernels, reads of them too, where a soak watches; or allows them again.
     ///
     /// # Safety
@@ -154,6 +166,11 @@ impl Machine for Emulator {
     }
 
     unsafe fn release(&self, address: u64, bytes: usize) {
+        let coming = self.coming().contains_key(&address);
+        assert!(
+            !coming || std::thread::panicking(),
+            "memory was given back before what was brought to it was received"
+        );
         self.held.fetch_sub(bytes as u64, Ordering::Relaxed);
         // SAFETY: it was allocated with as many bytes and the marks.
         unsafe {
@@ -176,6 +193,21 @@ impl Machine for Emulator {
     unsafe fn upload(&self, from: &[u8], address: u64) -> Result<()> {
         // SAFETY: the caller's.
         unsafe { (address as *mut u8).copy_from_nonoverlapping(from.as_ptr(), from.len()) };
+        Ok(())
+    }
+
+    /// The copy is made when it is received, as late as on a GPU: before that it is NaN.
+    fn bring(&self, from: &[u8]) -> Result<u64> {
+        let address = self.allocate(from.len())?;
+        self.coming().insert(address, from.to_vec());
+        Ok(address)
+    }
+
+    fn receive(&self) -> Result<()> {
+        for (address, bytes) in self.coming().drain() {
+            // SAFETY: as many bytes were allocated there, and were not given back before this.
+            unsafe { self.upload(&bytes, address) }?;
+        }
         Ok(())
     }
 

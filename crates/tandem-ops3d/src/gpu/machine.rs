@@ -94,6 +94,20 @@ pub(crate) trait Machine: Send + Sync {
     /// As many bytes are allocated at `address`.
     unsafe fn upload(&self, from: &[u8], address: u64) -> Result<()>;
 
+    /// Memory with a copy of some bytes, which is made beside the work that was asked for: nothing of it may be touched before
+    /// [`Self::receive`].
+    fn bring(&self, from: &[u8]) -> Result<u64> {
+        let address = self.allocate(from.len())?;
+        // SAFETY: it was just allocated.
+        unsafe { self.upload(from, address) }?;
+        Ok(address)
+    }
+
+    /// Whatever is asked for from now on finds all that was brought before.
+    fn receive(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Waits, and copies from the machine.
     ///
     /// # Safety

@@ -118,6 +118,12 @@ impl Machine for Timed {
         // SAFETY: the caller's.
         self.of(|()| "copies to the GPU".to_owned(), || unsafe { self.machine.upload(from, address) })
     }
+    fn bring(&self, from: &[u8]) -> Result<u64> {
+        self.of(|_| "copies to the GPU".to_owned(), || self.machine.bring(from))
+    }
+    fn receive(&self) -> Result<()> {
+        self.machine.receive()
+    }
     unsafe fn download(&self, address: u64, to: &mut [u8]) -> Result<()> {
         // SAFETY: the caller's.
         self.of(|()| Stopwatch::COPIES.to_owned(), || unsafe { self.machine.download(address, to) })

@@ -137,7 +137,7 @@ pub(super) fn run(
     }
     let state = Arc::new(Mutex::new(State::default()));
     let brought = match weights.device() {
-        Device::Cuda(gpu) => gpu.brought(x),
+        Device::Cuda(gpu) => gpu.brought(x)?,
         Device::Cpu => None,
     };
     let op = Run {

@@ -5,7 +5,7 @@ use cudarc::driver::{CudaStream, DriverError, result, sys};
 use std::sync::Arc;
 
 /// Bytes of a half: the host waits once as many were copied since the GPU was last known to have read the other one.
-const HALF: usize = 32 << 20;
+const HALF: usize = 16 << 20;
 
 /// Bytes that are copied at once: the GPU reads them while the host writes the next ones.
 const PIECE: usize = 4 << 20;

@@ -1,6 +1,7 @@
 //! What a program holds on a GPU, and when it waits for it, counted on the emulated one.
 
 use super::*;
+use crate::Stopwatch;
 use crate::gpu::tests::WithLibrary;
 use crate::gpu::{Gpu, emulator};
 use std::sync::atomic::Ordering;
@@ -64,7 +65,7 @@ fn steps_on_a_gpu_give_their_memory_back_and_hold_what_is_estimated() {
 }
 
 /// A GPU whose pieces of work are counted, and a program on it; a line says where there is none.
-fn counted() -> Option<(crate::Device, crate::Stopwatch, Sample)> {
+fn counted() -> Option<(crate::Device, Stopwatch, Sample)> {
     let Ok(crate::Device::Cuda(gpu)) = crate::Device::emulated() else {
         eprintln!("SKIPPED: copies to and from a GPU, for there is no emulator");
         return None;
@@ -76,7 +77,7 @@ fn counted() -> Option<(crate::Device, crate::Stopwatch, Sample)> {
 }
 
 /// How often something was done.
-fn times(stopwatch: &crate::Stopwatch, what: &str) -> u64 {
+fn times(stopwatch: &Stopwatch, what: &str) -> u64 {
     stopwatch.work().iter().find(|work| work.what == what).map_or(0, |work| work.times)
 }
 
@@ -88,7 +89,7 @@ fn a_forward_pass_copies_nothing_from_a_gpu() {
     let mode = (Mode::Train { dropout: KEY }, Precision::Bf16);
     stopwatch.reset();
     let outputs = sample.program.run(&image, &sample.weights, &sample.statistics, mode).unwrap();
-    let copies = || times(&stopwatch, "copies from the GPU");
+    let copies = || times(&stopwatch, Stopwatch::COPIES);
     assert_eq!(copies(), 0);
     outputs.logits.get().unwrap();
     assert_eq!(copies(), 1);
@@ -114,6 +115,7 @@ fn an_image_that_was_brought_is_not_copied_again() {
     assert_eq!(run(), (expected.clone(), 0));
     drop(brought);
     assert_eq!(run(), (expected, 1));
+    drop(device.bring(&image).unwrap());
     assert!(device.bring(sample.values.as_tensor()).unwrap_err().to_string().contains("variable"));
     assert!(device.bring(&image.to_dtype(candle_core::DType::F64).unwrap()).is_err());
 }
