@@ -135,6 +135,16 @@ fn a_grid_tells_programs_what_its_runs_tell_and_which_run_it_is() {
     );
 }
 
+#[test]
+fn what_goes_wrong_in_a_run_is_said_by_its_grid_at_once() {
+    let program = Program::with_phantoms();
+    // After the first step no weight is a number that a loss can be made of.
+    let settings = ["training.iterations=2", "training.learning_rate=1e30", "training.non_finite=skip"];
+    let settings: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+    let ended = run(&program, "grid", &[&["--methods", "mcf", "--seeds", "1"][..], &settings].concat());
+    assert!(ended.stderr.contains("mcf-s1: SKIPPED: the "), "{} {}", ended.stdout, ended.stderr);
+}
+
 /// What a varint says, and what follows it.
 fn varint(bytes: &[u8]) -> (u64, &[u8]) {
     let end = bytes.iter().position(|byte| byte >> 7 == 0).expect("its end");

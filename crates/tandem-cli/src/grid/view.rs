@@ -1,6 +1,7 @@
 //! A grid as it is seen while it works: which run is at what step.
 
 use crate::live::tell;
+use crate::output::note;
 use crate::progress::{NAMES, Pacer, bar_line, per_second, remaining, share};
 use crate::screen::{self, Line, Look};
 use serde::Serialize;
@@ -94,6 +95,9 @@ impl View {
             status.working.iter().for_each(|(run, working)| eprintln!("{run}: {}", working.line()));
         }
         drop(status);
+        if let Some(warning) = warning(&told) {
+            note(format!("{run}: {warning}"));
+        }
         // Why a run failed is told once it has ended, as is that of one that could tell nothing.
         if let Some(fields) = told.as_object_mut().filter(|fields| fields["kind"] != "failed") {
             fields.insert("run".to_owned(), run.into());
@@ -108,6 +112,21 @@ impl View {
         if self.status().lines.is_none() {
             screen::clear();
         }
+    }
+}
+
+/// What of a line people should know at once, however many runs are at work.
+fn warning(told: &Value) -> Option<String> {
+    let text = |field: &str| told[field].as_str();
+    match told["kind"].as_str()? {
+        "warning" => Some(format!("warning: {}", text("message")?)),
+        "skipped" => Some(format!(
+            "SKIPPED: {}; its batch and the networks are in {}",
+            text("reason")?,
+            text("folder")?
+        )),
+        "validation" => Some(format!("COLLAPSE: {}", text("collapse")?)),
+        _ => None,
     }
 }
 
@@ -183,6 +202,25 @@ mod tests {
         runs[1].1.hear(&serde_json::from_str(told[0]).unwrap());
         runs[1].1.hear(&serde_json::from_str(validating).unwrap());
         Status { all: 8, done: 2, failed: 1, working: runs.into(), lines: None }
+    }
+
+    #[test]
+    fn what_people_should_know_is_said_of_each_run() {
+        for (line, expected) in [
+            (r#"{"kind":"warning","message":"5 GiB are free"}"#, Some("warning: 5 GiB are free")),
+            (
+                r#"{"kind":"validation","dice":0.1,"collapse":"one class is nowhere"}"#,
+                Some("COLLAPSE: one class is nowhere"),
+            ),
+            (r#"{"kind":"validation","dice":0.9,"collapse":null}"#, None),
+            (
+                r#"{"kind":"skipped","step":4,"reason":"no number","folder":"here"}"#,
+                Some("SKIPPED: no number; its batch and the networks are in here"),
+            ),
+            (r#"{"kind":"step","step":9,"iterations":40}"#, None),
+        ] {
+            assert_eq!(warning(&serde_json::from_str(line).unwrap()).as_deref(), expected);
+        }
     }
 
     #[test]
