@@ -56,8 +56,6 @@ pub(crate) struct NormGradients {
 pub(crate) struct Rest<'a> {
     pub(crate) added: Option<&'a Buffer>,
     pub(crate) relu_of_sum: bool,
-    /// A factor for each channel of each image, f32.
-    pub(crate) factors: Option<&'a Buffer>,
 }
 
 /// A [`Resampling`] on the machine.
@@ -265,11 +263,9 @@ impl Queue {
             Argument::Int(norm.relu.into()),
             pointer(rest.added),
             Argument::Int(rest.relu_of_sum.into()),
-            pointer(rest.factors),
             (&to).into(),
             long(count),
             Argument::Int(int(channels)?),
-            long(dims[1..].iter().product()),
         ];
         self.run_values(["activate", "activate_wide"], count, channels, &arguments)?;
         Ok(to)

@@ -1,6 +1,7 @@
 //! A program on a GPU: the passes of `forward.rs` and `backward.rs`, with buffers and kernels in place of slices and loops.
 //!
-//! What lies between two convolutions is written to memory once before each of them, for cuDNN reads whole images; it is not kept.
+//! What lies between two convolutions is written to memory, for cuDNN reads whole images. In training it is kept: the backward pass
+//! reads it again, and so do the losses.
 
 mod backward;
 mod forward;
@@ -52,7 +53,7 @@ struct KeptUnit {
     /// The convolution's output.
     middle: Buffer,
     norm: Norm,
-    /// The unit's output where it is a sum; else it is computed from the middle wherever it is read.
+    /// The unit's output, in training and where it is a sum; else it is computed from the middle where it is read.
     output: Option<Buffer>,
 }
 
@@ -62,25 +63,19 @@ impl GpuTape {
         match &self.kept[value] {
             Kept::Nothing => bail!("value {value} of the program is not kept"),
             Kept::Image(image) => Ok(image.clone()),
-            Kept::Unit(unit) => self.read_unit(value, unit, None),
-            Kept::Scaled { x, factors: None } => self.read(*x),
-            Kept::Scaled { x, factors: Some(factors) } => match &self.kept[*x] {
-                Kept::Unit(unit) if unit.output.is_none() => self.read_unit(*x, unit, Some(factors)),
-                _ => self.queue.scale(&self.read(*x)?, self.dims[value], factors),
+            Kept::Unit(unit) => match &unit.output {
+                Some(output) => Ok(output.clone()),
+                None => self.queue.activate(&unit.middle, self.dims[value], &unit.norm, Rest::default()),
             },
+            Kept::Scaled { x, factors: None } => self.read(*x),
+            Kept::Scaled { x, factors: Some(factors) } => {
+                self.queue.scale(&self.read(*x)?, self.dims[value], factors)
+            }
             Kept::Resampled { x, tables, .. } => {
                 let [n, .., c] = self.dims[value];
                 self.queue.resample(&self.read(*x)?, n, c, tables)
             }
         }
-    }
-
-    fn read_unit(&self, value: usize, unit: &KeptUnit, factors: Option<&Buffer>) -> Result<Buffer> {
-        if let Some(output) = &unit.output {
-            return Ok(output.clone());
-        }
-        let rest = Rest { factors, ..Rest::default() };
-        self.queue.activate(&unit.middle, self.dims[value], &unit.norm, rest)
     }
 }
 

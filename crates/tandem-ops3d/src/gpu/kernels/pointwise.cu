@@ -28,16 +28,15 @@ __device__ inline float mapped(float x, const float* map, int c, int channels)
 
 // Each of what follows has a wide form, whose threads have WIDE neighbouring channels of a voxel each; both compute the same.
 
-// A normalised convolution: its map, a ReLU, another image added, a ReLU of the sum, a factor for each channel of each image
-// (dropout). Each but the map may be absent. Written so that NaN stays NaN.
+// A normalised convolution: its map, a ReLU, another image added, a ReLU of the sum. Each but the map may be absent. Written so that
+// NaN stays NaN.
 template <int W>
 __device__ void activate_values(const stored* middle, const float* map, int relu, const stored* added, int relu_of_sum,
-                                const float* factors, stored* y, index_t count, int channels, index_t image)
+                                stored* y, index_t count, int channels)
 {
     index_t i = own_index() * W;
     if (i >= count) return;
     int first = remainder_of(i, channels);
-    const float* own_factors = factors ? factors + quotient_of(i, image) * channels : nullptr;
     Values<W> values = load_values<W>(middle, i), others = {};
     if (added) others = load_values<W>(added, i);
     for (int k = 0; k < W; ++k) {
@@ -46,24 +45,21 @@ __device__ void activate_values(const stored* middle, const float* map, int relu
         if (relu && value < 0.0f) value = 0.0f;
         if (added) value += load(others.values, k);
         if (relu_of_sum && value < 0.0f) value = 0.0f;
-        if (own_factors) value *= own_factors[c];
         store(values.values, k, value);
     }
     store_values<W>(y, i, values);
 }
 
 extern "C" __global__ void activate(const stored* middle, const float* map, int relu, const stored* added,
-                                    int relu_of_sum, const float* factors, stored* y, index_t count, int channels,
-                                    index_t image)
+                                    int relu_of_sum, stored* y, index_t count, int channels)
 {
-    activate_values<1>(middle, map, relu, added, relu_of_sum, factors, y, count, channels, image);
+    activate_values<1>(middle, map, relu, added, relu_of_sum, y, count, channels);
 }
 
 extern "C" __global__ void activate_wide(const stored* middle, const float* map, int relu, const stored* added,
-                                         int relu_of_sum, const float* factors, stored* y, index_t count,
-                                         int channels, index_t image)
+                                         int relu_of_sum, stored* y, index_t count, int channels)
 {
-    activate_values<WIDE>(middle, map, relu, added, relu_of_sum, factors, y, count, channels, image);
+    activate_values<WIDE>(middle, map, relu, added, relu_of_sum, y, count, channels);
 }
 
 // The gradient of a normalisation's input; where its ReLU was closed, the upstream gradient counts as 0.

@@ -131,13 +131,14 @@ impl Pass {
         };
         let norm = queue.norm(&middle, dims, &parameters, (of_batch, relu && !before))?;
         let output = match sum {
+            Sum::Nothing if of_batch => Some(queue.activate(&middle, dims, &norm, Rest::default())?),
             Sum::Nothing => None,
             Sum::Before(other) | Sum::After(other) => {
                 if tape.dims[other.0] != dims {
                     bail!("values of {:?} and {:?} cannot be added", dims, tape.dims[other.0])
                 }
                 let added = tape.read(other.0)?;
-                let rest = Rest { added: Some(&added), relu_of_sum: relu && before, factors: None };
+                let rest = Rest { added: Some(&added), relu_of_sum: relu && before };
                 Some(queue.activate(&middle, dims, &norm, rest)?)
             }
         };
