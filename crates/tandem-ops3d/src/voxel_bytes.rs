@@ -4,7 +4,7 @@ use crate::gpu::{Buffer, Machine};
 use crate::mirrored::Mirrored;
 use candle_core::{Result, bail};
 use rayon::prelude::*;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Voxels that are counted together: what [`VoxelBytes::find`] goes through to find one.
 const SPAN: usize = 256;
@@ -35,6 +35,8 @@ struct Inner {
     below: usize,
     /// Of the most classes that somebody asked for.
     tally: Mutex<Option<Arc<Tally>>>,
+    /// How many are not 0, where a GPU counted them.
+    set: OnceLock<usize>,
 }
 
 /// How many voxels have which class.
@@ -75,7 +77,7 @@ impl VoxelBytes {
     pub(crate) const MASK: usize = 2;
 
     fn new(bytes: Mirrored<u8>, below: usize) -> Self {
-        VoxelBytes(Arc::new(Inner { bytes, below, tally: Mutex::default() }))
+        VoxelBytes(Arc::new(Inner { bytes, below, tally: Mutex::default(), set: OnceLock::new() }))
     }
 
     /// Bytes that a GPU has or will have: each is 255, or below this.
@@ -131,6 +133,10 @@ impl VoxelBytes {
     /// # Errors
     /// As [`Self::values`].
     pub fn count_set(&self) -> Result<usize> {
+        if let Some((queue, there)) = self.0.bytes.only_on_gpu() {
+            let set = self.0.set.get().map_or_else(|| queue.count_set(there, self.len()), |set| Ok(*set))?;
+            return Ok(*self.0.set.get_or_init(|| set));
+        }
         Ok(self.len() - self.counts(1)?.of_classes[0])
     }
 

@@ -24,6 +24,9 @@
 
 mod philox;
 
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
 /// A stream of random numbers that is a pure function of its key.
 #[derive(Clone, Debug)]
 pub struct Draws {
@@ -113,13 +116,33 @@ impl Draws {
     /// Fisher-Yates.
     pub fn sample(&mut self, n: usize, count: usize) -> Vec<usize> {
         let count = count.min(n);
-        let mut numbers: Vec<usize> = (0..n).collect();
-        for i in 0..count {
+        // Of the numbers in their order only those are held that were moved: few are drawn of many.
+        let mut moved = HashMap::<usize, usize, BuildHasherDefault<Spread>>::default();
+        moved.reserve(count);
+        let draw = |i| {
             let j = i + self.below(n - i);
-            numbers.swap(i, j);
-        }
-        numbers.truncate(count);
-        numbers
+            let to_j = moved.remove(&i).unwrap_or(i);
+            if i == j { to_j } else { moved.insert(j, to_j).unwrap_or(j) }
+        };
+        (0..count).map(draw).collect()
+    }
+}
+
+/// Hashes a number by one product: nobody chooses the numbers of a draw.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_usize(usize::from(*byte)));
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.0 = (self.0 ^ number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -182,5 +205,12 @@ mod tests {
         some.sort_unstable();
         some.dedup();
         assert_eq!(some.len(), 40);
+        // Fisher and Yates on all numbers draws the same.
+        for (n, count) in [(1, 1), (9, 4), (50, 50), (1000, 300), (70_000, 700)] {
+            let (mut draws, mut plain) = (Draws::new(6, "sample", 0, 0), Draws::new(6, "sample", 0, 0));
+            let mut numbers: Vec<usize> = (0..n).collect();
+            (0..count).for_each(|i| numbers.swap(i, i + plain.below(n - i)));
+            assert_eq!(draws.sample(n, count), numbers[..count]);
+        }
     }
 }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The kernels whose threads wait for each other, in both forms.
-const WAITING: [&str; 22] = [
+const WAITING: [&str; 23] = [
     "moments",
     "normalise",
     "gradient_sums",
@@ -25,6 +25,7 @@ const WAITING: [&str; 22] = [
     "head_gradients",
     "class_sums",
     "class_totals",
+    "count_set",
     "count_before",
     "narrow_search",
     "cross_entropy",

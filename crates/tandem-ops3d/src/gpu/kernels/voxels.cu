@@ -15,6 +15,17 @@ extern "C" __global__ void count_bytes(const unsigned char* bytes, int* counts, 
     }
 }
 
+// How many bytes are set: the first of the two sums of each block.
+struct AreSet {
+    const unsigned char* bytes;
+    template <int W> __device__ void add(index_t v, int, double* sums, double*) const { sums[0] += bytes[v] != 0; }
+};
+
+extern "C" __global__ void count_set(const unsigned char* bytes, double* partials, index_t count)
+{
+    sum_channels<1>(AreSet{bytes}, partials, count, 1);
+}
+
 // The voxel that holds a byte for the rank-th time, from 0 on, behind a first voxel. A thread a place, (byte, first, rank).
 extern "C" __global__ void find_bytes(const unsigned char* bytes, const index_t* places, index_t* found, index_t count,
                                       index_t places_count)

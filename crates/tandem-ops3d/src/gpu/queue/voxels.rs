@@ -27,6 +27,15 @@ impl Queue {
         counts.values(len)
     }
 
+    /// How many bytes are not 0.
+    pub(crate) fn count_set(&self, bytes: &Buffer, count: usize) -> Result<usize> {
+        let blocks = summing(count, 1);
+        let partials = self.f64s(2 * blocks)?;
+        self.run("count_set", [blocks, 1, 1], &[bytes.into(), (&partials).into(), long(count)])?;
+        let of_blocks: Vec<f64> = partials.values(2 * blocks)?;
+        Ok(of_blocks.iter().step_by(2).sum::<f64>() as usize)
+    }
+
     /// The voxels that hold a byte for the so-and-so-manieth time behind a first voxel: of each place byte, first voxel and rank.
     pub(crate) fn find_bytes(&self, bytes: &Buffer, count: usize, places: &[[i64; 3]]) -> Result<Vec<i64>> {
         let len = places.len();
