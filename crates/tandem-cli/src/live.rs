@@ -16,6 +16,7 @@ use crate::progress::{Pacer, duration};
 use crate::{screen, sentence, table};
 use messages::Message;
 use status::{Doing, Status};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -108,7 +109,7 @@ impl Live {
                 self.tell(&Message::Validation { steps, dice, collapse, scores, moment: self.moment() });
             }
             Event::Skipped { breakdown, folder } => {
-                say(format!("SKIPPED: {breakdown}; its batch and the networks are in {}", folder.display()));
+                say(skipped(breakdown, folder.display()));
                 let (step, iterations) = (breakdown.record.step, self.status().iterations);
                 self.tell(&Message::Skipped { step, iterations, reason: breakdown.to_string(), folder });
             }
@@ -234,6 +235,11 @@ impl Drop for Live {
             screen::clear();
         }
     }
+}
+
+/// What people are told of a step that was left out.
+pub(crate) fn skipped(reason: impl Display, folder: impl Display) -> String {
+    format!("SKIPPED: {reason}; its batch and the networks are in {folder}")
 }
 
 fn view_moment(status: &Status, started: Instant) -> view::Moment {

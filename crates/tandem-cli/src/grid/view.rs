@@ -1,6 +1,6 @@
 //! A grid as it is seen while it works: which run is at what step.
 
-use crate::live::tell;
+use crate::live::{skipped, tell};
 use crate::output::note;
 use crate::progress::{NAMES, Pacer, bar_line, per_second, remaining, share};
 use crate::screen::{self, Line, Look};
@@ -120,11 +120,7 @@ fn warning(told: &Value) -> Option<String> {
     let text = |field: &str| told[field].as_str();
     match told["kind"].as_str()? {
         "warning" => Some(format!("warning: {}", text("message")?)),
-        "skipped" => Some(format!(
-            "SKIPPED: {}; its batch and the networks are in {}",
-            text("reason")?,
-            text("folder")?
-        )),
+        "skipped" => Some(skipped(text("reason")?, text("folder")?)),
         "validation" => Some(format!("COLLAPSE: {}", text("collapse")?)),
         _ => None,
     }

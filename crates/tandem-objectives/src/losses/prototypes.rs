@@ -88,9 +88,8 @@ pub fn contrast(
     let sums = features.class_sums(patches.clone(), input.members, classes)?;
     let mut prototypes: Vec<Option<Prototype>> = sums.iter().map(Prototype::of).collect();
 
-    let with_prototype =
-        || prototypes.iter().zip(input.candidates).filter(|(prototype, _)| prototype.is_some());
-    let mut voxels: Vec<usize> = with_prototype().flat_map(|(_, candidates)| candidates).copied().collect();
+    let with_prototype = prototypes.iter().zip(input.candidates).filter(|(prototype, _)| prototype.is_some());
+    let mut voxels: Vec<usize> = with_prototype.flat_map(|(_, candidates)| candidates).copied().collect();
     voxels.par_sort_unstable();
     voxels.dedup();
     let of_candidates = features.at(patches.clone(), &voxels)?;

@@ -48,8 +48,9 @@ impl Buffer {
 
     /// A copy of values on the host, made beside the work that was asked for: see [`Machine::bring`].
     pub(crate) fn brought(machine: &Arc<dyn Machine>, values: &[f32]) -> Result<Self> {
-        // No machine lends nothing.
-        let values = if values.is_empty() { &[0.0] } else { values };
+        if values.is_empty() {
+            return Self::of(machine, values);
+        }
         let bytes = size_of_val(values);
         // SAFETY: plain data can be read as bytes.
         let address = machine.bring(unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), bytes) })?;

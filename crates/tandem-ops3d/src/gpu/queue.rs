@@ -92,6 +92,11 @@ fn summing(voxels: usize, channels: usize) -> usize {
     (voxels / (16 * at_once)).clamp(1, 512)
 }
 
+/// Both sums of all blocks, added in an order that the shape gives.
+fn total(of_blocks: &[f64]) -> [f64; 2] {
+    of_blocks.chunks_exact(2).fold([0.0; 2], |sum, block| [sum[0] + block[0], sum[1] + block[1]])
+}
+
 fn voxels([n, d, h, w, _]: [usize; 5]) -> usize {
     n * d * h * w
 }

@@ -123,18 +123,23 @@ impl<'a> Walk<'a> {
         (n * c) as u64 * sides.iter().product::<usize>() as u64 * self.stored
     }
 
+    /// What is written of a node for a convolution: so much on a GPU, a frame on a CPU that has them.
+    fn written(&self, on_gpu: u64, node: usize, conv: &ConvLayer) -> u64 {
+        match (self.on_gpu, self.framed) {
+            (true, _) => on_gpu,
+            (false, true) => self.in_frame(node, conv),
+            (false, false) => 0,
+        }
+    }
+
     /// Work space of a convolution from one node's values to another's: a frame, an f32 copy, filters in their transform
     /// (64 points for 27 taps).
     fn work(&self, from: usize, to: usize, conv: &ConvLayer, training: bool) -> u64 {
-        let frame = match (self.on_gpu, self.framed) {
-            (true, _) => self.read(from, training),
-            (_, true) => self.in_frame(from, conv),
-            _ => 0,
-        };
+        let image = self.written(self.read(from, training), from, conv);
         let wide = if self.widened { 4 * self.counts[to] } else { 0 };
         let filters =
             4 * (conv.from * conv.to) as u64 * if conv.kernel == 3 { 64 } else { conv.kernel.pow(3) as u64 };
-        frame + wide + filters
+        image + wide + filters
     }
 
     /// What is kept in the end, and the most that was held.
@@ -189,11 +194,7 @@ impl<'a> Walk<'a> {
                 Node::Unit { x, conv, sum, .. } => {
                     let own = self.kept(index, true);
                     // What the gradient of the convolution is written into.
-                    let inner = match (self.on_gpu, self.framed) {
-                        (true, _) => self.bytes(index),
-                        (_, true) => self.in_frame(index, conv),
-                        _ => 0,
-                    };
+                    let inner = self.written(self.bytes(index), index, conv);
                     held.add(inner);
                     if inner > 0 {
                         held.free(own);

@@ -1,6 +1,6 @@
 //! What losses want of class scores, and add to the gradient of the logits. Both are planes `(n, classes, voxels)`, f32.
 
-use super::{Argument, Buffer, Queue, int, long, pointer, summing};
+use super::{Argument, Buffer, Queue, int, long, pointer, summing, total};
 use crate::class_scores::UncertaintyShares;
 use candle_core::Result;
 
@@ -186,9 +186,4 @@ impl Queue {
         all.extend(of.ending()?);
         self.run(kernel, [summing(of.count, 1), 1, 1], &all)
     }
-}
-
-/// The sums of all blocks, added in an order that the shape gives.
-fn total(of_blocks: &[f64]) -> [f64; 2] {
-    of_blocks.chunks_exact(2).fold([0.0; 2], |sum, block| [sum[0] + block[0], sum[1] + block[1]])
 }

@@ -1,6 +1,6 @@
 //! What is counted and picked among the bytes and numbers of voxels.
 
-use super::{Argument, Buffer, Queue, int, long, summing};
+use super::{Argument, Buffer, Queue, int, long, summing, total};
 use candle_core::Result;
 
 /// Bounds that are counted at once, as `voxels.cu` has it.
@@ -32,8 +32,8 @@ impl Queue {
         let blocks = summing(count, 1);
         let partials = self.f64s(2 * blocks)?;
         self.run("count_set", [blocks, 1, 1], &[bytes.into(), (&partials).into(), long(count)])?;
-        let of_blocks: Vec<f64> = partials.values(2 * blocks)?;
-        Ok(of_blocks.iter().step_by(2).sum::<f64>() as usize)
+        let [set, _] = total(&partials.values::<f64>(2 * blocks)?);
+        Ok(set as usize)
     }
 
     /// The voxels that hold a byte for the so-and-so-manieth time behind a first voxel: of each place byte, first voxel and rank.
